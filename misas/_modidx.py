@@ -74,6 +74,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.core._padded': ('core.html#_padded', 'misas/core.py'),
                             'misas.core._palette': ('core.html#_palette', 'misas/core.py'),
                             'misas.core._positions': ('core.html#_positions', 'misas/core.py'),
+                            'misas.core._source_of': ('core.html#_source_of', 'misas/core.py'),
                             'misas.core._steps': ('core.html#_steps', 'misas/core.py'),
                             'misas.core._values': ('core.html#_values', 'misas/core.py'),
                             'misas.core.adapter': ('core.html#adapter', 'misas/core.py'),

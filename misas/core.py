@@ -76,7 +76,15 @@ def _default_scale(
     low, high = min(0., image.min().item()), image.max().item()
     return (0., 1.) if low == 0 and high <= 1 else (low, high)
 
-# %% ../nbs/00_core.ipynb #5dca6a5a
+# %% ../nbs/00_core.ipynb #927e42bb
+def _source_of(
+    image,  # tensor or array, `(H, W)` or `(C, *S)`
+) -> Source:
+    "The form that an image in the library's layout has"
+    kind = "tensor" if isinstance(image, torch.Tensor) else "array"
+    return Source(kind, str(image.dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
+
+# %% ../nbs/00_core.ipynb #86bf8623
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
@@ -85,16 +93,17 @@ class Case:
     name: str = "case"  # stands in the score table
     spacing: tuple = None  # distance of pixels along each spatial axis in mm, > 0; None is taken as 1 along each axis
     scale: tuple = None  # (black, white): the range of intensities; None: 0..255 for 8 bit, 0..1 for fractions, else up to the maximum
-    source: Source = Source()  # the form in which the image was handed over
+    source: Source = None  # the form in which the image was handed over; None: as `image` is
     labels: tuple = None  # names of the labels 0, 1, 2 ...; None where they are not known
 
     def __post_init__(self):
+        source = self.source or _source_of(self.image)
         image = torch.as_tensor(self.image).detach().to(torch.float32)
         if image.ndim == 2: image = image[None]
-        self._set(image=image, truth=None if self.truth is None else _integers(self.truth, "truth"))
+        self._set(image=image, source=source, truth=None if self.truth is None else _integers(self.truth, "truth"))
         self._check()
         self._set(spacing=tuple(float(s) for s in self.spacing or (1,) * self.ndim),
-                  scale=tuple(self.scale or _default_scale(image, self.source.dtype)))
+                  scale=tuple(self.scale or _default_scale(image, source.dtype)))
 
     def _set(self, **changes):
         for k, v in changes.items(): object.__setattr__(self, k, v)
