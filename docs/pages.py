@@ -1,0 +1,109 @@
+"Sphinx extension: the pages that are made at build time - the notebooks, and one page of reference for each module"
+import functools, importlib, inspect, re, shutil
+from pathlib import Path
+
+import nbformat
+
+DOCS = Path(__file__).resolve().parent
+NBS = DOCS.parent / "nbs"
+VEGA = "application/vnd.vegalite"
+
+
+def notebooks(folder: str = "") -> list[Path]:
+    "The notebooks in a folder of nbs/, in order"
+    return sorted((NBS / folder).glob("*.ipynb"))
+
+
+def module_of(notebook: Path) -> str | None:
+    "The module that a notebook exports, if any"
+    made = re.search(r"#\| ?default_exp (\w+)", notebook.read_text(encoding="utf-8"))
+    return made and made[1]
+
+
+@functools.cache
+def modules() -> dict:
+    "Module to the stem of the notebook that makes it, in order"
+    return {module_of(p): p.stem for p in notebooks() if module_of(p)}
+
+
+@functools.cache
+def public() -> dict:
+    "Public name to the module that defines it"
+    names = {}
+    for module in modules():
+        made = importlib.import_module(f"misas.{module}")
+        names |= {n: module for n in getattr(made, "__all__", ()) if getattr(getattr(made, n), "__module__", None) == made.__name__}
+    return names
+
+
+def shown(cell):
+    "A notebook's cell as the site shows it, or None if it shows nothing"
+    if cell.cell_type == "raw": return None
+    if cell.cell_type != "code": return cell
+    lines = cell.source.split("\n")
+    flags = {m[1] for line in lines if (m := re.match(r"#\| ?([\w-]+)", line))}
+    cell.source = "\n".join(line for line in lines if not re.match(r"#\| ?[\w-]+", line)).strip("\n")
+    if "hide" in flags or not cell.source: return None
+    if "export" in flags or "exports" in flags: cell.metadata["tags"] = ["export"]
+    for output in cell.outputs: chart(output, cell.id)
+    return cell
+
+
+def chart(output, name: str):
+    "A Vega-Lite chart becomes HTML that uses the site's own copy of vega, so that it is interactive without a network"
+    spec = next((v for k, v in output.get("data", {}).items() if k.startswith(VEGA)), None)
+    if spec is None: return
+    import json
+    output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}})</script>"""}
+
+
+def write(path: Path, text: str):
+    "Write only what changed, so that an unchanged page is not built again"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
+
+
+def write_notebooks():
+    "nbs/ as docs/notebooks/, without directives and hidden cells"
+    kept = set()
+    for source in [*notebooks(), *notebooks("tutorials")]:
+        notebook = nbformat.read(source, as_version=4)
+        notebook.cells = [cell for cell in map(shown, notebook.cells) if cell]
+        target = DOCS / "notebooks" / source.relative_to(NBS)
+        write(target, nbformat.writes(notebook))
+        kept.add(target)
+    for old in (DOCS / "notebooks").rglob("*.ipynb"):
+        if old not in kept: old.unlink()
+
+
+def first_line(obj) -> str: return (inspect.getdoc(obj) or "").split("\n")[0]
+
+
+def write_reference():
+    "docs/api/: a page for each module, and a list of all of them"
+    shutil.rmtree(DOCS / "api", ignore_errors=True)
+    rows = []
+    for module, notebook in modules().items():
+        made = importlib.import_module(f"misas.{module}")
+        about = first_line(made)
+        rows.append(f"`misas.{module}`\n: {about}")
+        write(DOCS / "api" / f"{module}.md", f"""# misas.{module}
+
+{about}. Each part is explained and shown in the notebook [{notebook}](../notebooks/{notebook}.ipynb).
+
+```{{eval-rst}}
+.. automodule:: misas.{module}
+   :members:
+   :noindex-module:
+```
+""")
+
+
+def prepare(app):
+    write_notebooks()
+    write_reference()
+
+
+def setup(app):
+    app.connect("config-inited", lambda app, config: prepare(app))
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

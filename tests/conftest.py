@@ -1,0 +1,18 @@
+import os
+from pathlib import Path
+
+import pytest
+
+# no progress bars and no windows, here and in the processes that tests start
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    "The folder of real images: `MISAS_TEST_DATA`, or `../shared/data` beside the repository"
+    folder = Path(os.environ.get("MISAS_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
+    if not folder.is_dir(): pytest.skip("no real images here: set MISAS_TEST_DATA to the folder that holds them")
+    return folder
