@@ -1,5 +1,5 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
-import importlib, inspect, re
+import inspect, re
 from dataclasses import MISSING, fields, is_dataclass
 
 from docutils import nodes
@@ -55,6 +55,7 @@ def facts(
 
 def add_docments(app, what, name, obj, options, lines):
     "Rewrite a docstring in place, with what the comments say added to it"
+    if what == "module": return lines.clear()  # it stands at the top of the page
     lines[:] = [as_rst(line) for line in lines]
     try: extra = [*(facts(obj) if what == "class" else ()), *parameter_list(obj)] if what in ("class", "function", "method") else []
     except (TypeError, OSError): extra = []  # no source to read comments from

@@ -1,5 +1,5 @@
 "Sphinx extension: the pages that are made at build time - the notebooks, and one page of reference for each module"
-import functools, importlib, inspect, re, shutil
+import functools, importlib, inspect, json, re, shutil
 from pathlib import Path
 
 import nbformat
@@ -7,6 +7,29 @@ import nbformat
 DOCS = Path(__file__).resolve().parent
 NBS = DOCS.parent / "nbs"
 VEGA = "application/vnd.vegalite"
+
+INDEX = """# Reference
+
+Every public name, made from the docstrings and from the comments beside the parameters. `from misas.all import *` brings those that one needs for the main job.
+
+{listed}
+
+```{{toctree}}
+:hidden:
+
+{pages}
+```
+"""
+
+PAGE = """# {module}
+
+{about}. Each part is explained and shown in the notebook [{notebook}](../notebooks/{notebook}.ipynb).
+
+```{{eval-rst}}
+.. automodule:: misas.{module}
+   :members:
+```
+"""
 
 
 def notebooks(folder: str = "") -> list[Path]:
@@ -53,7 +76,6 @@ def chart(output, name: str):
     "A Vega-Lite chart becomes HTML that uses the site's own copy of vega, so that it is interactive without a network"
     spec = next((v for k, v in output.get("data", {}).items() if k.startswith(VEGA)), None)
     if spec is None: return
-    import json
     output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}})</script>"""}
 
 
@@ -80,28 +102,28 @@ def first_line(obj) -> str: return (inspect.getdoc(obj) or "").split("\n")[0]
 
 
 def write_reference():
-    "docs/api/: a page for each module, and a list of all of them"
+    "docs/api/: a page for each module, and one that lists them all"
     shutil.rmtree(DOCS / "api", ignore_errors=True)
-    rows = []
+    listed, names = "", public()
     for module, notebook in modules().items():
-        made = importlib.import_module(f"misas.{module}")
-        about = first_line(made)
-        rows.append(f"`misas.{module}`\n: {about}")
-        write(DOCS / "api" / f"{module}.md", f"""# misas.{module}
+        about = first_line(importlib.import_module(f"misas.{module}"))
+        own = ", ".join(f"`{name}`" for name, where in names.items() if where == module)
+        listed += f"[{module}]({module}.md)\n: {about}.  \n  {own}\n\n"
+        write(DOCS / "api" / f"{module}.md", PAGE.format(module=module, about=about, notebook=notebook))
+    write(DOCS / "api" / "index.md", INDEX.format(listed=listed, pages="\n".join(modules())))
 
-{about}. Each part is explained and shown in the notebook [{notebook}](../notebooks/{notebook}.ipynb).
 
-```{{eval-rst}}
-.. automodule:: misas.{module}
-   :members:
-   :noindex-module:
-```
-""")
+def write_vega():
+    "The one copy of vega, vega-lite and vega-embed that all charts of the site use"
+    import vl_convert
+    snippet = "import vegaEmbed from 'vega-embed'; window.vegaEmbed = vegaEmbed;"
+    write(DOCS / "_static" / "vega.js", vl_convert.javascript_bundle(snippet))
 
 
 def prepare(app):
     write_notebooks()
     write_reference()
+    write_vega()
 
 
 def setup(app):
