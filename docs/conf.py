@@ -1,6 +1,6 @@
 """The site: README, notebooks and an API reference
 
-sphinx-build -W --keep-going docs _site
+sphinx-build -W --keep-going docs _site/html
 """
 import sys
 from importlib.metadata import metadata
@@ -30,6 +30,7 @@ autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 add_module_names = False
+smartquotes = False  # comments beside parameters name strings
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

@@ -1,6 +1,6 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
 import inspect, re
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 
 from docutils import nodes
 from fastcore.docments import docments
@@ -23,41 +23,53 @@ def type_name(anno) -> str:
     return anno.__name__ if isinstance(anno, type) and not getattr(anno, "__args__", None) else str(anno).replace("typing.", "")
 
 
+def described(
+    obj,  # a function, method or class
+) -> dict:  # name to (comment, type); "return" may be one of the names
+    "The comments beside the parameters of `obj`; those of inherited fields are looked up where they were written"
+    found = {name: (about["docment"] or "", type_name(about["anno"])) for name, about in docments(obj, full=True).items()}
+    if not is_dataclass(obj): return found
+    own, above = {f.name for f in fields(obj) if f.init}, [base for base in obj.__mro__[1:] if is_dataclass(base)]
+    inherited = {k: v for base in reversed(above) for k, v in described(base).items() if v[0]}
+    return {k: v if v[0] else inherited.get(k, v) for k, v in found.items() if k in own}
+
+
 def parameter_list(
     obj,  # a function, method or class
 ):  # lines of reStructuredText
     "A field list made of the comments beside the parameters of `obj`"
-    described = docments(obj, full=True)
-    result = described.pop("return", None)
-    own = {f.name for f in fields(obj) if f.init} if is_dataclass(obj) else None
-    for name, about in described.items():
-        if name in ("self", "cls") or own is not None and name not in own: continue
-        comment, kind = about["docment"] or "", type_name(about["anno"])
-        if comment or kind: yield f":param {name}: {as_rst(comment)}"
-        if kind: yield f":type {name}: {kind}"
-    if result and result["docment"]: yield f":returns: {as_rst(result['docment'])}"
-    if result and (kind := type_name(result["anno"])): yield f":rtype: {kind}"
+    about = described(obj)
+    result, kind = about.pop("return", ("", ""))
+    for name, (comment, anno) in about.items():
+        if name in ("self", "cls") or not comment and not anno: continue
+        yield f":param {name}: {as_rst(comment)}"
+        if anno: yield f":type {name}: {anno}"
+    if result: yield f":returns: {as_rst(result)}"
+    if kind: yield f":rtype: {kind}"
 
 
-def facts(
+def amount(value) -> str: return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def parameter_swept(
     cls,  # a class
 ):  # lines of reStructuredText
     "What a transform says of its parameter"
     from misas.core import Transform
     if not issubclass(cls, Transform) or cls.param == "value": return
-    unit = f" ({cls.unit})" if cls.unit else ""
-    values = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in cls.values] if isinstance(cls.values, tuple) else []
-    if len(values) > 8: values = [*values[:3], "...", *values[-3:]]
-    yield f":parameter: ``{cls.param}``{as_rst(unit)}, {cls.domain}"
-    if cls.neutral is not None: yield f":neutral value: {cls.neutral:g}" if isinstance(cls.neutral, (int, float)) else f":neutral value: {cls.neutral}"
-    if values: yield f":default values: {', '.join(values)}"
+    about = f"``{cls.param}``" + (f" ({as_rst(cls.unit)})" if cls.unit else "")
+    if not cls.categorical: about += f", {cls.domain}"
+    if cls.neutral is not None: about += f"; neutral: {as_rst(amount(cls.neutral))}"
+    values = [amount(v) for v in cls.values] if isinstance(cls.values, tuple) else []
+    if values: about += f"; by default: {as_rst(', '.join(values if len(values) < 9 else [*values[:2], '...', *values[-2:]]))}"
+    yield f":sweeps: {about}"
 
 
 def add_docments(app, what, name, obj, options, lines):
     "Rewrite a docstring in place, with what the comments say added to it"
     if what == "module": return lines.clear()  # it stands at the top of the page
     lines[:] = [as_rst(line) for line in lines]
-    try: extra = [*(facts(obj) if what == "class" else ()), *parameter_list(obj)] if what in ("class", "function", "method") else []
+    try: extra = [*(parameter_swept(obj) if what == "class" else ()), *parameter_list(obj)] if what in ("class", "function", "method") else []
     except (TypeError, OSError): extra = []  # no source to read comments from
     if extra: lines += ["", *extra, ""]
 

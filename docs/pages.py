@@ -21,7 +21,7 @@ Every public name, made from the docstrings and from the comments beside the par
 ```
 """
 
-PAGE = """# {module}
+PAGE = """# misas.{module}
 
 {about}. Each part is explained and shown in the notebook [{notebook}](../notebooks/{notebook}.ipynb).
 
@@ -30,11 +30,6 @@ PAGE = """# {module}
    :members:
 ```
 """
-
-
-def notebooks(folder: str = "") -> list[Path]:
-    "The notebooks in a folder of nbs/, in order"
-    return sorted((NBS / folder).glob("*.ipynb"))
 
 
 def module_of(notebook: Path) -> str | None:
@@ -46,7 +41,7 @@ def module_of(notebook: Path) -> str | None:
 @functools.cache
 def modules() -> dict:
     "Module to the stem of the notebook that makes it, in order"
-    return {module_of(p): p.stem for p in notebooks() if module_of(p)}
+    return {module_of(p): p.stem for p in sorted(NBS.glob("*.ipynb")) if module_of(p)}
 
 
 @functools.cache
@@ -76,7 +71,7 @@ def chart(output, name: str):
     "A Vega-Lite chart becomes HTML that uses the site's own copy of vega, so that it is interactive without a network"
     spec = next((v for k, v in output.get("data", {}).items() if k.startswith(VEGA)), None)
     if spec is None: return
-    output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}})</script>"""}
+    output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""}
 
 
 def write(path: Path, text: str):
@@ -88,7 +83,8 @@ def write(path: Path, text: str):
 def write_notebooks():
     "nbs/ as docs/notebooks/, without directives and hidden cells"
     kept = set()
-    for source in [*notebooks(), *notebooks("tutorials")]:
+    for source in NBS.rglob("*.ipynb"):
+        if ".ipynb_checkpoints" in source.parts: continue
         notebook = nbformat.read(source, as_version=4)
         notebook.cells = [cell for cell in map(shown, notebook.cells) if cell]
         target = DOCS / "notebooks" / source.relative_to(NBS)
@@ -108,7 +104,7 @@ def write_reference():
     for module, notebook in modules().items():
         about = first_line(importlib.import_module(f"misas.{module}"))
         own = ", ".join(f"`{name}`" for name, where in names.items() if where == module)
-        listed += f"[{module}]({module}.md)\n: {about}.  \n  {own}\n\n"
+        listed += f"[misas.{module}]({module}.md)\n: {about}.  \n  {own}\n\n"
         write(DOCS / "api" / f"{module}.md", PAGE.format(module=module, about=about, notebook=notebook))
     write(DOCS / "api" / "index.md", INDEX.format(listed=listed, pages="\n".join(modules())))
 
@@ -116,8 +112,12 @@ def write_reference():
 def write_vega():
     "The one copy of vega, vega-lite and vega-embed that all charts of the site use"
     import vl_convert
-    snippet = "import vegaEmbed from 'vega-embed'; window.vegaEmbed = vegaEmbed;"
-    write(DOCS / "_static" / "vega.js", vl_convert.javascript_bundle(snippet))
+    write(DOCS / "_static" / "vega.js", vl_convert.javascript_bundle())
+
+
+def load_vega(app, pagename, templatename, context, doctree):
+    "Only pages with charts load vega"
+    if "vegaEmbed(" in context.get("body", ""): app.add_js_file("vega.js")
 
 
 def prepare(app):
@@ -128,4 +128,5 @@ def prepare(app):
 
 def setup(app):
     app.connect("config-inited", lambda app, config: prepare(app))
+    app.connect("html-page-context", load_vega)
     return dict(parallel_read_safe=True, parallel_write_safe=True)
