@@ -27,10 +27,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # they stand in the list of parameters
 autodoc_inherit_docstrings = False
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 add_module_names = False
-smartquotes = False  # comments beside parameters name strings
+smartquotes_action = "D"  # dashes; quotes stay as they are, for comments beside parameters name strings
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

@@ -1,5 +1,5 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
-import inspect, re
+import inspect, itertools, re
 from dataclasses import fields, is_dataclass
 
 from docutils import nodes
@@ -14,12 +14,15 @@ def as_rst(
 ) -> str:
     "`text` for Sphinx: code stays code, and nothing else is markup"
     parts = re.split(r"(`[^`]+`)", text)
-    return "".join(f"``{p.strip('`')}``" if p.startswith("`") else re.sub(r"([*_|\\])", r"\\\1", p) for p in parts)
+    plain = (re.sub(r"([*_|\\])", r"\\\1", p) for p in parts[::2])
+    # an escaped blank, which is not shown, lets code and letters touch
+    code = (f"\\ ``{p.strip('`')}``\\ " for p in parts[1::2])
+    return "".join(p for pair in itertools.zip_longest(plain, code, fillvalue="") for p in pair)
 
 
 def type_name(anno) -> str:
     "A type as one reads it"
-    if anno in (inspect.Parameter.empty, None): return ""
+    if anno in (inspect.Parameter.empty, None, type(None)): return ""  # None: only a default
     return anno.__name__ if isinstance(anno, type) and not getattr(anno, "__args__", None) else str(anno).replace("typing.", "")
 
 
@@ -27,8 +30,11 @@ def described(
     obj,  # a function, method or class
 ) -> dict:  # name to (comment, type); "return" may be one of the names
     "The comments beside the parameters of `obj`; those of inherited fields are looked up where they were written"
+    fielded = is_dataclass(obj) and "__dataclass_params__" in vars(obj)
+    # a class that inherits from a dataclass may have a constructor of its own
+    if isinstance(obj, type) and not fielded and "__init__" in vars(obj): obj = obj.__init__
     found = {name: (about["docment"] or "", type_name(about["anno"])) for name, about in docments(obj, full=True).items()}
-    if not is_dataclass(obj): return found
+    if not fielded: return found
     own, above = {f.name for f in fields(obj) if f.init}, [base for base in obj.__mro__[1:] if is_dataclass(base)]
     inherited = {k: v for base in reversed(above) for k, v in described(base).items() if v[0]}
     return {k: v if v[0] else inherited.get(k, v) for k, v in found.items() if k in own}
@@ -81,7 +87,7 @@ class LinkNames(SphinxPostTransform):
     def run(self):
         targets = pages.public()
         for node in list(self.document.findall(nodes.literal)):
-            name = node.astext().removesuffix("()")
+            name = re.sub(r"\(.*\)$", "", node.astext())
             inside = {type(p).__name__ for p in parents(node)}
             if name not in targets or inside & {"reference", "title", "desc_signature", "pending_xref"}: continue
             module = targets[name]

@@ -29,7 +29,7 @@ def linked(
     text = re.sub(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/main/([\w./-]+\.ipynb)", colab, text)
     text = re.sub(r"https://[^\s()\[\]]+(?=/actions/workflows/)", address, text)
     owner, name = owner_name.split("/")
-    text = re.sub(r"(?<=\[documentation\]\()[^)\s]+", f"https://{owner}.github.io/{name}/", text)
+    text = re.sub(r"(?<=[^!]\[documentation\]\()[^)\s]+", f"https://{owner}.github.io/{name}/", text)
     text = re.sub(r"(?<=git\+)https://[\w./-]+", address, text)
     return re.sub(r"(?<=^repository-code: ).*$", address, text, flags=re.M)
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as_case', 'Model', 'PlainModel', 'TorchModel',
-           'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'Function', 'as_transform', 'Step',
-           'sweep', 'Series', 'get_series', 'nearest_name']
+           'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
+           'Function', 'as_transform', 'Step', 'sweep', 'Series', 'get_series']
 
 # %% ../nbs/00_core.ipynb #2888aa20
 import difflib, itertools, math, numbers
@@ -398,7 +398,7 @@ class Domain:
         low = f"{kind} {'>' if self.open else '>='} {self.low:g}"
         return low if self.high == math.inf else f"{low} and <= {self.high:g}"
 
-# %% ../nbs/00_core.ipynb #095194a5
+# %% ../nbs/00_core.ipynb #f5bf294c
 @dataclass(frozen=True)
 class Transform:
     "A family of changes with one parameter; subclasses implement `apply`"
@@ -409,7 +409,8 @@ class Transform:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "name" not in cls.__dict__: cls.name = cls.__name__.lower()
+        cls.has_own_name = "name" in cls.__dict__   # others are found by their class only
+        if not cls.has_own_name: cls.name = cls.__name__.lower()
 
     def apply(self, case: Case, value) -> Case:
         "The case, changed by a value that was checked"
@@ -522,7 +523,22 @@ class Spatial(Transform):
 
     def apply(self, case, value): return self.warp(case, self.matrix(value, case.ndim))
 
-# %% ../nbs/00_core.ipynb #a90549ef
+# %% ../nbs/00_core.ipynb #97f2344f
+def nearest_name(
+    name: str,  # not among `allowed`
+    allowed: Sequence,  # names
+) -> str:  # "did you mean 'rotation'? allowed are ..."
+    "A hint for a misspelt name"
+    close = difflib.get_close_matches(str(name), allowed, 1)
+    return (f"did you mean {close[0]!r}? " if close else "") + f"allowed are {', '.join(allowed)}"
+
+# %% ../nbs/00_core.ipynb #ac81c14d
+def known_transforms() -> dict:  # {name: class}
+    "Every transform that can be asked for by its name"
+    def below(cls): return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
+    return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
+
+# %% ../nbs/00_core.ipynb #70fda1df
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
@@ -542,7 +558,7 @@ class Function(Transform):
 
 
 def as_transform(
-    obj,  # a `Transform`, or a function `(image, value) -> image`
+    obj,  # a `Transform`, the name of a known one, or a function `(image, value) -> image`
     mask=None,  # function `(mask, value) -> mask` for a function that moves anatomy
     name: str = None,  # None: the function's own name
     param: str = "value",  # what the value means
@@ -554,6 +570,9 @@ def as_transform(
 ) -> Transform:
     "`obj` as a `Transform`"
     if isinstance(obj, Transform): return obj
+    if isinstance(obj, str):
+        if obj in (known := known_transforms()): return known[obj]()
+        raise ValueError(f"transform is {obj!r}; {nearest_name(obj, list(known))}")
     if isinstance(obj, type) or not callable(obj): raise TypeError(f"transform is {obj!r}; allowed are a Transform such as Rotate(), or a function (image, value) -> image")
     own = dict(name=name or _name(obj), param=param, unit=unit, neutral=neutral, values=tuple(values), log=log, categorical=categorical)
     if categorical: own["check"] = lambda self, value: value
@@ -641,12 +660,3 @@ def get_series(
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
     steps = tuple(sweep(model, case, transform, values, batch_size, progress))
     return Series(steps, transform, case, model.name, model.labels or case.labels)
-
-# %% ../nbs/00_core.ipynb #97f2344f
-def nearest_name(
-    name: str,  # not among `allowed`
-    allowed: Sequence,  # names
-) -> str:  # "did you mean 'rotation'? allowed are ..."
-    "A hint for a misspelt name"
-    close = difflib.get_close_matches(str(name), allowed, 1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"allowed are {', '.join(allowed)}"

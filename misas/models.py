@@ -5,29 +5,35 @@
 # %% auto #0
 __all__ = ['MODEL_SPECS', 'FastaiModel', 'load_model']
 
-# %% ../nbs/05_models.ipynb #8c76dbd1
+# %% ../nbs/05_models.ipynb #532ed1ec
 import importlib, sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from .core import Case, Model, TorchModel, _integers, adapter, as_model
+from .core import Case, Model, Source, TorchModel, _in_channels, _match_channels, adapter, as_model
 
-# %% ../nbs/05_models.ipynb #810f6772
+# %% ../nbs/05_models.ipynb #935cdfc1
 def _is_learner(obj) -> bool: return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
 
 
+def _learner_labels(learner) -> list | None:
+    "Names of the labels: the learner's vocab, or the codes of its masks"
+    codes = (getattr(t, "codes", None) for t in learner.dls.valid.after_item.fs)
+    names = getattr(learner.dls, "vocab", None) or next((c for c in codes if c is not None), None)
+    return None if names is None else [str(n) for n in names]
+
+
 def _eight_bits(
-    image: torch.Tensor,  # `(C, H, W)` in the intensities of its source
-    case: Case,  # that it comes from
+    case: Case,
+    channels: int,  # 1 or 3
 ) -> np.ndarray:  # `(H, W)` or `(H, W, 3)`, uint8
     "Pixels as an 8-bit picture has them"
     low, high = (0, 255) if case.source.dtype == "uint8" else case.scale
+    image = _match_channels(case.image[None], channels)[0]
     pixels = ((image - low) * (255 / (high - low or 1))).round().clamp(0, 255).byte().cpu().numpy()
-    if len(pixels) not in (1, 3): raise ValueError(f"the image has {len(pixels)} channels; allowed are 1 and 3, which a picture can hold")
-    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
+    return pixels[0] if channels == 1 else np.moveaxis(pixels, 0, -1)
 
 
 @adapter(_is_learner)
@@ -36,18 +42,16 @@ class FastaiModel(Model):
     def __init__(self,
         learner,  # `fastai.learner.Learner`
         name: str = "model",
-        labels=None,  # names of the labels; None: `learner.dls.vocab`
+        labels=None,  # names of the labels; None: the learner's vocab, or the codes of its masks
     ):
-        vocab = getattr(learner.dls, "vocab", None)
-        labels = labels or (list(map(str, vocab)) if vocab is not None and not isinstance(vocab, dict) else None)
-        self.learner, self.name, self.labels = learner, name, labels
+        self.learner, self.name, self.labels = learner, name, labels or _learner_labels(learner)
         self.net = TorchModel(learner.model, name=name)
         self.net.channels, self.batch_size = None, self.net.batch_size
 
     def _items(self, case):
         "Image, and truth where there is one, as fastai's item transforms make them for validation"
         from fastai.vision.core import PILImage, PILMask
-        picture = PILImage.create(_eight_bits(case.image, case))
+        picture = PILImage.create(_eight_bits(case, 1 if _in_channels(self.learner.model) == 1 else 3))
         items = (picture,) if case.truth is None else (picture, PILMask.create(case.truth.numpy().astype(np.uint8)))
         return self.learner.dls.valid.after_item(items)
 
@@ -56,7 +60,8 @@ class FastaiModel(Model):
         if case.truth is not None and case.truth.max() > 255: raise ValueError(f"truth of case {case.name!r} has the label {case.truth.max()}; allowed for a fastai learner are labels <= 255")
         items = self._items(case)
         truth = None if case.truth is None else torch.as_tensor(np.asarray(items[1])).to(torch.int32).reshape(items[0].shape[-2:])
-        return case.but(image=torch.as_tensor(np.asarray(items[0])).float(), truth=truth)
+        image = torch.as_tensor(np.asarray(items[0])).float()
+        return case.but(image=image, truth=truth, scale=(0., 255.), source=Source("pil", "uint8", "none" if len(image) == 1 else "last"))
 
     def _batch(self, images):
         from fastai.torch_core import TensorImage

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Spike', 'SpikePosition', 'BiasField']
 
-# %% ../nbs/04_mri.ipynb #a66e62d3
+# %% ../nbs/04_mri.ipynb #e781ad6a
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .core import Case, Domain, Intensity
+from .core import Domain, Intensity
 
 # %% ../nbs/04_mri.ipynb #f67baa21
 def _frequency(

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resize', 'Fixed', 'Compose', 'conforms']
 
-# %% ../nbs/03_transforms.ipynb #e9ad06ce
+# %% ../nbs/03_transforms.ipynb #4e9c5c8c
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from .core import Case, Domain, Intensity, Spatial, Transform, _nearest, as_transform, nearest_name
+from .core import Case, Domain, Intensity, Spatial, Transform, as_transform
 
 # %% ../nbs/03_transforms.ipynb #b3d35eeb
 @dataclass(frozen=True)
