@@ -57,7 +57,9 @@ def public() -> dict:
 def shown(cell):
     "A notebook's cell as the site shows it, or None if it shows nothing"
     if cell.cell_type == "raw": return None
-    if cell.cell_type != "code": return cell
+    if cell.cell_type != "code":
+        cell.source = re.sub(r"^- skip_\w+: .*\n?", "", cell.source, flags=re.M)  # directives of nbdev
+        return cell
     lines = cell.source.split("\n")
     flags = {m[1] for line in lines if (m := re.match(r"#\| ?([\w-]+)", line))}
     cell.source = "\n".join(line for line in lines if not re.match(r"#\| ?[\w-]+", line)).strip("\n")

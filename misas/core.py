@@ -274,7 +274,7 @@ class PlainModel(Model):
             raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
         return prepared
 
-# %% ../nbs/00_core.ipynb #9d2a0ba3
+# %% ../nbs/00_core.ipynb #92b6fd2e
 @contextmanager
 def _evaluating(net: torch.nn.Module):
     "`net` in evaluation mode for a while; each of its parts gets its own mode back"
@@ -288,8 +288,10 @@ def _evaluating(net: torch.nn.Module):
 
 def _in_channels(net: torch.nn.Module) -> int | None:
     "How many channels the first convolution takes, as far as one can see"
-    convolutions = (m for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d)))
-    return next((m.in_channels for m in convolutions), None)
+    convolutions = (m.in_channels for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d)))
+    # scripted and exported networks have weights, but no modules of known type
+    weights = (p.shape[1] for p in net.parameters() if p.ndim in (4, 5))
+    return next(itertools.chain(convolutions, weights), None)
 
 
 def _match_channels(

@@ -84,7 +84,7 @@ def waves(
     deep = np.exp(1j * kz*z.reshape(-1, 1)).astype(np.complex64)
     return np.stack([((rows*d) @ cols.T).real for d in deep]) * np.float32(np.sqrt(2/n))
 
-# %% ../nbs/02_phantom.ipynb #501fefc8
+# %% ../nbs/02_phantom.ipynb #1b3dba43
 def draw_heart(
     rng,          # numpy random generator
     phase=None,   # 0 end diastole ... 1 end systole; None draws it
@@ -103,8 +103,8 @@ def draw_heart(
         shift=(u(-.08, .08), u(-.08, .08)), drift=(u(-8, 8), u(-6, 6)),
         rv_side=u(.75, 1.05), rv_wide=u(.8, 1.3), rv_high=u(.95, 1.2), rv_down=u(-.1, .2), rv_tilt=u(-20, 20), rv_wobble=wobble(.05),
         rv_end=u(.8, .92), rv_floor=u(.75, 1.05), rv_wall=u(2, 4), floor_tilt=u(-.15, .35),
-        pap_angles=(u(-70, -15), u(75, 150)), pap_depth=(u(.5, .72), u(.5, .72)),
-        pap_size=(u(.1, .24), u(.1, .24)), pap_long=(u(1, 1.8), u(1, 1.8)), trabecula=u(.4, 2.6), fat=u(-4, 5))
+        pap_angles=(u(-70, -15), u(75, 150)), pap_depth=(u(.5, .85), u(.5, .85)),
+        pap_size=(u(.1, .28), u(.1, .28)), pap_long=(u(1, 1.8), u(1, 1.8)), trabecula=u(.4, 2)*(1 + phase), fat=u(-4, 5))
 
 # %% ../nbs/02_phantom.ipynb #6bf0e57b
 def heart_shapes(
@@ -157,7 +157,7 @@ def draw_tissues(
     "Vary the signal of every tissue by about 12 % around `TISSUES`"
     return {k: v*float(np.exp(.12*rng.normal())) for k, v in TISSUES.items()} | dict(fixed or {})
 
-# %% ../nbs/02_phantom.ipynb #db50d1c5
+# %% ../nbs/02_phantom.ipynb #16ba85d1
 def heart_layers(
     rng,      # numpy random generator
     grid,     # (x, y, z) from `heart_grid`
@@ -175,7 +175,7 @@ def heart_layers(
               (flow(tissue['myocardium'], .05), np.minimum(s.rv_outer, s.epi)),
               (flow(tissue['blood'], .03), s.rv + np.float32(texture*h.trabecula)*np.maximum(fine, 0)),
               (flow(tissue['myocardium'], .05), s.epi),
-              (flow(tissue['blood'], .04), s.endo + np.float32(texture*h.trabecula)*(np.maximum(fine, 0) - .3))]
+              (flow(tissue['blood'], .04), s.endo + np.float32(texture*h.trabecula)*np.maximum(fine + .4, 0))]
     return layers + [(tissue['myocardium'], np.maximum(d, s.endo)) for d in papillaries(grid, h)]
 
 def papillaries(
