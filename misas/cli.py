@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PAPER', 'app', 'Out', 'Transforms', 'Values', 'Metrics', 'Progress', 'demo', 'run', 'list_transforms', 'main']
 
-# %% ../nbs/10_cli.ipynb #2b9ab9de
-import shutil, sys, tempfile
+# %% ../nbs/10_cli.ipynb #1b84143d
+import shutil, tempfile
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Optional
@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 import typer
 
 import misas
-from .core import as_model, as_transform, get_series, known_transforms, nearest_name
+from .core import Transform, as_transform, get_series, known_transforms, nearest_name
 from .data import load_case
 from .eval import _joined, score, with_reference
 from .metrics import OVERLAP, as_metrics
@@ -156,10 +156,10 @@ def run(
     settings, measured = _chosen_values(values or [], chosen), as_metrics(_split(metrics))
     _run(load_model(model), load_case(image, mask), chosen, settings, measured, named, out, progress)
 
-# %% ../nbs/10_cli.ipynb #67194a2f
+# %% ../nbs/10_cli.ipynb #d057d561
 def _range(cls) -> str:
     "The values tried by default, in a few words"
-    if not cls.values: return "by the image's size"
+    if not cls.values: return cls.values_for.__doc__.lower()
     if cls.categorical: return ", ".join(f"{v:g}" for v in cls.values)
     return f"{cls.values[0]:g} to {cls.values[-1]:g}, {len(cls.values)} values{' by a factor' if cls.log else ''}"
 
@@ -169,8 +169,10 @@ def _range(cls) -> str:
 def list_transforms():
     "List what can be swept: names, parameters, units, ranges."
     rows = [("name", "parameter", "unit", "neutral", "tried by default", "allowed")]
-    for name, c in known_transforms().items():
-        neutral = "the image's own" if type(c()).neutral_for is not misas.core.Transform.neutral_for else "none" if c.neutral is None else f"{c.neutral:g}"
+    known = known_transforms()
+    for name in dict.fromkeys([*_split(PAPER), *known]):
+        c = known[name]
+        neutral = "the image's own" if c.neutral_for is not Transform.neutral_for else "none" if c.neutral is None else f"{c.neutral:g}"
         rows.append((name, c.param, c.unit or "-", neutral, _range(c), str(c.domain)))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows: typer.echo("  ".join(word.ljust(w) for word, w in zip(row, widths)).rstrip())
@@ -184,6 +186,3 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def main():
     "The console script"
     app()
-
-
-if __name__ == "__main__" and not hasattr(sys, "ps1") and Path(sys.argv[0]).stem == "cli": main()

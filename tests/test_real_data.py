@@ -86,7 +86,7 @@ def test_pictures_of_a_dicom(data, tmp_path):
 def test_command_line(data, tmp_path, image, mask):
     args = ["run", "--image", data / image, "--model", "demo", "--transforms", "rotation,spike", "--values", "rotation=-20,0,20", "--out", tmp_path / "out", "--no-progress"]
     args += ["--mask", data / mask] if mask else []
-    done = subprocess.run([sys.executable, "-m", "misas.cli", *map(str, args)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "misas", *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "out").iterdir()} == {f"{t}.{e}" for t in ("rotation", "spike") for e in ("png", "gif", "html")} | {"scores.csv"}
     table = pd.read_csv(tmp_path / "out" / "scores.csv")

@@ -1,0 +1,4 @@
+"""`python -m misas`: the command line"""
+from misas.cli import main
+
+main()
