@@ -40,8 +40,9 @@ def module_of(notebook: Path) -> str | None:
 
 @functools.cache
 def modules() -> dict:
-    "Module to the stem of the notebook that makes it, in order"
-    return {module_of(p): p.stem for p in sorted(NBS.glob("*.ipynb")) if module_of(p)}
+    "Module to the stem of the notebook that makes it, in order; `all` only passes on what the others define"
+    made = {module_of(p): p.stem for p in sorted(NBS.glob("*.ipynb"))}
+    return {module: stem for module, stem in made.items() if module not in (None, "all")}
 
 
 @functools.cache

@@ -7,7 +7,7 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #2888aa20
+# %% ../nbs/00_core.ipynb #0da04736
 import difflib, itertools, math, numbers
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import grid_sample
 from tqdm.auto import tqdm
 
 # %% ../nbs/00_core.ipynb #27ca608b
@@ -305,20 +306,23 @@ def _match_channels(
     if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, have)): return images[:, :1]
     raise ValueError(f"the image has {have} different channels and the network takes {wanted}; allowed is {wanted}, or a grey image")
 
-# %% ../nbs/00_core.ipynb #8e8ad4f7
+# %% ../nbs/00_core.ipynb #ebe69fc3
 class TorchModel(Model):
     "A `torch.nn.Module` that gives logits `(B, K, *S)`, or `(B, 1, *S)` for a binary mask"
     def __init__(self,
         net: torch.nn.Module,
         preprocess=None,  # function on images `(B, C, *S)` in the source's intensities, e.g. to divide them by 255
+        prepare=None,  # function `Case -> Case` for a network that needs a certain size, e.g. `lambda case: Resize()(case, 256)`
         name: str = "model",
         labels: Sequence = None,
     ):
-        self.net, self.preprocess, self.name, self.labels = net, preprocess, name, labels
+        self.net, self.preprocess, self._prepare, self.name, self.labels = net, preprocess, prepare, name, labels
         weights = next(itertools.chain(net.parameters(), net.buffers()), torch.zeros(()))
         self.device, self.dtype = weights.device, weights.dtype if weights.is_floating_point() else torch.float32
         self.channels = _in_channels(net)
         self.batch_size = 2 if self.device.type == "cpu" else 32
+
+    def prepare(self, case): return case if self._prepare is None else self._prepare(case)
 
     def logits(self, images):
         "What the network answers, checked to be `(B, K, *S)`"
@@ -327,12 +331,14 @@ class TorchModel(Model):
         with torch.inference_mode(), _evaluating(self.net): out = self.net(images)
         if not isinstance(out, torch.Tensor): raise TypeError(f"the network answers with a {type(out).__name__}; allowed is a tensor of logits (B, K, *S)")
         if out.ndim != images.ndim or len(out) != len(images): raise ValueError(f"the network answers with shape {tuple(out.shape)}; allowed is (B, K, *S) for images {tuple(images.shape)}")
-        if not out.isfinite().all(): raise ValueError("the network answers with NaN or infinite logits; allowed are finite numbers")
         return out
 
     def predict(self, images, like):
         out = self.logits(images)
-        return (out[:, 0] > 0 if out.shape[1] == 1 else out.max(1).indices).cpu()
+        best, labels = (out[:, 0], out[:, 0] > 0) if out.shape[1] == 1 else out.max(1)
+        # a NaN or infinite logit shows in the sum of the largest ones
+        if not math.isfinite(best.sum(dtype=torch.float32)): raise ValueError("the network answers with NaN or infinite logits; allowed are finite numbers")
+        return labels.cpu()
 
     def probabilities(self, images, like):
         out = self.logits(images).float().cpu()
@@ -454,7 +460,7 @@ class Intensity(Transform):
 
     def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
 
-# %% ../nbs/00_core.ipynb #e4426a81
+# %% ../nbs/00_core.ipynb #83f3ad46
 def _positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
@@ -469,24 +475,27 @@ def _positions(
     return [sum(row[j] * axes[j] for j in range(n)).add(c - s).round(decimals=6).expand(shape) for row, c, s in zip(pixels, centre, shift)]
 
 
-def _padded(
-    values: torch.Tensor,  # `(C, *S)`
-    fill: torch.Tensor,  # `(C,)`
-) -> torch.Tensor:  # `(C, *(S + 2))`
-    "One pixel of `fill` on each side, so that a position outside finds it there"
-    out = fill.to(values).reshape(-1, *[1] * (values.ndim - 1)).repeat(1, *(s + 2 for s in values.shape[1:]))
-    out[(slice(None), *[slice(1, -1)] * (values.ndim - 1))] = values
-    return out
-
-
 def _nearest(
     mask: torch.Tensor,  # `(*S)`
     positions: list,  # n tensors `(*T)`
 ) -> torch.Tensor:  # `(*T)`
     "The mask's nearest neighbour at each position, 0 outside"
-    padded = _padded(mask[None], torch.zeros(1))[0]
-    index = [(p + 1.5).floor().clamp(0, s + 1).long() for p, s in zip(positions, mask.shape)]
-    return padded[tuple(index)]
+    flat, inside = 0, torch.ones((), dtype=torch.bool, device=mask.device)
+    for p, size, stride in zip(positions, mask.shape, mask.stride()):
+        index = (p + .5).floor_()
+        inside = inside & (index >= 0) & (index < size)
+        flat = index.clamp_(0, size - 1).mul_(stride).add_(flat)
+    return mask.flatten().index_select(0, flat.long().flatten()).reshape(flat.shape).mul_(inside)
+
+
+def _sampling_grid(
+    positions: list,  # n tensors `(*T)`, in pixels
+    shape: tuple,  # `(*S)` of what is sampled
+) -> torch.Tensor:  # `(1, *T, n)`, float32
+    "Positions as torch wants them: last axis first, the image's outer edges at -1 and 1"
+    grid = torch.empty(*positions[0].shape, len(shape), device=positions[0].device)
+    for axis, (p, size) in enumerate(zip(positions, shape)): grid[..., -1 - axis] = (p + .5).mul_(2 / size).sub_(1)
+    return grid[None]
 
 
 def _linear(
@@ -495,17 +504,12 @@ def _linear(
     fill: torch.Tensor,  # `(C,)`
 ) -> torch.Tensor:  # `(C, *T)`
     "The image, interpolated linearly at each position, `fill` outside"
-    padded = _padded(image, fill)
-    at = [(p + 1).clamp(0, s + 1) for p, s in zip(positions, image.shape[1:])]
-    low = [p.floor().clamp(max=s) for p, s in zip(at, image.shape[1:])]
-    part = [(p - l).to(image.dtype) for p, l in zip(at, low)]
-    stride = padded[0].stride()
-    base = sum(l.long() * s for l, s in zip(low, stride)).flatten()
-    flat, out = padded.flatten(1), 0
-    for corner in itertools.product((0, 1), repeat=len(at)):
-        weight = math.prod(f if c else 1 - f for c, f in zip(corner, part))
-        out = out + weight * flat[:, base + sum(c * s for c, s in zip(corner, stride))].reshape(len(image), *weight.shape)
-    return out
+    base = fill.to(image).reshape(-1, *[1] * len(positions))
+    # where nothing lies between pixels, nothing is interpolated: exact to the last bit
+    if all(torch.equal(p, p.floor()) for p in positions):
+        inside = _nearest(torch.ones(image.shape[1:], dtype=torch.bool, device=image.device), positions)
+        return torch.stack([torch.where(inside, _nearest(c, positions), f) for c, f in zip(image, base)])
+    return grid_sample((image - base)[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False)[0].add_(base)
 
 # %% ../nbs/00_core.ipynb #35cab411
 @dataclass(frozen=True)

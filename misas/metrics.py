@@ -16,7 +16,7 @@ import torch
 
 from .core import nearest_name
 
-# %% ../nbs/07_metrics.ipynb #aaa7b5e6
+# %% ../nbs/07_metrics.ipynb #ddfc663b
 def confusion(
     truth: torch.Tensor,  # `(*S)`, labels from 0 to n - 1
     pred: torch.Tensor,  # `(*S)`, labels from 0 to n - 1
@@ -25,7 +25,8 @@ def confusion(
     "How often each label of the truth was predicted as which"
     if truth.shape != pred.shape: raise ValueError(f"pred has shape {tuple(pred.shape)}; allowed is the truth's {tuple(truth.shape)}")
     if (highest := max(truth.max(), pred.max()).item()) >= n: raise ValueError(f"n is {n}, but there is a label {highest}; allowed are labels from 0 to n - 1")
-    return torch.bincount((truth.long() * n + pred).flatten(), minlength=n * n).reshape(n, n)
+    pairs = truth.to(torch.int32 if n < 1 << 15 else torch.int64) * n + pred
+    return torch.bincount(pairs.flatten(), minlength=n * n).reshape(n, n)
 
 # %% ../nbs/07_metrics.ipynb #43f901b2
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def as_metrics(
         if not callable(f): raise TypeError(f"metrics has {name!r}: {f!r}; allowed are names and functions")
     return named
 
-# %% ../nbs/07_metrics.ipynb #2be9bb9a
+# %% ../nbs/07_metrics.ipynb #d31cb805
 def _own_metric(f, truth, pred, label, spacing, absent) -> float:
     "A user's metric for one label"
     t, p = (truth == label).cpu().numpy(), (pred == label).cpu().numpy()
@@ -117,6 +118,7 @@ def _compact(
     labels: list,  # the label values of interest
 ) -> torch.Tensor:  # `(*S)`, int64
     "Labels as their place in `labels`, all others as one more"
+    if labels == list(range(len(labels))): return mask.clamp(max=len(labels))
     place = torch.full((max(labels) + 2,), len(labels), dtype=torch.int64)
     place[labels] = torch.arange(len(labels))
     return place[mask.long().clamp(max=max(labels) + 1)]

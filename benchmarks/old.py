@@ -1,0 +1,66 @@
+"""Runs jobs with misas 0.1.1 in its own environment: one line of JSON in, one out."""
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"
+sys.path.append(str(Path(__file__).parent))     # behind the environment's own misas
+
+import matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import misas.core as core
+import misas.mri as mri
+import numpy as np
+import torch
+from PIL import Image
+
+from jobs import STEPS, Wrapper, unet
+
+LABELS = ["bg", "LV", "MY", "RV"]
+
+
+def evaluate(model, image, mask, name):
+    _, function, arguments = STEPS[name]
+    return getattr(core, function, None) or getattr(mri, function), arguments
+
+
+def workflow(model, image, mask, folder):
+    "Overlays, a GIF, Dice, precision and recall of each label, for five transforms"
+    for name, show in [("rotation", "get_rotation_series"), ("zoom", "get_zoom_series"), ("brightness", "get_brightness_series"), ("contrast", "get_contrast_series"), ("spike", "get_spike_series")]:
+        _, function, arguments = STEPS[name]
+        where = mri if name == "spike" else core
+        series = getattr(where, show)(image, model, **arguments, **(dict(log_steps=False) if name in ("brightness", "contrast") else {}))
+        core.plot_series(series[::max(1, len(series) // 8)][:9], nrow=3)
+        plt.savefig(folder / f"{name}.png"); plt.close("all")
+        core.gif_series(series, folder / f"{name}.gif")
+        for metric in (core.dice_by_component, core.precision_by_component, core.recall_by_component):
+            getattr(where, function)(image, mask, model, components=LABELS, eval_function=metric, **arguments)
+
+
+def gif(series, folder): core.gif_series(series, folder / "x.gif")
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[2]))
+    data = np.load(sys.argv[1])
+    image, mask = Image.fromarray(data["image"]).convert("RGB"), Image.fromarray(data["mask"])
+    models = {cheap: Wrapper(unet(), cheap) for cheap in (False, True)}
+    series = core.get_rotation_series(image, models[True], start=0, end=360, step=10)
+    for line in sys.stdin:
+        job = json.loads(line)
+        model = models[job.get("cheap", False)]
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            if job["name"] == "workflow": workflow(model, image, mask, Path(folder))
+            elif job["name"] == "gif": gif(series, Path(folder))
+            else:
+                function, arguments = evaluate(model, image, mask, job["name"])
+                function(image, mask, model, components=LABELS, **arguments)
+            print(json.dumps(time.perf_counter() - start), flush=True)
+
+
+main()

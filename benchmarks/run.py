@@ -1,0 +1,240 @@
+"""Measure misas against the bare model and against misas 0.1.1, and write RESULTS.md.
+
+    python benchmarks/run.py
+
+Every figure is a ratio measured in one run: the two sides take turns, at least five times, and the medians are divided.
+misas 0.1.1 gets a virtual environment of its own (.bench/, kept for the next run) with the same torch, Pillow and matplotlib.
+"""
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from statistics import median
+
+os.environ["TQDM_DISABLE"] = "1"
+
+import numpy as np
+import torch
+
+from jobs import SIZE, STEPS, Wrapper, unet
+from misas.all import *
+from misas.core import TorchModel
+
+HERE = Path(__file__).parent
+LABELS = ["bg", "LV", "MY", "RV"]
+
+
+# ---- taking turns
+
+def clock(job):
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+def turns(jobs: dict, rounds: int) -> dict:
+    "Median seconds of each job; the jobs take turns, after one warm-up each"
+    for job in jobs.values(): job()
+    times = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items(): times[name].append(job() or 0 if name in TIMED_ELSEWHERE else clock(job))
+    return {name: median(t) for name, t in times.items()}
+
+
+TIMED_ELSEWHERE = {"misas 0.1.1", "misas 0.1.1, cheap argmax"}
+
+
+class Old:
+    "misas 0.1.1 in a process of its own"
+    def __init__(self, image, mask, threads):
+        python = environment()
+        self.data = tempfile.NamedTemporaryFile(suffix=".npz")
+        np.savez(self.data, image=image, mask=mask); self.data.flush()
+        self.process = subprocess.Popen([python, HERE / "old.py", self.data.name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, name, cheap=False) -> float:
+        print(json.dumps(dict(name=name, cheap=cheap)), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+
+def environment() -> Path:
+    "Python of an environment that has misas 0.1.1 and, for the rest, the libraries of this one"
+    folder = HERE.parent / ".bench"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "misas==0.1.1"], check=True)
+        site = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True).stdout.strip()
+        Path(site, "zz_shared.pth").write_text(str(Path(np.__file__).parents[1]))
+    return python
+
+
+# ---- jobs
+
+def model_of(net, size=None):
+    "The network as misas takes it, with pictures from 0 to 255 and, where it must be, of one size"
+    prepare = None if size is None else lambda case: Resize()(case, size) if max(case.shape) != size else case
+    return as_model(net, preprocess=lambda x: x / 255, prepare=prepare)
+
+
+def bare(net, images, cheap=False, channels_last=False):
+    "The model and nothing else, one image after the other"
+    with torch.inference_mode() if channels_last else torch.no_grad():
+        for x in images:
+            x = x[None].contiguous(memory_format=torch.channels_last) if channels_last else x[None]
+            out = net(x)
+            out.max(1).indices if cheap else out.argmax(1)
+
+
+def workflow(model, case, folder):
+    "Overlays, a GIF, Dice, precision and recall of each label, for five transforms"
+    for name in ("rotation", "zoom", "brightness", "contrast", "spike"):
+        series = get_series(model, case, name, STEPS[name][0])
+        plot_series(series[::max(1, len(series) // 8)][:9]).savefig(folder / f"{name}.png")
+        gif_series(series, folder / f"{name}.gif")
+        score(series, ["dice", "precision", "recall"], LABELS)
+
+
+def against_bare(case, rounds) -> list:
+    "(a) and (b): evaluate against the bare loop of as many forwards, as users write it and at its best"
+    net, rows = unet(), []
+    fast = unet().to(memory_format=torch.channels_last)
+    images = [case.image / 255] * 72
+    for name in ("rotation", "brightness", "spike"):
+        values = [v + 1e-3 for v in (STEPS[name][0] * 9)[:72]]      # none of them neutral: 72 forwards for everyone
+        t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: bare(net, images),
+                   "best": lambda: bare(fast, images, True, True)}, rounds)
+        rows.append((name, t["evaluate"] / t["eager"], t["evaluate"] / t["best"], t["evaluate"]))
+    return rows
+
+
+def same_labels(case) -> float:
+    "Share of pixels to which evaluate's engine and the plain eager forward give the same label"
+    net = unet()
+    series = get_series(model_of(net), case, "rotation", list(range(0, 360, 5)))
+    with torch.no_grad(): plain = torch.cat([net(s.image[None] / 255).argmax(1) for s in series])
+    return (torch.stack([s.pred for s in series]) == plain).float().mean().item()
+
+
+def against_old(case, old, rounds) -> list:
+    "(c): every transform that both have"
+    model, rows = model_of(unet(), SIZE), []
+    for name, (values, *_) in STEPS.items():
+        t = turns({"misas": lambda: evaluate(model, case, name, values, labels=LABELS), "misas 0.1.1": lambda: old(name), "misas 0.1.1, cheap argmax": lambda: old(name, True)}, rounds)
+        rows.append((name, len(values), t["misas 0.1.1"] / t["misas"], t["misas 0.1.1, cheap argmax"] / t["misas"]))
+        print(rows[-1], flush=True)
+    return rows
+
+
+def workflows(case, old, rounds) -> dict:
+    "(d) and (e)"
+    model, series = model_of(unet(), SIZE), get_series(model_of(unet()), case, "rotation", list(range(0, 360, 10)))
+    with tempfile.TemporaryDirectory() as folder:
+        whole = turns({"misas": lambda: workflow(model, case, Path(folder)), "misas 0.1.1": lambda: old("workflow")}, rounds)
+        gif = turns({"misas": lambda: gif_series(series, Path(folder) / "x.gif"), "misas 0.1.1": lambda: old("gif")}, rounds)
+    return dict(workflow=whole["misas 0.1.1"] / whole["misas"], gif=gif["misas 0.1.1"] / gif["misas"], gif_seconds=gif["misas"])
+
+
+# ---- memory, import, growth: each in a fresh process
+
+CHILD = """
+import os, resource, sys; os.environ["TQDM_DISABLE"] = "1"; sys.path[:0] = [{here!r}]
+import torch; torch.set_num_threads({threads})
+from jobs import unet
+from misas.all import *
+case = phantom({shape}, seed=0)
+net = unet() if case.ndim == 2 else (lambda x: x > .5)
+evaluate(net, case, "rotation", [k * 360 / {steps} for k in range({steps})])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak(shape, steps, threads) -> float:
+    "Peak resident memory in MB of a process that evaluates so many rotations"
+    code = CHILD.format(here=str(HERE), threads=threads, shape=shape, steps=steps)
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def import_seconds(what, rounds) -> float:
+    "Median wall seconds of a fresh process that imports it"
+    return median(clock(lambda: subprocess.run([sys.executable, "-c", f"import {what}"], check=True)) for _ in range(rounds))
+
+
+def growth(rounds) -> list:
+    "(h): seconds of evaluate as one thing grows"
+    net, rows = unet(), []
+    def seconds(n=256, steps=24, labels=4, cases=1):
+        several = [phantom((n, n), seed=s) for s in range(cases)]
+        return median(clock(lambda: evaluate(net, several, "rotation", [k + .5 for k in range(steps)], labels={i: str(i) for i in range(labels)})) for _ in range(rounds))
+    for what, sizes in dict(steps=(12, 24, 48, 96), n=(128, 256, 512), labels=(2, 8, 32), cases=(1, 2, 4)).items():
+        rows += [(what, size, seconds(**{what: size})) for size in sizes]
+    return rows
+
+
+# ---- report
+
+def table(head, rows) -> str:
+    cells = [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *cells])
+
+
+def machine(threads) -> str:
+    cpu = next((l.split(":")[1].strip() for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
+    return f"{cpu}, {threads} threads, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    heart = phantom((SIZE, SIZE), seed=0)
+    image, mask = (heart.image[0] * 255).byte().numpy(), heart.truth.byte().numpy()
+    case = load_case(image, mask)
+    old = Old(image, mask, args.threads)
+    ab, same = against_bare(case, args.rounds), same_labels(case)
+    print(ab, same, flush=True)
+    c, de = against_old(case, old, args.rounds), workflows(case, old, args.rounds)
+    print(de, flush=True)
+    few, many = peak((512, 512), 36, args.threads), peak((512, 512), 360, args.threads)
+    deep = peak((32, 256, 256), 6, args.threads), peak((32, 256, 256), 24, args.threads)
+    imports = {what: import_seconds(what, args.rounds) for what in ("torch", "torch, misas", "misas.all")}
+    h = growth(args.rounds)
+    (HERE / "RESULTS.md").write_text(report(args, ab, same, c, de, (few, many), deep, imports, h))
+    draw(ab, c, h)
+
+
+def report(args, ab, same, c, de, flat, deep, imports, h) -> str:
+    return "\n\n".join([
+        "# Benchmarks", f"Made by `python benchmarks/run.py`; {machine(args.threads)}. Each ratio is of medians of {args.rounds} turns taken in one run. The network is a U-Net with 16-32-64-128 channels, the image a phantom of {SIZE} × {SIZE} pixels.",
+        "## evaluate against the bare model, 72 images", "A ratio of 1 is the cost of the forwards alone. *Eager*: float32, NCHW, `argmax(1)`, as most users write it. *Best*: channels_last, inference mode, `max(1).indices`.",
+        table(["transform", "evaluate / eager", "evaluate / best", "evaluate, s"], ab), f"Same label as the eager forward: {same:.4%} of pixels.",
+        "## Faster than misas 0.1.1, times", table(["transform", "steps", "wrapper as documented", "wrapper with cheap argmax"], c),
+        f"Workflow (rotation, zoom, brightness, contrast, spike; each with overlays, a GIF, and Dice, precision and recall of four labels): {de['workflow']:.1f} times. GIF of 36 frames: {de['gif']:.1f} times ({de['gif_seconds']:.2f} s).",
+        "## Memory and import", f"Peak memory of `evaluate` at 512 × 512: {flat[0]:.0f} MB for 36 steps, {flat[1]:.0f} MB for 360 (ratio {flat[1] / flat[0]:.3f}). A volume of 32 × 256 × 256: {deep[0]:.0f} MB for 6 steps, {deep[1]:.0f} MB for 24.",
+        f"Import, fresh process: torch {imports['torch']:.2f} s, torch and misas {imports['torch, misas']:.2f} s, `misas.all` {imports['misas.all']:.2f} s.",
+        "## Growth", table(["what grows", "to", "seconds"], h), "![Speed-ups and growth](results.png)", ""])
+
+
+def draw(ab, c, h):
+    from matplotlib.figure import Figure
+    fig = Figure(figsize=(11, 4), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    left.barh([r[0] for r in c], [r[2] for r in c], color="#0072B2"); left.axvline(1, color="black", lw=.8)
+    left.set(title="Faster than misas 0.1.1", xlabel="times"); left.invert_yaxis()
+    for what in dict.fromkeys(r[0] for r in h):
+        xs, ys = zip(*[(x, y) for w, x, y in h if w == what])
+        right.plot([x / xs[0] for x in xs], [y / ys[0] for y in ys], marker="o", label=what)
+    right.set(title="Growth of cost", xlabel="times as many", ylabel="times as long", xscale="log", yscale="log"); right.legend()
+    fig.savefig(HERE / "results.png", dpi=90)
+
+
+if __name__ == "__main__": main()
