@@ -7,10 +7,12 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #0da04736
+# %% ../nbs/00_core.ipynb #53d18709
 import difflib, itertools, math, numbers
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import grid_sample
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm.auto import tqdm
 
 # %% ../nbs/00_core.ipynb #27ca608b
@@ -85,7 +88,7 @@ def _source_of(
     kind = "tensor" if isinstance(image, torch.Tensor) else "array"
     return Source(kind, str(image.dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
 
-# %% ../nbs/00_core.ipynb #86bf8623
+# %% ../nbs/00_core.ipynb #4a483a17
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
@@ -123,6 +126,11 @@ class Case:
         new = object.__new__(Case)
         new._set(**{f.name: getattr(self, f.name) for f in fields(self)} | changes)
         return new
+
+    def to(self, device) -> "Case":
+        "The case with its tensors on `device`"
+        if self.image.device == torch.device(device): return self
+        return self.but(image=self.image.to(device), truth=None if self.truth is None else self.truth.to(device))
 
     @property
     def shape(self) -> tuple:
@@ -173,12 +181,13 @@ def as_case(
     for reader in READERS: return reader(*x) if isinstance(x, tuple) else reader(x)
     raise TypeError(f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)")
 
-# %% ../nbs/00_core.ipynb #7e36db7f
+# %% ../nbs/00_core.ipynb #d4811b0a
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
     name = "model"  # stands in the score table
     labels = None  # names of the labels 0, 1, 2 ..., where the model knows them
     batch_size = 1  # how many images at once serve this model best
+    device = torch.device("cpu")  # where it wants its images
 
     def prepare(self, case: Case) -> Case:
         "The case as the model needs it"
@@ -275,14 +284,14 @@ class PlainModel(Model):
             raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
         return prepared
 
-# %% ../nbs/00_core.ipynb #92b6fd2e
+# %% ../nbs/00_core.ipynb #3348c46c
 @contextmanager
 def _evaluating(net: torch.nn.Module):
     "`net` in evaluation mode for a while; each of its parts gets its own mode back"
     training = [m for m in net.modules() if m.training]
     # the flag itself: exported programs refuse `eval()`
     for m in training: m.training = False
-    try: yield
+    try: yield net
     finally:
         for m in training: m.training = True
 
@@ -306,29 +315,89 @@ def _match_channels(
     if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, have)): return images[:, :1]
     raise ValueError(f"the image has {have} different channels and the network takes {wanted}; allowed is {wanted}, or a grey image")
 
-# %% ../nbs/00_core.ipynb #ebe69fc3
+# %% ../nbs/00_core.ipynb #fe7f97b9
+_CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+_BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
+
+
+def _fold_batch_norm(
+    net: torch.nn.Module,  # in evaluation mode; changed in place
+) -> torch.nn.Module:
+    "`net` with each batch norm that follows a convolution in a `Sequential` folded into it"
+    uses = Counter(id(m) for _, m in net.named_modules(remove_duplicate=False))
+    for sequence in [m for m in net.modules() if type(m) is torch.nn.Sequential]:
+        for i, (first, second) in enumerate(itertools.pairwise(list(sequence))):
+            alone = uses[id(first)] == uses[id(second)] == 1      # not the same layer in two places
+            if type(first) in _CONVOLUTIONS and type(second) in _BATCH_NORMS and second.track_running_stats and alone:
+                sequence[i], sequence[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
+    return net
+
+
+def _may_be_copied(net: torch.nn.Module) -> bool:
+    "Not a scripted or exported program, and nobody listens to its layers"
+    if isinstance(net, (torch.jit.ScriptModule, torch.fx.GraphModule)): return False
+    return not any(m._forward_hooks or m._forward_pre_hooks or getattr(m, "parametrizations", None) for m in net.modules())
+
+
+def _fast_copy(net: torch.nn.Module) -> torch.nn.Module:
+    "A copy of `net` in evaluation mode that gives the same answer in less time; `net` itself where it cannot be copied"
+    if not _may_be_copied(net): return net
+    try: copy = deepcopy(net).eval().requires_grad_(False)
+    except Exception: return net      # something in it refuses to be copied
+    deep = any(isinstance(m, torch.nn.Conv3d) for m in copy.modules())
+    return _fold_batch_norm(copy).to(memory_format=torch.channels_last_3d if deep else torch.channels_last)
+
+
+def _channels_last(images: torch.Tensor) -> torch.Tensor:
+    "Images `(B, C, *S)` with the channels next to each other in memory"
+    return images.contiguous(memory_format={4: torch.channels_last, 5: torch.channels_last_3d}.get(images.ndim, torch.contiguous_format))
+
+# %% ../nbs/00_core.ipynb #939ce265
+def _state_of(net: torch.nn.Module) -> tuple:
+    "Something that is different after a network was trained, loaded, or moved"
+    return tuple((id(t), t._version, t.device) for t in itertools.chain(net.parameters(), net.buffers()) if not t.is_inference())
+
+# %% ../nbs/00_core.ipynb #bc0849a2
 class TorchModel(Model):
     "A `torch.nn.Module` that gives logits `(B, K, *S)`, or `(B, 1, *S)` for a binary mask"
     def __init__(self,
         net: torch.nn.Module,
         preprocess=None,  # function on images `(B, C, *S)` in the source's intensities, e.g. to divide them by 255
         prepare=None,  # function `Case -> Case` for a network that needs a certain size, e.g. `lambda case: Resize()(case, 256)`
+        fast: bool = True,  # run a copy that gives the same answer, up to rounding, in less time; False: the module itself
+        autocast: torch.dtype = None,  # e.g. torch.bfloat16: compute in this precision where torch thinks it safe; changes predictions a little
         name: str = "model",
         labels: Sequence = None,
     ):
-        self.net, self.preprocess, self._prepare, self.name, self.labels = net, preprocess, prepare, name, labels
+        self.net, self.preprocess, self._prepare, self.fast, self.autocast, self.name, self.labels = net, preprocess, prepare, fast, autocast, name, labels
         weights = next(itertools.chain(net.parameters(), net.buffers()), torch.zeros(()))
         self.device, self.dtype = weights.device, weights.dtype if weights.is_floating_point() else torch.float32
-        self.channels = _in_channels(net)
-        self.batch_size = 2 if self.device.type == "cpu" else 32
+        self.channels, self._copy = _in_channels(net), (None, None)
+        self.batch_size = 1 if self.device.type == "cpu" else 32
 
     def prepare(self, case): return case if self._prepare is None else self._prepare(case)
+
+    @property
+    def _runner(self):
+        "What is run: the network, or its fast copy, made anew where the network has changed"
+        if not self.fast: return self.net
+        state = _state_of(self.net)
+        if self._copy[0] != state: self._copy = state, _fast_copy(self.net)
+        return self._copy[1]
+
+    def _run(self, images):
+        "The network's answer to a batch; a batch that is too large is halved"
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None), _evaluating(self._runner) as net: return net(images)
+        except torch.OutOfMemoryError:
+            if len(images) == 1: raise
+            return torch.cat([self._run(half) for half in images.chunk(2)])
 
     def logits(self, images):
         "What the network answers, checked to be `(B, K, *S)`"
         images = _match_channels(images, self.channels).to(self.device, self.dtype)
         if self.preprocess: images = self.preprocess(images)
-        with torch.inference_mode(), _evaluating(self.net): out = self.net(images)
+        out = self._run(_channels_last(images) if self.fast else images)
         if not isinstance(out, torch.Tensor): raise TypeError(f"the network answers with a {type(out).__name__}; allowed is a tensor of logits (B, K, *S)")
         if out.ndim != images.ndim or len(out) != len(images): raise ValueError(f"the network answers with shape {tuple(out.shape)}; allowed is (B, K, *S) for images {tuple(images.shape)}")
         return out
@@ -338,10 +407,10 @@ class TorchModel(Model):
         best, labels = (out[:, 0], out[:, 0] > 0) if out.shape[1] == 1 else out.max(1)
         # a NaN or infinite logit shows in the sum of the largest ones
         if not math.isfinite(best.sum(dtype=torch.float32)): raise ValueError("the network answers with NaN or infinite logits; allowed are finite numbers")
-        return labels.cpu()
+        return labels
 
     def probabilities(self, images, like):
-        out = self.logits(images).float().cpu()
+        out = self.logits(images).float()
         return torch.cat([1 - out.sigmoid(), out.sigmoid()], 1) if out.shape[1] == 1 else out.softmax(1)
 
 # %% ../nbs/00_core.ipynb #129933fa
@@ -460,18 +529,19 @@ class Intensity(Transform):
 
     def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
 
-# %% ../nbs/00_core.ipynb #83f3ad46
+# %% ../nbs/00_core.ipynb #14d9e215
 def _positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
     spacing: tuple,  # in mm, n numbers
+    device=None,
 ) -> list:  # n tensors `(*S)`, float64
     "For each pixel of the transformed image, where in the original one it comes from, in pixels"
     n, spacing, centre = len(shape), np.asarray(spacing), (np.asarray(shape) - 1) / 2
     inverse = np.linalg.inv(matrix[:, :n])
     pixels = inverse * spacing / spacing[:, None]
     shift = inverse @ matrix[:, n] / spacing if matrix.shape[1] > n else np.zeros(n)
-    axes = [torch.arange(s, dtype=torch.float64).sub(c).reshape([-1 if i == j else 1 for j in range(n)]) for i, (s, c) in enumerate(zip(shape, centre))]
+    axes = [torch.arange(s, dtype=torch.float64, device=device).sub(c).reshape([-1 if i == j else 1 for j in range(n)]) for i, (s, c) in enumerate(zip(shape, centre))]
     return [sum(row[j] * axes[j] for j in range(n)).add(c - s).round(decimals=6).expand(shape) for row, c, s in zip(pixels, centre, shift)]
 
 
@@ -511,7 +581,7 @@ def _linear(
         return torch.stack([torch.where(inside, _nearest(c, positions), f) for c, f in zip(image, base)])
     return grid_sample((image - base)[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False)[0].add_(base)
 
-# %% ../nbs/00_core.ipynb #35cab411
+# %% ../nbs/00_core.ipynb #c22f70ac
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
@@ -523,7 +593,7 @@ class Spatial(Transform):
 
     def warp(self, case: Case, matrix: np.ndarray) -> Case:
         "Image and truth of `case`, resampled from one grid"
-        where = [p.to(case.image.device) for p in _positions(matrix, case.shape, case.spacing)]
+        where = _positions(matrix, case.shape, case.spacing, case.image.device)
         fill = case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))
         return case.but(image=_linear(case.image, where, fill), truth=None if case.truth is None else _nearest(case.truth, where))
 
@@ -544,7 +614,7 @@ def known_transforms() -> dict:  # {name: class}
     def below(cls): return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
     return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
 
-# %% ../nbs/00_core.ipynb #70fda1df
+# %% ../nbs/00_core.ipynb #977eac80
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
@@ -554,7 +624,7 @@ class Function(Transform):
     def apply(self, case, value):
         form = Source("array", "float32", case.source.channels)
         image = np.asarray(self.image(to_source(case.image, form).copy(), value), dtype=np.float32)
-        truth = case.truth if case.truth is None or self.mask is None else self.mask(case.truth.numpy().copy(), value)
+        truth = case.truth if case.truth is None or self.mask is None else self.mask(case.truth.cpu().numpy().copy(), value)
         if form.channels == "last" and image.ndim > case.ndim: image = np.moveaxis(image, -1, 0)
         if image.ndim == case.ndim: image = image[None]
         changed = Case(image.copy(), truth, case.name, case.spacing, case.scale, case.source, case.labels)
@@ -585,7 +655,7 @@ def as_transform(
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)
 
-# %% ../nbs/00_core.ipynb #5c2590a4
+# %% ../nbs/00_core.ipynb #679c369a
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
@@ -593,6 +663,10 @@ class Step:
     image: torch.Tensor  # `(C, *S)`
     truth: torch.Tensor  # `(*S)`, or None
     pred: torch.Tensor  # `(*S)`, int32: the model's labels
+
+    def cpu(self) -> "Step":
+        "The step with its tensors in the computer's own memory"
+        return Step(self.value, self.image.cpu(), None if self.truth is None else self.truth.cpu(), self.pred.cpu())
 
 
 def _values(transform, values, case) -> list:
@@ -611,8 +685,14 @@ def _batches(cases, size):
     if batch: yield batch
 
 
+def _changed(model, case, transform, values):
+    "Pairs (value, case as the model needs it), made as they are asked for, on the model's device"
+    case = case.to(model.device)
+    for value in values: yield value, model.prepare(transform(case, value)).to(model.device)
+
+
 def _steps(model, case, transform, values, size):
-    for batch in _batches(((v, model.prepare(transform(case, v))) for v in values), size):
+    for batch in _batches(_changed(model, case, transform, values), size):
         try: preds = model(torch.stack([c.image for _, c in batch]), like=batch[0][1])
         except (ValueError, TypeError) as e: raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
         for (value, c), pred in zip(batch, preds): yield Step(value, c.image, c.truth, pred)
@@ -626,14 +706,14 @@ def sweep(
     batch_size: int = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
 ):  # iterator over `Step`
-    "Walk over `values`: change the case, ask the model, yield a `Step`"
+    "Walk over `values`: change the case, ask the model, yield a `Step` (on the model's device)"
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
     values = _values(transform, values, case)
     if batch_size is not None and batch_size not in Domain(1, whole=True): raise ValueError(f"batch_size is {batch_size!r}; allowed are {Domain(1, whole=True)}")
     steps = _steps(model, case, transform, values, batch_size or model.batch_size)
     return iter(tqdm(steps, total=len(values), desc=str(transform), disable=not progress, leave=False))
 
-# %% ../nbs/00_core.ipynb #3d16a080
+# %% ../nbs/00_core.ipynb #46e9054f
 @dataclass(frozen=True, eq=False)
 class Series(Sequence):
     "All steps of one sweep, kept"
@@ -664,5 +744,5 @@ def get_series(
 ) -> Series:
     "The steps of a sweep, kept"
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
-    steps = tuple(sweep(model, case, transform, values, batch_size, progress))
+    steps = tuple(s.cpu() for s in sweep(model, case, transform, values, batch_size, progress))
     return Series(steps, transform, case, model.name, model.labels or case.labels)

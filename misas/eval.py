@@ -182,7 +182,7 @@ def _joined(tables: list) -> pd.DataFrame:
     whole.attrs["transforms"] = known
     return whole
 
-# %% ../nbs/08_eval.ipynb #4862e10a
+# %% ../nbs/08_eval.ipynb #f3385d7f
 def get_confusion(
     steps,  # a `Step` or a `Series`, with truth
     n: int = None,  # number of labels; None: up to the highest that occurs
@@ -191,5 +191,5 @@ def get_confusion(
     several = [steps] if isinstance(steps, Step) else _referenced(steps)
     if several[0].truth is None: raise ValueError("steps has no truth; allowed are steps of a case with truth")
     n = n or max(max(s.truth.max(), s.pred.max()).item() for s in several) + 1
-    matrices = np.stack([confusion(s.truth, s.pred, n).numpy() for s in several])
+    matrices = np.stack([confusion(s.truth, s.pred, n).cpu().numpy() for s in several])
     return matrices[0] if isinstance(steps, Step) else matrices

@@ -28,7 +28,7 @@ def confusion(
     pairs = truth.to(torch.int32 if n < 1 << 15 else torch.int64) * n + pred
     return torch.bincount(pairs.flatten(), minlength=n * n).reshape(n, n)
 
-# %% ../nbs/07_metrics.ipynb #43f901b2
+# %% ../nbs/07_metrics.ipynb #1a2f68a6
 @dataclass(frozen=True, eq=False)
 class Counts:
     "Pixels of each label against all others; every field is a float array with one entry per label"
@@ -42,7 +42,7 @@ def counts(
     matrix: torch.Tensor,  # `(n, n)` from `confusion`
 ) -> Counts:
     "The four counts of each label"
-    m = np.asarray(matrix, dtype=float)
+    m = np.asarray(matrix.cpu(), dtype=float)
     tp = np.diag(m)
     fp, fn = m.sum(0) - tp, m.sum(1) - tp
     return Counts(tp, fp, fn, m.sum() - tp - fp - fn)
@@ -104,7 +104,7 @@ def as_metrics(
         if not callable(f): raise TypeError(f"metrics has {name!r}: {f!r}; allowed are names and functions")
     return named
 
-# %% ../nbs/07_metrics.ipynb #d31cb805
+# %% ../nbs/07_metrics.ipynb #10fb9d51
 def _own_metric(f, truth, pred, label, spacing, absent) -> float:
     "A user's metric for one label"
     t, p = (truth == label).cpu().numpy(), (pred == label).cpu().numpy()
@@ -121,7 +121,7 @@ def _compact(
     if labels == list(range(len(labels))): return mask.clamp(max=len(labels))
     place = torch.full((max(labels) + 2,), len(labels), dtype=torch.int64)
     place[labels] = torch.arange(len(labels))
-    return place[mask.long().clamp(max=max(labels) + 1)]
+    return place.to(mask.device)[mask.long().clamp(max=max(labels) + 1)]
 
 
 def measure(

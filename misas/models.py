@@ -14,7 +14,7 @@ import torch
 
 from .core import Case, Model, Source, TorchModel, _in_channels, _match_channels, adapter, as_model
 
-# %% ../nbs/05_models.ipynb #935cdfc1
+# %% ../nbs/05_models.ipynb #5aa6ccf5
 def _is_learner(obj) -> bool: return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
 
 
@@ -68,8 +68,9 @@ class FastaiModel(Model):
         batch = self.learner.dls.valid.after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
         return torch.Tensor(batch.as_subclass(torch.Tensor)) if batch.device.type == "cpu" else batch.as_subclass(torch.Tensor)
 
-    def predict(self, images, like): return self.net.predict(self._batch(images), like)
-    def probabilities(self, images, like): return self.net.probabilities(self._batch(images), like)
+    # cases stay with fastai's item transforms, which work on pictures
+    def predict(self, images, like): return self.net.predict(self._batch(images), like).cpu()
+    def probabilities(self, images, like): return self.net.probabilities(self._batch(images), like).cpu()
 
 # %% ../nbs/05_models.ipynb #c473264c
 MODEL_SPECS = "'demo', a TorchScript file (.pt, .ts), a torch.export file (.pt2), package.module:object"

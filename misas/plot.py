@@ -7,10 +7,10 @@ __all__ = ['OKABE_ITO', 'label_colours', 'intensity_window', 'overlay', 'View', 
            'plot_series', 'plot_frame', 'gif_series', 'transform_facts', 'plot_scores', 'plot_confusion',
            'plot_confusion_series']
 
-# %% ../nbs/09_plot.ipynb #3c9814a9
+# %% ../nbs/09_plot.ipynb #eea0bf75
 import inspect, io, os, uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.colors import to_rgb, to_rgba_array
+from matplotlib.colors import to_hex, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -587,7 +587,7 @@ def transform_facts(
             facts.update({f: v for f in _FACTS if not isinstance(v := getattr(member, f), property)})
     return facts | {k: v for k, v in scores.attrs.get("transforms", {}).get(transform, {}).items() if k in _FACTS}
 
-# %% ../nbs/09_plot.ipynb #66548353
+# %% ../nbs/09_plot.ipynb #27d0a219
 _BACKGROUND = ("0", "bg", "background")
 
 def _label_colour_map(
@@ -602,7 +602,7 @@ def _label_colour_map(
     number = {n: int(n) if n.isdigit() and not labels else order.index(n) for n in names}
     rgba = label_colours(8 if colours is None else max(number.values()) + 1, colours)
     place = {n: k if k < len(rgba) else (k - 1) % (len(rgba) - 1) + 1 for n, k in number.items()}
-    return {n: "#999999" if k == 0 else matplotlib.colors.to_hex(rgba[k]) for n, k in place.items()}
+    return {n: "#999999" if k == 0 else to_hex(rgba[k]) for n, k in place.items()}
 
 # %% ../nbs/09_plot.ipynb #6bc5cd12
 def _plain(value):
@@ -665,10 +665,14 @@ def _neutral_mark(rows, facts, x, names, domain):
     text = mark.mark_text(color="#666", fontSize=9, angle=270, baseline="bottom", dy=-2, **place).encode(y=alt.value("height" if domain == [0, 1] else 0), text=alt.value("unchanged"))
     return [mark.mark_rule(color="#888", strokeDash=[3, 3]), text]
 
-# %% ../nbs/09_plot.ipynb #714dcf15
-def _records(table):
-    "Rows as altair takes them without a limit on their number, NaN as null"
-    return alt.InlineData(values=table.astype(object).where(table.notna(), None).to_dict("records"))
+# %% ../nbs/09_plot.ipynb #0435a2d2
+def _inline(
+    table: pd.DataFrame,
+    names: bool,  # are values names?
+) -> alt.InlineData:
+    "A table as altair takes it without a limit on its rows; as CSV, because altair checks lists entry by entry"
+    kinds = {c: "number" if c == "score" or c == "value" and not names else "string" for c in table}
+    return alt.InlineData(values=table.to_csv(index=False), format=alt.CsvDataFormat(type="csv", parse=kinds))
 
 
 def _joined_by_lines(rows, facts, kind): return kind == "line" and not _panel_table(rows, facts)[1]
@@ -693,7 +697,7 @@ def _score_panel(
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
     layers = [_layer(base, several, mark, size, style, lines, click) for several, mark, size in drawn]
     layers[-1] = layers[-1].add_params(zoom, *[click] * (number == 0))
-    return alt.layer(*_neutral_mark(table, facts, x, names, domain), *layers, data=_records(table), title=rows["transform"].iloc[0])
+    return alt.layer(*_neutral_mark(table, facts, x, names, domain), *layers, data=_inline(table, names), title=rows["transform"].iloc[0])
 
 
 def _marks(lines, bold):

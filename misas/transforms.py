@@ -43,7 +43,7 @@ class Zoom(Spatial):
 
     def matrix(self, factor, ndim): return factor * np.eye(ndim)
 
-# %% ../nbs/03_transforms.ipynb #c5d469cf
+# %% ../nbs/03_transforms.ipynb #7db8033e
 @dataclass(frozen=True)
 class Crop(Transform):
     "Black `pixels` at each border of image and mask, along `axes`"
@@ -56,7 +56,7 @@ class Crop(Transform):
         return tuple(range(0, half + 1, max(1, round(half / 100) * 10)))
 
     def apply(self, case, pixels):
-        outside = torch.ones(case.shape, dtype=bool)
+        outside = torch.ones(case.shape, dtype=torch.bool, device=case.image.device)
         inside = [slice(None)] * case.ndim
         for a in self.axes: inside[a] = slice(int(pixels), max(int(pixels), case.shape[a] - int(pixels)))
         outside[tuple(inside)] = False
@@ -108,7 +108,7 @@ class Dihedral(Transform):
         def put(x): return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
         return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns))
 
-# %% ../nbs/03_transforms.ipynb #0db43adb
+# %% ../nbs/03_transforms.ipynb #1bb73e4e
 @lru_cache(maxsize=256)
 def _resizing_matrix(
     old: int,  # pixels along the axis
@@ -140,7 +140,7 @@ def _resize_mask(
     "Nearest neighbours"
     for axis, (old, new) in enumerate(zip(mask.shape, shape)):
         # the old pixel under the centre of each new one, in whole numbers
-        mask = mask.index_select(axis, ((2 * torch.arange(new) + 1) * old).div(2 * new, rounding_mode="floor"))
+        mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
     return mask
 
 # %% ../nbs/03_transforms.ipynb #a713df4a
