@@ -150,6 +150,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.eval._score_step': ('eval.html#_score_step', 'misas/eval.py'),
                             'misas.eval._several': ('eval.html#_several', 'misas/eval.py'),
                             'misas.eval._table': ('eval.html#_table', 'misas/eval.py'),
+                            'misas.eval._unchanged_step': ('eval.html#_unchanged_step', 'misas/eval.py'),
                             'misas.eval._unused': ('eval.html#_unused', 'misas/eval.py'),
                             'misas.eval._values_of': ('eval.html#_values_of', 'misas/eval.py'),
                             'misas.eval.evaluate': ('eval.html#evaluate', 'misas/eval.py'),

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'evaluate', 'get_confusion']
 
-# %% ../nbs/08_eval.ipynb #8264e488
+# %% ../nbs/08_eval.ipynb #4602b101
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent, series.case.spacing)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent), series.model, series.case, series.transform)
 
-# %% ../nbs/08_eval.ipynb #8f5a3c3b
+# %% ../nbs/08_eval.ipynb #9280f22d
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -164,12 +165,24 @@ def _evaluate_case(model, case, transforms, values, metrics, labels, wanted, abs
     "One table per transform"
     _check_truth(case, labels)
     tried = [_values_of(values, t, case) for t in transforms]      # a bad value is reported before any work
-    case, tables = with_reference(model, case), []
+    case = with_reference(model, case)
+    def scores_of(step): return _score_step(step, metrics, wanted, absent, case.spacing)
+    # the neutral value of every transform is the same step: the model is asked once for all of them
+    unchanged = cache(lambda: scores_of(_unchanged_step(model, case)))
+    tables = []
     for transform, chosen in zip(transforms, tried):
-        steps = sweep(model, case, transform, chosen, batch_size, progress)
-        scored = [(s.value, _score_step(s, metrics, wanted, absent, case.spacing)) for s in steps]
+        neutral = [transform._is_neutral(v, case) for v in chosen]
+        others = [v for v, same in zip(chosen, neutral) if not same]
+        steps = sweep(model, case, transform, others, batch_size, progress) if others else iter(())
+        scored = [(v, unchanged() if same else scores_of(next(steps))) for v, same in zip(chosen, neutral)]
         tables.append(_table(_rows(scored, metrics, wanted, model.labels or case.labels, absent), model.name, case, transform))
     return tables
+
+
+def _unchanged_step(model, case) -> Step:
+    "The step at a neutral value"
+    ready = model.prepare(case).to(model.device)
+    return Step(None, ready.image, ready.truth, model(ready.image[None], like=ready)[0])
 
 
 def _joined(tables: list) -> pd.DataFrame:
