@@ -1,5 +1,5 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
-import inspect, itertools, re
+import inspect, itertools, re, typing
 from dataclasses import fields, is_dataclass
 
 from docutils import nodes
@@ -26,6 +26,14 @@ def type_name(anno) -> str:
     return anno.__name__ if isinstance(anno, type) and not getattr(anno, "__args__", None) else str(anno).replace("typing.", "")
 
 
+def comment_and_type(docment, anno, **_) -> tuple:
+    "What is said of a parameter, and its type; options of the command line say it in their help"
+    if typing.get_origin(anno) is not typing.Annotated: return docment or "", type_name(anno)
+    anno, option = typing.get_args(anno)[:2]
+    given = [t for t in typing.get_args(anno) if t is not type(None)] if typing.get_origin(anno) is typing.Union else [anno]
+    return docment or getattr(option, "help", None) or "", type_name(given[0])
+
+
 def described(
     obj,  # a function, method or class
 ) -> dict:  # name to (comment, type); "return" may be one of the names
@@ -33,7 +41,7 @@ def described(
     fielded = is_dataclass(obj) and "__dataclass_params__" in vars(obj)
     # a class that inherits from a dataclass may have a constructor of its own
     if isinstance(obj, type) and not fielded and "__init__" in vars(obj): obj = obj.__init__
-    found = {name: (about["docment"] or "", type_name(about["anno"])) for name, about in docments(obj, full=True).items()}
+    found = {name: comment_and_type(**about) for name, about in docments(obj, full=True).items()}
     if not fielded: return found
     own, above = {f.name for f in fields(obj) if f.init}, [base for base in obj.__mro__[1:] if is_dataclass(base)]
     inherited = {k: v for base in reversed(above) for k, v in described(base).items() if v[0]}
@@ -80,12 +88,17 @@ def add_docments(app, what, name, obj, options, lines):
     if extra: lines += ["", *extra, ""]
 
 
+def skip_foreign(app, what, name, obj, skip, options):
+    "Leave out what a base class of another package put into a class"
+    return skip or not getattr(obj, "__module__", "misas").startswith("misas")
+
+
 class LinkNames(SphinxPostTransform):
     "`code` that is the name of something public becomes a link to its reference"
     default_priority = 900
 
     def run(self):
-        targets = pages.public()
+        targets = {name: module for name, module in pages.public().items() if module != "cli"}  # `demo` is a word there
         for node in list(self.document.findall(nodes.literal)):
             name = re.sub(r"\(.*\)$", "", node.astext())
             inside = {type(p).__name__ for p in parents(node)}
@@ -103,5 +116,6 @@ def parents(node):
 
 def setup(app):
     app.connect("autodoc-process-docstring", add_docments)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.add_post_transform(LinkNames)
     return dict(parallel_read_safe=True, parallel_write_safe=True)

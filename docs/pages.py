@@ -6,7 +6,6 @@ import nbformat
 
 DOCS = Path(__file__).resolve().parent
 NBS = DOCS.parent / "nbs"
-VEGA = "application/vnd.vegalite"
 
 INDEX = """# Reference
 
@@ -70,11 +69,19 @@ def shown(cell):
     return cell
 
 
+def vega_spec(data: dict):
+    "The specification of the Vega-Lite chart in a cell's output, if there is one"
+    for kind, value in data.items():
+        if kind.startswith("application/vnd.vegalite"): return value
+    # what altair shows by default: a page that fetches vega from the network and hands it the specification
+    inside = re.search(r"\}\)\((\{.*\}), \{[^{}]*\}\);\s*</script>", data.get("text/html", ""), re.S)
+    return inside and json.loads(inside[1])
+
+
 def chart(output, name: str):
-    "A Vega-Lite chart becomes HTML that uses the site's own copy of vega, so that it is interactive without a network"
-    spec = next((v for k, v in output.get("data", {}).items() if k.startswith(VEGA)), None)
-    if spec is None: return
-    output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""}
+    "A Vega-Lite chart becomes HTML that uses the site's own copy of vega: interactive, and no network is needed"
+    spec = vega_spec(output.get("data", {}))
+    if spec: output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""}
 
 
 def write(path: Path, text: str):
@@ -115,7 +122,8 @@ def write_reference():
 def write_vega():
     "The one copy of vega, vega-lite and vega-embed that all charts of the site use"
     import vl_convert
-    write(DOCS / "_static" / "vega.js", vl_convert.javascript_bundle())
+    # in a function of its own, so that its names do not meet those of other scripts
+    write(DOCS / "_static" / "vega.js", f"(() => {{{vl_convert.javascript_bundle()}\n}})();")
 
 
 def load_vega(app, pagename, templatename, context, doctree):
