@@ -64,7 +64,7 @@ def shown(cell):
     flags = {m[1] for line in lines if (m := re.match(r"#\| ?([\w-]+)", line))}
     cell.source = "\n".join(line for line in lines if not re.match(r"#\| ?[\w-]+", line)).strip("\n")
     if "hide" in flags or not cell.source: return None
-    if "export" in flags or "exports" in flags: cell.metadata["tags"] = ["export"]
+    if flags & {"export", "exports", "exporti"}: cell.metadata["tags"] = ["export"]
     for output in cell.outputs: chart(output, cell.id)
     return cell
 

@@ -8,12 +8,11 @@ import matplotlib.pyplot as plt
 from PIL import Image
 
 from misas.all import *
-from misas.plot import label_colours, overlay, value_text
 
 SWEEPS = {
     Rotate(): [-90, -45, 0, 45, 90],
     Brightness(): [.25, .5, 1, 2, 4],
-    Spike(position=(.45, .55)): [0, .25, .5, 1, 2],
+    Spike(position=(.45, .55)): [0, .25, .5, .75, 1],
 }
 NAMES = {1: "LV", 2: "MY", 3: "RV"}
 
@@ -36,7 +35,7 @@ def draw_sweep(figure, model, case, transform, values):
 
 
 def main():
-    case, model = phantom((192, 192), seed=4), as_model(demo_model())
+    case, model = phantom((192, 192), seed=5025), as_model(demo_model())
     figure = plt.figure(figsize=(13, 6.2), layout="constrained")
     rows = figure.subfigures(len(SWEEPS), 1)
     curves = [draw_sweep(row, model, case, t, v) for row, (t, v) in zip(rows, SWEEPS.items())]

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['alt', 'KEY', 'pair_scores', 'compare', 'plot_compare', 'plot_deltas', 'auroc_of_mask']
 
-# %% ../nbs/14_compare.ipynb #403e13d2
+# %% ../nbs/14_compare.ipynb #1b040412
 import warnings
 
 import numpy as np
 import pandas as pd
 
-from .curves import _check_scores, _finite, _Lazy, plot_scores, transform_facts
+from .curves import _check_scores, _finite, _Lazy, plot_scores
 
 alt = _Lazy("altair")
 
-# %% ../nbs/14_compare.ipynb #4915c24e
+# %% ../nbs/14_compare.ipynb #987aeede
 KEY = ["case", "transform", "value", "label", "metric"]
 
 
@@ -40,16 +40,19 @@ def _keyed(
     return keyed
 
 
-def _row_text(row) -> str: return ", ".join(f"{c} {row[c]!r}" for c in KEY)
+def _quoted(value) -> str: return repr(value) if isinstance(value, str) else f"{value:g}"
 
-# %% ../nbs/14_compare.ipynb #d9b41a12
+
+def _row_text(row) -> str: return ", ".join(f"{c} {_quoted(row[c])}" for c in KEY)
+
+# %% ../nbs/14_compare.ipynb #aad31d29
 def _lacking(
     have: pd.DataFrame,  # keyed table
     lack: pd.DataFrame,  # keyed table
 ) -> str:  # "" if nothing is
     "What one table has and the other has not, in words"
     for c in KEY:
-        if gone := [v for v in have[c].unique() if v not in set(lack[c])]: return f"{c} {', '.join(map(repr, gone[:3]))}" + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+        if gone := [v for v in have[c].unique() if v not in set(lack[c])]: return f"{c} {', '.join(map(_quoted, gone[:3]))}" + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
     gone = have[~have.set_index(KEY).index.isin(lack.set_index(KEY).index)]
     return f"{_row_text(gone.iloc[0])}" + (f" and {len(gone) - 1} more rows" if len(gone) > 1 else "") if len(gone) else ""
 
