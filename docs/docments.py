@@ -1,5 +1,5 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
-import inspect, itertools, re, typing
+import inspect, itertools, re, typing, warnings
 from dataclasses import fields, is_dataclass
 
 from docutils import nodes
@@ -7,6 +7,8 @@ from fastcore.docments import docments
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 import pages
+
+warnings.filterwarnings("ignore", module="fastcore.docscrape")  # it reads docstrings of other packages too
 
 
 def as_rst(

@@ -36,7 +36,7 @@ def draw_sweep(figure, model, case, transform, values):
 
 def main():
     case, model = phantom((192, 192), seed=5025), as_model(demo_model())
-    figure = plt.figure(figsize=(13, 6.2), layout="constrained")
+    figure = plt.figure(figsize=(11, 5.9), layout="constrained")
     rows = figure.subfigures(len(SWEEPS), 1)
     curves = [draw_sweep(row, model, case, t, v) for row, (t, v) in zip(rows, SWEEPS.items())]
     curves[0].legend(frameon=False, loc="lower right", ncols=3)

@@ -103,12 +103,16 @@ def staple(
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
     return Consensus(mask, pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"]), probabilities, tuple(values))
 
-# %% ../nbs/16_consensus.ipynb #683c35de
+# %% ../nbs/16_consensus.ipynb #35a0fd07
 def can_undo(
     transform,  # a `Transform`
 ) -> bool:
     "Can a mask be moved back to where it was before this transform?"
     return isinstance(transform, (Intensity, Dihedral)) or _has_matrix(transform)
+
+
+def _check_undo(transform):
+    if not can_undo(transform): raise ValueError(f"transform is {transform}; allowed are those that can be undone: transforms of intensity, those with a matrix such as rotation and zoom, and dihedral")
 
 
 def _inverse(matrix):
@@ -125,14 +129,14 @@ def undo(
     case: Case,  # before the transform
 ) -> torch.Tensor:  # `(*S)` of the case; 0 where the transformed image did not reach
     "A mask, moved back to the case that was transformed"
-    if not can_undo(transform): raise ValueError(f"transform is {transform}; allowed are those that can be undone: transforms of intensity, those with a matrix such as rotation and zoom, and dihedral")
+    _check_undo(transform)
     value = transform.check(value)
     if isinstance(transform, Intensity) or transform._is_neutral(value, case): return mask
     # a reflection undoes itself; a turn is undone by the rest of the circle
     if isinstance(transform, Dihedral): return transform(Case(mask[None].float(), mask), value if value % 2 else -value % 8).truth
     return _nearest(mask, _positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device))
 
-# %% ../nbs/16_consensus.ipynb #3a727705
+# %% ../nbs/16_consensus.ipynb #23f4914e
 def answers(
     models,  # one or a list of anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -164,7 +168,7 @@ def _told_apart(models) -> dict:
 
 def _moved_answers(model, name, case, transform, values, plain, progress) -> dict:
     "The answers to a transformed image, moved back; where they saw nothing, the plain answer"
-    if not can_undo(transform): undo(transform, plain, transform.neutral, case)
+    _check_undo(transform)
     everywhere, moved = case.but(truth=torch.ones(case.shape, dtype=torch.int32)), {}
     for step in get_series(model, case.but(truth=None), transform, values, progress=progress):
         if transform._is_neutral(step.value, case): continue                        # that is the plain answer

@@ -7,7 +7,7 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence', 'reliability', 'pool_reliability', 'calibration_error', 'plot_calibration', 'auroc',
            'probability_table', 'prominence_correlation']
 
-# %% ../nbs/15_probability.ipynb #65b31466
+# %% ../nbs/15_probability.ipynb #a02b5116
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .core import Case, Domain, Transform, as_case, as_model
 from .curves import _check_names, _label_colour_map, alt
-from .eval import _check_truth, _joined, _named_labels, _several, _table
+from .eval import _cases_of, _check_truth, _joined, _named_labels, _table
 from .metrics import OVERLAP, Counts, _own_metric, as_metrics
 
 # %% ../nbs/15_probability.ipynb #093e9602
@@ -43,7 +43,7 @@ def _checked_maps(maps, shape, name):
     if not (-1e-6 <= low and high <= 1 + 1e-6): raise ValueError(f"probabilities of model {name!r} reach from {low:g} to {high:g}; allowed are numbers from 0 to 1 (are they scores before softmax?)")
     return maps if 0 <= low and high <= 1 else maps.clamp(0, 1)
 
-# %% ../nbs/15_probability.ipynb #eaa2393c
+# %% ../nbs/15_probability.ipynb #d9e6eb9e
 def _named_maps(labels, model, case, k) -> dict:  # {value: name}
     "The labels to look at, each of which has a map"
     _check_truth(case, labels)
@@ -56,12 +56,10 @@ def _named_maps(labels, model, case, k) -> dict:  # {value: name}
 
 def _each_case(model, cases, labels, progress):
     "(case as the model saw it, [(label, name, map `(*S)`, where it is `(*S)`)]), one case in memory at a time"
-    cases, seen = _several(cases, (str, Case)), {}
+    cases = _cases_of(cases)
     if not cases: raise ValueError("cases is empty; allowed is at least one")
     for case in tqdm(cases, desc="cases", disable=not progress or len(cases) == 1, leave=False):
-        case, maps = probability_maps(model, case)
-        seen[case.name] = seen.get(case.name, 0) + 1
-        if seen[case.name] > 1: case = case.but(name=f"{case.name}-{seen[case.name]}")
+        case, maps = probability_maps(model, as_case(case).but(name=case.name))
         named = _named_maps(labels, model, case, len(maps))
         yield case, ((l, name, maps[l], case.truth == l) for l, name in named.items())
 
@@ -96,7 +94,7 @@ def threshold_counts(
     tn, fn = within.sum(1, keepdims=True) - above
     return Counts(tp, fp, fn, tn)
 
-# %% ../nbs/15_probability.ipynb #f11fdf1e
+# %% ../nbs/15_probability.ipynb #19469361
 THRESHOLDS = tuple(k / 100 for k in range(1, 100))
 
 
@@ -123,7 +121,7 @@ def _scores(p, inside, thresholds, metrics, absent, spacing) -> dict:  # {metric
 
 def threshold_scores(
     model,  # anything that `as_model` takes and that gives probabilities
-    cases,  # one or a list of what `load_case` takes, with truth
+    cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     thresholds=THRESHOLDS,  # numbers from 0 to 1; a pixel belongs to the label where its probability is larger
     metrics=("dice",),  # names (dice, iou, precision, recall, specificity), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that the model gives
@@ -194,7 +192,7 @@ def prominence(
         contrast = max((np.divide(abs(i.mean() - o.mean()), np.sqrt(i.var() + o.var())) for i, o in pairs), default=np.nan)
     return dict(size=inside.mean(), contrast=contrast, prominence=contrast * inside.mean())
 
-# %% ../nbs/15_probability.ipynb #a90cfe80
+# %% ../nbs/15_probability.ipynb #71cf2e26
 def _bins(p, inside, bins) -> pd.DataFrame:  # columns low, high, pixels, confidence, frequency
     "Pixels by probability"
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64).to(p.dtype)
@@ -211,7 +209,7 @@ def _ece(rows: pd.DataFrame) -> float:
 
 def reliability(
     model,  # anything that `as_model` takes and that gives probabilities
-    cases,  # one or a list of what `load_case` takes, with truth
+    cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     bins: int = 10,  # of equal width
     labels=None,  # as in `threshold_scores`
     progress: bool = True,  # show a progress bar?
@@ -243,7 +241,7 @@ def calibration_error(
     by = ["model", "label"] if pooled else ["model", "case", "label"]
     return pd.DataFrame([dict(zip(by, key)) | dict(ece=_ece(rows)) for key, rows in (pool_reliability(table) if pooled else table).groupby(by, sort=False)])
 
-# %% ../nbs/15_probability.ipynb #98a60339
+# %% ../nbs/15_probability.ipynb #dccd43ce
 def plot_calibration(
     table: pd.DataFrame,  # from `reliability`
     labels=None,  # names of the labels 0, 1, 2, ..., for their colours; None: in order of appearance
@@ -262,7 +260,7 @@ def _calibration_panel(rows, model, colour, reach):
     x = alt.X("confidence:Q", title="probability that the model gives", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     y = alt.Y("frequency:Q", title="share of these pixels that have the label", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     perfect = alt.Chart(pd.DataFrame(dict(confidence=[0, 1], frequency=[0, 1]))).mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1).encode(x, y)
-    hints = alt.Chart(pd.DataFrame(dict(confidence=[.04, .96], frequency=[.95, .05], side=["left", "right"], text=["too timid", "too sure"])))
+    hints = alt.Chart(pd.DataFrame(dict(confidence=[.04, .96], frequency=[.95, .05], side=["left", "right"], text=["probability too low", "probability too high"])))
     words = [hints.transform_filter(alt.datum.side == s).mark_text(align=s, color="#777", fontSize=11).encode(x, y, text="text:N") for s in ("left", "right")]
     base = alt.Chart(rows).encode(x, y, alt.Color("label:N", title="label", scale=alt.Scale(domain=list(colour), range=list(colour.values()))))
     amount = alt.Size("pixels:Q", title="pixels", scale=alt.Scale(type="log", domain=list(reach) if reach[0] < reach[1] else [1, 2 * reach[1]], range=[15, 220]), legend=alt.Legend(format="~s", tickCount=3))
@@ -294,10 +292,10 @@ def auroc(
     here, key = (counts := _histogram(_rank, p, inside, 2 * _HALF + 1)).nonzero()
     return float(roc_auc_score(here, key, sample_weight=counts[here, key]))
 
-# %% ../nbs/15_probability.ipynb #2432444e
+# %% ../nbs/15_probability.ipynb #fa41a1c4
 def probability_table(
     model,  # anything that `as_model` takes and that gives probabilities
-    cases,  # one or a list of what `load_case` takes, with truth
+    cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     thresholds=THRESHOLDS,  # numbers from 0 to 1
     labels=None,  # as in `threshold_scores`
     bins: int = 10,  # for the calibration error
