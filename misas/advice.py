@@ -51,7 +51,7 @@ def _orientation(k):
     turn = tio.Affine(scales=1, degrees=(0, 0, -90 * (k // 2)), translation=0)
     return tio.Compose([turn, tio.Flip(axes=(0,))]) if k % 2 else turn
 
-# %% ../nbs/17_advice.ipynb #54998dcd
+# %% ../nbs/17_advice.ipynb #1269a214
 def _spikes(name, low, high, p):
     import torchio as tio
     several = _fields_of(name).get("position", (0, 0))
@@ -77,12 +77,12 @@ def _needs(summary, limits) -> pd.DataFrame:
     "A row per transform: is it tolerated, and if not, over which range should be trained"
     rows = []
     for name, part in summary.groupby("transform", sort=False):
-        needed, worst = bool((part["drop"] > part.delta).any()), part.sort_values("drop").iloc[-1]
+        first, needed = part.iloc[0], bool((part["drop"] > part.delta).any())
         low, high = limits.get(name, (-np.inf, np.inf))
         failed = {v for text in part.failed for v in text.split(", ") if v}
-        ends = (max(part.tried_low.min(), low), min(part.tried_high.max(), high)) if needed and not worst.categorical else (np.nan, np.nan)
-        rows.append(dict(transform=name, param=worst.param, unit=worst.unit, needed=needed, low=ends[0], high=ends[1], values=", ".join(sorted(failed)), drop=part["drop"].max()))
-    return pd.DataFrame(rows)
+        ends = (max(part.tried_low.min(), low), min(part.tried_high.max(), high)) if needed and not first.categorical else (np.nan, np.nan)
+        rows.append(dict(transform=name, param=first.param, unit=first.unit, needed=pd.NA if part["drop"].isna().all() else needed, low=ends[0], high=ends[1], values=", ".join(sorted(failed)), drop=part["drop"].max()))
+    return pd.DataFrame(rows).astype(dict(needed="boolean"))
 
 
 def _pieces(needs, p) -> dict:  # {names of transforms: torchio transform}

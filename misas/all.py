@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #8a1305e3
+# %% ../nbs/99_all.ipynb #52179afc
 from .core import *
 from .data import *
 from .phantom import *
@@ -18,6 +18,14 @@ from .eval import *
 from .overlay import *
 from .curves import *
 from .plot import *
+from .sensitivity import *
+from .summary import *
+from .compare import *
+from .probability import *
+from .consensus import *
+from .advice import *
+from .explore import *
+from .cohort import *
 
 # nbdev fills __all__ with what a module defines; this one passes on what it imports
 __all__ = [name for name in dir() if not name.startswith("_")]

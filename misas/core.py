@@ -655,7 +655,7 @@ def as_transform(
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)
 
-# %% ../nbs/00_core.ipynb #679c369a
+# %% ../nbs/00_core.ipynb #50827550
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
@@ -663,10 +663,11 @@ class Step:
     image: torch.Tensor  # `(C, *S)`
     truth: torch.Tensor  # `(*S)`, or None
     pred: torch.Tensor  # `(*S)`, int32: the model's labels
+    spacing: tuple = None  # mm along each spatial axis, of what the model saw
 
     def cpu(self) -> "Step":
         "The step with its tensors in the computer's own memory"
-        return Step(self.value, self.image.cpu(), None if self.truth is None else self.truth.cpu(), self.pred.cpu())
+        return Step(self.value, self.image.cpu(), None if self.truth is None else self.truth.cpu(), self.pred.cpu(), self.spacing)
 
 
 def _values(transform, values, case) -> list:
@@ -695,7 +696,7 @@ def _steps(model, case, transform, values, size):
     for batch in _batches(_changed(model, case, transform, values), size):
         try: preds = model(torch.stack([c.image for _, c in batch]), like=batch[0][1])
         except (ValueError, TypeError) as e: raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
-        for (value, c), pred in zip(batch, preds): yield Step(value, c.image, c.truth, pred)
+        for (value, c), pred in zip(batch, preds): yield Step(value, c.image, c.truth, pred, c.spacing)
 
 
 def sweep(

@@ -39,7 +39,7 @@ def _check_truth(case, labels):
     if (highest := case.truth.max().item()) >= len(labels):
         raise ValueError(f"labels has {len(labels)} names, but the truth of case {case.name!r} has the label {highest}; allowed are a name for each label, or a dict {{value: name}} for some of them")
 
-# %% ../nbs/08_eval.ipynb #0dffd165
+# %% ../nbs/08_eval.ipynb #0bbf55d9
 def _present(
     mask: torch.Tensor,  # labels
 ) -> set:
@@ -48,10 +48,10 @@ def _present(
     return set(mask.flatten().bincount().nonzero()[:, 0].tolist())
 
 
-def _score_step(step, metrics, labels, absent, spacing) -> dict:  # {(label, metric): score}
+def _score_step(step, metrics, labels, absent) -> dict:  # {(label, metric): score}
     "Scores of one step"
     wanted = sorted(labels or _present(step.truth) | _present(step.pred))
-    scores = measure(step.truth, step.pred, wanted, metrics, absent, spacing)
+    scores = measure(step.truth, step.pred, wanted, metrics, absent, step.spacing)
     return {(l, m): float(s) for m, column in scores.items() for l, s in zip(wanted, column)}
 
 
@@ -69,7 +69,7 @@ def _rows(
     rows = [(v, called[l], m, s.get((l, m), float(nothing[m][0]))) for v, s in scored for l in found for m in metrics]
     return pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
 
-# %% ../nbs/08_eval.ipynb #1eb6a01b
+# %% ../nbs/08_eval.ipynb #9715bcf1
 COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
 
 
@@ -87,7 +87,7 @@ def _referenced(series: Series) -> list:
     start = next((s for s in series if neutral is not None and s.value == neutral), None)
     if start is None: raise ValueError(f"series has no truth, and its values {series.values} do not hold the neutral value of {transform} ({neutral}) to compare with; allowed are series with one of the two")
     reference = series.case.but(image=start.image, truth=start.pred, spacing=series.case.spacing)
-    return [Step(s.value, s.image, transform(reference, s.value).truth, s.pred) for s in series]
+    return [Step(s.value, s.image, transform(reference, s.value).truth, s.pred, s.spacing) for s in series]
 
 
 def score(
@@ -99,10 +99,10 @@ def score(
     "The score table of a kept series; the model is not asked again"
     metrics, wanted = as_metrics(metrics), _named_labels(labels)
     _check_truth(series.case, labels)
-    scored = [(s.value, _score_step(s, metrics, wanted, absent, series.case.spacing)) for s in _referenced(series)]
+    scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent), series.model, series.case, series.transform)
 
-# %% ../nbs/08_eval.ipynb #4cbffc3b
+# %% ../nbs/08_eval.ipynb #2dce4a1d
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -118,7 +118,7 @@ def with_reference(
 def _unchanged_step(model, case) -> Step:
     "The step at a neutral value"
     ready = model.prepare(case).to(model.device)
-    return Step(None, ready.image, ready.truth, model(ready.image[None], like=ready)[0])
+    return Step(None, ready.image, ready.truth, model(ready.image[None], like=ready)[0], ready.spacing)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Job:
         chosen = self.values.get(str(transform), self.values.get(transform.name)) if isinstance(self.values, dict) else self.values
         return _values(transform, chosen, case)
 
-    def scores_of(self, step, case) -> dict: return _score_step(step, self.metrics, _named_labels(self.labels), self.absent, case.spacing)
+    def scores_of(self, step) -> dict: return _score_step(step, self.metrics, _named_labels(self.labels), self.absent)
 
     def tables(self, case: Case, wanted: list):  # iterator over (transform, table)
         "Sweep the transforms in `wanted` over the case"
@@ -146,14 +146,14 @@ class Job:
         tried = [self.values_of(t, case) for t in wanted]      # a bad value is reported before any work
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
-        unchanged = cache(lambda: self.scores_of(_unchanged_step(self.model, case), case))
+        unchanged = cache(lambda: self.scores_of(_unchanged_step(self.model, case)))
         for transform, values in zip(wanted, tried): yield transform, self._table(case, transform, values, unchanged)
 
     def _table(self, case, transform, values, unchanged) -> pd.DataFrame:
         neutral = [transform._is_neutral(v, case) for v in values]
         others = [v for v, same in zip(values, neutral) if not same]
         steps = sweep(self.model, case, transform, others, self.batch_size, self.progress) if others else iter(())
-        scored = [(v, unchanged() if same else self.scores_of(next(steps), case)) for v, same in zip(values, neutral)]
+        scored = [(v, unchanged() if same else self.scores_of(next(steps))) for v, same in zip(values, neutral)]
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent)
         return _table(rows, self.model.name, case, transform)
 

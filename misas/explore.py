@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRID_COLUMNS', 'grid', 'plot_grid', 'global_sensitivity', 'plot_sensitivity', 'Worst', 'worst_case', 'plot_worst']
 
-# %% ../nbs/18_explore.ipynb #7dceaac5
+# %% ../nbs/18_explore.ipynb #c25503b9
 import math, numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 
 from .core import Domain, Series, Step, Transform, _values, as_case, as_model, as_transform, nearest_name, sweep
 from .curves import _finite, _score_domain, alt
-from .eval import _score_step, _unchanged_step, evaluate, with_reference
-from .metrics import as_metrics
+from .eval import _unchanged_step, evaluate, with_reference
+from .metrics import as_metrics, measure
 from .transforms import Compose, Fixed
 
 # %% ../nbs/18_explore.ipynb #8d5b672a
@@ -150,12 +150,12 @@ def _axes(ranges) -> list:
     if len(set(names)) < len(names): raise ValueError(f"ranges has two transforms of the same name ({', '.join(names)}); allowed are different ones")
     return axes
 
-# %% ../nbs/18_explore.ipynb #7d87a41e
+# %% ../nbs/18_explore.ipynb #4d9b60b1
 def _label_values(
     label,  # its number, its name, or None for all but the background
     model,
     case,
-) -> dict:  # {value: value}
+) -> list:
     "Which labels to score"
     names = model.labels or case.labels or ()
     if label is None: found = [l for l in case.truth.unique().tolist() if l > 0]
@@ -165,7 +165,7 @@ def _label_values(
     elif label in Domain(0, whole=True): found = [int(label)]
     else: raise ValueError(f"label is {label!r}; allowed are a name, a number >= 0, or None for all but the background")
     if not found: raise ValueError(f"truth of case {case.name!r} has nothing but background; name the label to score")
-    return dict.fromkeys(found)
+    return found
 
 
 class _Scorer:
@@ -178,7 +178,7 @@ class _Scorer:
 
     def score(self, step) -> float:
         "The mean over labels"
-        value = float(np.mean(list(_score_step(step, self.metric, self.labels, self.absent, self.case.spacing).values())))
+        value = float(np.mean(list(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values())))
         if not math.isfinite(value): raise ValueError(f"{next(iter(self.metric))} is {value} at {self.compose.param} = {step.value}; allowed are finite scores: take a metric that has one for a missed label, or set `absent`")
         return value
 
@@ -241,7 +241,7 @@ def _check_sample(method, n):
     if method not in _SENSITIVITY: raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SENSITIVITY))}")
     if n not in Domain(2, whole=True) or method == "sobol" and int(n) & (int(n) - 1): raise ValueError(f"n is {n!r}; allowed are {'powers of two, 2 or more' if method == 'sobol' else 'whole numbers >= 2'}")
 
-# %% ../nbs/18_explore.ipynb #a3907c09
+# %% ../nbs/18_explore.ipynb #be29d69c
 def plot_sensitivity(
     table: pd.DataFrame,  # from `global_sensitivity`
     width: int = 320,  # in pixels
@@ -249,9 +249,11 @@ def plot_sensitivity(
     "The influence of each parameter as bars with 95 % intervals, the most influential on top"
     sobol, about = "ST" in table, table.attrs
     kinds = [("alone", "S1"), ("with interactions", "ST")] if sobol else [("mean effect", "mu_star"), ("spread of the effect", "sigma")]
-    names = [f"{r.transform} {r.low:.3g} … {r.high:.3g} {r.unit}".strip().replace("-", "−") for r in table.itertuples()]
-    # an index is never below 0, its estimate may be
-    rows = pd.concat([pd.DataFrame(dict(name=names, kind=kind, value=table[c].clip(lower=0), low=(table[c] - table.get(f"{c}_conf", 0)).clip(lower=0), high=table[c].clip(lower=0) + table.get(f"{c}_conf", 0))) for kind, c in kinds])
+    names = [r.transform + f" {r.low:.3g} … {r.high:.3g} {r.unit}".rstrip().replace("-", "−") for r in table.itertuples()]
+    # a share lies between 0 and 1, its estimate may not
+    def drawn(numbers): return numbers.clip(0, 1 if sobol else None)
+    conf = {c: table.get(f"{c}_conf", 0) for _, c in kinds}
+    rows = pd.concat([pd.DataFrame(dict(name=names, kind=kind, value=drawn(table[c]), low=drawn(table[c] - conf[c]), high=drawn(table[c] + conf[c]))) for kind, c in kinds])
     title = "share of the variance of the score" if sobol else "change of the score over the range"
     base = alt.Chart(rows).encode(alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)), yOffset=alt.YOffset("kind:N", sort=[k for k, _ in kinds]))
     bars = base.mark_bar().encode(alt.X("value:Q", title=title), alt.Color("kind:N", title=None, sort=[k for k, _ in kinds], scale=alt.Scale(range=["#0072B2", "#E69F00"])))
@@ -352,13 +354,18 @@ def worst_case(
     series = Series((start, step), scorer.compose, scorer.case, scorer.model.name, scorer.model.labels or scorer.case.labels)
     return Worst(dict(zip((str(a.transform) for a in axes), values)), search.sign * score, scorer.score(start), int(budget) - search.left, series, next(iter(scorer.metric)))
 
-# %% ../nbs/18_explore.ipynb #bdf10437
+# %% ../nbs/18_explore.ipynb #62d2507f
 def plot_worst(
     worst: Worst,
     **options,  # as `plot_series` takes them
 ):  # matplotlib figure
     "The unchanged image beside the worst case"
     from misas.plot import plot_series
-    figure = plot_series(worst.series, **options)
-    for ax, text in zip(figure.axes, (f"unchanged: {worst.metric} {worst.unchanged:.2f}", f"worst: {worst.metric} {worst.score:.2f}\n" + "\n".join(str(worst).split(", ")))): ax.set_title(text, fontsize=9, color=ax.title.get_color())
+    figure, lines = plot_series(worst.series, **options), str(worst).split(", ")
+    before, after = figure.axes
+    style = dict(fontsize=9, color=before.title.get_color())
+    before.set_title(f"unchanged: {worst.metric} {worst.unchanged:.2f}", **style)
+    after.set_title(f"worst: {worst.metric} {worst.score:.2f}", **style)
+    after.text(.5, -.02, "\n".join(lines), transform=after.transAxes, ha="center", va="top", **style)
+    figure.set_figheight(figure.get_figheight() + .18 * len(lines))
     return figure
