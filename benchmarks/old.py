@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"
+answers, sys.stdout = sys.stdout, open(os.devnull, "w")      # misas 0.1.1 prints progress bars, whatever it is told
 sys.path.append(str(Path(__file__).parent))     # behind the environment's own misas
 
 import matplotlib
@@ -60,7 +61,7 @@ def main():
             else:
                 function, arguments = evaluate(model, image, mask, job["name"])
                 function(image, mask, model, components=LABELS, **arguments)
-            print(json.dumps(time.perf_counter() - start), flush=True)
+            print(json.dumps(time.perf_counter() - start), file=answers, flush=True)
 
 
 main()

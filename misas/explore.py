@@ -305,25 +305,34 @@ class Worst:
     def __str__(self): return ", ".join(f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members))
     def __repr__(self): return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
 
-# %% ../nbs/18_explore.ipynb #9874e247
+# %% ../nbs/18_explore.ipynb #807da69d
 class _Search:
     "The function that a search minimises; remembers what was tried"
     def __init__(self, scorer, budget, sign, bar): self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
 
     def __call__(self, point) -> float:
         values = self.scorer.values(np.atleast_1d(point))
-        if values not in self.seen: self.seen[values] = self._ask(values)
-        return self.seen[values]
+        return self.seen[values] if values in self.seen else self._ask(values)
 
     def _ask(self, values):
         if self.left == 0: raise _Stop()
         self.left -= 1
         self.bar.update()
-        try: step = next(iter(self.scorer.steps([values]))); score = self.sign * self.scorer.score(step)
         # optimisers have their own ideas about errors: they must not see this one
+        try: return self.note(values, next(iter(self.scorer.steps([values]))))
         except Exception as e: raise _Stop() from e
+
+    def note(self, values, step) -> float:
+        "Remember a step, and whether it is the worst so far"
+        score = self.seen[values] = self.sign * self.scorer.score(step)
         if self.worst is None or score < self.worst[0]: self.worst = score, values, step.cpu()
         return score
+
+
+def _neutral_inside(axes, case) -> tuple:
+    "The values that change nothing, if they lie in the ranges, else nothing"
+    neutral = tuple(a.transform.neutral_for(case) for a in axes)
+    return neutral if all(n is not None and a.low <= n <= a.high for n, a in zip(neutral, axes)) else ()
 
 
 def worst_case(
@@ -347,6 +356,7 @@ def worst_case(
     start = replace(_unchanged_step(scorer.model, scorer.case).cpu(), value=scorer.compose.neutral_for(scorer.case))
     with tqdm(total=int(budget), initial=1, desc="worst case", disable=not progress, leave=False) as bar:
         search = _Search(scorer, int(budget) - 1, -1 if lower_is_better else 1, bar)
+        if (neutral := _neutral_inside(axes, scorer.case)): search.note(neutral, start)
         try: _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))
         except _Stop as stop:
             if stop.__cause__ is not None: raise stop.__cause__
