@@ -199,6 +199,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.core.get_series': ('core.html#get_series', 'misas/core.py'),
                             'misas.core.known_transforms': ('core.html#known_transforms', 'misas/core.py'),
                             'misas.core.nearest_name': ('core.html#nearest_name', 'misas/core.py'),
+                            'misas.core.progress_bar': ('core.html#progress_bar', 'misas/core.py'),
                             'misas.core.sweep': ('core.html#sweep', 'misas/core.py'),
                             'misas.core.to_dtype': ('core.html#to_dtype', 'misas/core.py'),
                             'misas.core.to_source': ('core.html#to_source', 'misas/core.py')},

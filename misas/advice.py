@@ -6,16 +6,15 @@
 __all__ = ['AUGMENTERS', 'INTENSITIES', 'Augmentation', 'suggest_augmentation', 'Normalise', 'Preparation', 'PreparationAdvice',
            'suggest_preparation']
 
-# %% ../nbs/17_advice.ipynb #c0871f95
+# %% ../nbs/17_advice.ipynb #5cd33ffa
 import ast, itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from .core import Case, Transform, as_case, as_model, nearest_name
+from .core import Case, Transform, as_case, as_model, nearest_name, progress_bar
 from .eval import _cases_of, _named_labels, _unchanged_step
 from .metrics import as_metrics, measure
 from .summary import _check_summary
@@ -210,7 +209,7 @@ class PreparationAdvice:
         if self.best.changes == 0: return f"as it is: {self.metrics} {self.before:.2f}"
         return f"{self.best}: {self.metrics} {'none' if np.isnan(self.before) else format(self.before, '.2f')} → {self.after:.2f}"
 
-# %% ../nbs/17_advice.ipynb #23fafc6e
+# %% ../nbs/17_advice.ipynb #b6a712e8
 def _candidates(orientations, sizes, intensities) -> list:
     "All combinations, the fewest changes first; the images as they are among them"
     whole = [Preparation(Dihedral().check(o), None if s is None else Resize().check(s), Normalise().check(i)) for o, s, i in itertools.product(orientations, sizes, intensities)]
@@ -244,7 +243,7 @@ def suggest_preparation(
     labels, tried = _labels_of(cases, labels), {c: [] for c in _candidates(orientations, sizes, intensities)}
     def mean(c): return np.nan_to_num(np.mean([s for s, _ in tried[c]]), nan=-np.inf)
     def run(candidates, some):
-        for c in tqdm(candidates, desc="preparations", disable=not progress, leave=False): tried[c] += [_score_of(model, case, c, named, labels) for case in some]
+        for c in progress_bar(candidates, progress, desc="preparations"): tried[c] += [_score_of(model, case, c, named, labels) for case in some]
     run(list(tried), cases[:screen])
     finalists = list(dict.fromkeys([Preparation(), *sorted(tried, key=mean, reverse=True)[:keep]]))
     if cases[screen:]: run(finalists, cases[screen:])

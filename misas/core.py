@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as_case', 'Model', 'PlainModel', 'TorchModel',
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
-           'Function', 'as_transform', 'Step', 'sweep', 'Series', 'get_series']
+           'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
 # %% ../nbs/00_core.ipynb #53d18709
 import difflib, itertools, math, numbers
@@ -655,7 +655,7 @@ def as_transform(
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)
 
-# %% ../nbs/00_core.ipynb #50827550
+# %% ../nbs/00_core.ipynb #61e8cb9e
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
@@ -699,6 +699,15 @@ def _steps(model, case, transform, values, size):
         for (value, c), pred in zip(batch, preds): yield Step(value, c.image, c.truth, pred, c.spacing)
 
 
+def progress_bar(
+    steps,  # iterable
+    progress: bool = True,  # show a bar? (The environment variable TQDM_DISABLE=1 switches all of them off)
+    **kwargs,  # for tqdm
+):
+    "`steps` with a progress bar, in a notebook and in a terminal alike"
+    return tqdm(steps, leave=False, **kwargs) if progress else steps
+
+
 def sweep(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
@@ -712,7 +721,7 @@ def sweep(
     values = _values(transform, values, case)
     if batch_size is not None and batch_size not in Domain(1, whole=True): raise ValueError(f"batch_size is {batch_size!r}; allowed are {Domain(1, whole=True)}")
     steps = _steps(model, case, transform, values, batch_size or model.batch_size)
-    return iter(tqdm(steps, total=len(values), desc=str(transform), disable=not progress, leave=False))
+    return iter(progress_bar(steps, progress, total=len(values), desc=str(transform)))
 
 # %% ../nbs/00_core.ipynb #46e9054f
 @dataclass(frozen=True, eq=False)

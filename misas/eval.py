@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'Store', 'evaluate', 'get_confusion']
 
-# %% ../nbs/08_eval.ipynb #b759aeb4
+# %% ../nbs/08_eval.ipynb #f1609230
 import hashlib, json, math, os, re, warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
-from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, sweep
+from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, progress_bar, sweep
 from .data import CaseFile, find_cases, read_cases
 from .metrics import OVERLAP, _named, as_metrics, confusion, measure
 
@@ -231,7 +230,7 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
     if store: store.note(case, None if error is None else f"{type(error).__name__}: {error}")
     return [tables[t] for t in job.transforms if t in tables], error
 
-# %% ../nbs/08_eval.ipynb #4e2a0d24
+# %% ../nbs/08_eval.ipynb #39b22f73
 def _several(x, kinds) -> list:
     "A list of what may be given alone"
     return [x] if isinstance(x, kinds) or callable(x) or not hasattr(x, "__iter__") or hasattr(x, "__array__") else list(x)
@@ -306,7 +305,7 @@ def evaluate(
     job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
     kept = _open_store(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)
-    results = list(tqdm(work, total=len(cases), desc="cases", disable=not progress or len(cases) == 1, leave=False))
+    results = list(progress_bar(work, progress and len(cases) > 1, total=len(cases), desc="cases"))
     errors = _report_failures(cases, [e for _, e in results])
     whole = _joined([t for tables, error in results if error is None for t in tables])
     whole.attrs["errors"] = errors

@@ -305,7 +305,7 @@ class Worst:
     def __str__(self): return ", ".join(f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members))
     def __repr__(self): return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
 
-# %% ../nbs/18_explore.ipynb #807da69d
+# %% ../nbs/18_explore.ipynb #799c559b
 class _Search:
     "The function that a search minimises; remembers what was tried"
     def __init__(self, scorer, budget, sign, bar): self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
@@ -354,7 +354,7 @@ def worst_case(
     if budget not in Domain(2, whole=True): raise ValueError(f"budget is {budget!r}; allowed are whole numbers >= 2")
     scorer = _Scorer(model, case, axes, metric, label, absent)
     start = replace(_unchanged_step(scorer.model, scorer.case).cpu(), value=scorer.compose.neutral_for(scorer.case))
-    with tqdm(total=int(budget), initial=1, desc="worst case", disable=not progress, leave=False) as bar:
+    with tqdm(total=int(budget), initial=1, desc="worst case", leave=False, **({} if progress else dict(disable=True))) as bar:
         search = _Search(scorer, int(budget) - 1, -1 if lower_is_better else 1, bar)
         if (neutral := _neutral_inside(axes, scorer.case)): search.note(neutral, start)
         try: _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))

@@ -7,15 +7,14 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence', 'reliability', 'pool_reliability', 'calibration_error', 'plot_calibration', 'auroc',
            'probability_table', 'prominence_correlation']
 
-# %% ../nbs/15_probability.ipynb #a02b5116
+# %% ../nbs/15_probability.ipynb #5aac5a53
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
-from .core import Case, Domain, Transform, as_case, as_model
+from .core import Case, Domain, Transform, as_case, as_model, progress_bar
 from .curves import _check_names, _label_colour_map, alt
 from .eval import _cases_of, _check_truth, _joined, _named_labels, _table
 from .metrics import OVERLAP, Counts, _own_metric, as_metrics
@@ -43,7 +42,7 @@ def _checked_maps(maps, shape, name):
     if not (-1e-6 <= low and high <= 1 + 1e-6): raise ValueError(f"probabilities of model {name!r} reach from {low:g} to {high:g}; allowed are numbers from 0 to 1 (are they scores before softmax?)")
     return maps if 0 <= low and high <= 1 else maps.clamp(0, 1)
 
-# %% ../nbs/15_probability.ipynb #d9e6eb9e
+# %% ../nbs/15_probability.ipynb #19125a1b
 def _named_maps(labels, model, case, k) -> dict:  # {value: name}
     "The labels to look at, each of which has a map"
     _check_truth(case, labels)
@@ -58,7 +57,7 @@ def _each_case(model, cases, labels, progress):
     "(case as the model saw it, [(label, name, map `(*S)`, where it is `(*S)`)]), one case in memory at a time"
     cases = _cases_of(cases)
     if not cases: raise ValueError("cases is empty; allowed is at least one")
-    for case in tqdm(cases, desc="cases", disable=not progress or len(cases) == 1, leave=False):
+    for case in progress_bar(cases, progress and len(cases) > 1, desc="cases"):
         case, maps = probability_maps(model, as_case(case).but(name=case.name))
         named = _named_maps(labels, model, case, len(maps))
         yield case, ((l, name, maps[l], case.truth == l) for l, name in named.items())
