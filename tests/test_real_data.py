@@ -93,3 +93,14 @@ def test_command_line(data, tmp_path, image, mask):
     assert list(table) == ["model", "case", "transform", "param", "value", "label", "metric", "score"]
     text = "".join(p.read_text(errors="ignore") for p in (tmp_path / "out").glob("*.[ch]*"))
     assert "NDSB" not in text      # the patient's name in the DICOM header
+
+
+def test_verdict_and_advice_on_a_real_image(data):
+    "The paper's first case study: the image is too large for the model, which is found and mended"
+    case = load_case(data / "cardiac" / "sax_image.png", data / "cardiac" / "sax_mask.png", labels=("bg", "LV", "MY", "RV"))
+    model = as_model(demo_model(), name="demo")
+    summary = summarise(evaluate(model, case, ["rotation", "zoom"], dict(rotation=[-30, 0, 30], zoom=[.5, 1, 2]), labels={1: "LV", 3: "RV"}, progress=False))
+    assert set(summary.label) == {"LV", "RV"} and (summary.tolerance_low <= summary.tolerance_high).all() and len(verdicts(summary)) == len(summary)
+    large = Resize()(case, 480)
+    advice = suggest_preparation(model, large, orientations=[0], sizes=[180, 240, 480], progress=False)
+    assert advice.after > advice.before + .1 and "scale to" in str(advice), str(advice)
