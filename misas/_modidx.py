@@ -288,6 +288,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.eval._several': ('eval.html#_several', 'misas/eval.py'),
                             'misas.eval._table': ('eval.html#_table', 'misas/eval.py'),
                             'misas.eval._unchanged_step': ('eval.html#_unchanged_step', 'misas/eval.py'),
+                            'misas.eval._where': ('eval.html#_where', 'misas/eval.py'),
                             'misas.eval._work': ('eval.html#_work', 'misas/eval.py'),
                             'misas.eval.evaluate': ('eval.html#evaluate', 'misas/eval.py'),
                             'misas.eval.get_confusion': ('eval.html#get_confusion', 'misas/eval.py'),

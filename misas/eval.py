@@ -156,7 +156,7 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent)
         return _table(rows, self.model.name, case, transform)
 
-# %% ../nbs/08_eval.ipynb #a7a837bd
+# %% ../nbs/08_eval.ipynb #53c996b6
 def _digest(*parts) -> str:
     "A fingerprint of texts and tensors"
     h = hashlib.sha256()
@@ -172,9 +172,9 @@ def _model_digest(model) -> str:
 
 
 def _case_digest(case) -> str:
-    "Pixels of a case in memory; path, size and time of one in files"
+    "Pixels of a case in memory; names, sizes and times of its files"
     if isinstance(case, Case): return _digest(case.image, case.truth, case.spacing, case.scale)
-    stats = [(str(p), Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in (case.image, case.truth) if p is not None and Path(p).exists()]
+    stats = [(Path(p).name, Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in (case.image, case.truth) if p is not None and Path(p).exists()]
     return _digest(*stats)
 
 
@@ -206,7 +206,7 @@ class Store:
 
 def _open_store(folder, job) -> Store | None:
     if folder is None: return None
-    folder = Path(folder)
+    folder = Path(folder).resolve()      # other processes may stand in another folder
     if folder.exists() and not folder.is_dir(): raise ValueError(f"store is {str(folder)!r}, which is a file; allowed is a folder")
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {name: _named(f) if f in OVERLAP.values() else getattr(f, "__qualname__", repr(f)) for name, f in job.metrics.items()}
@@ -230,7 +230,7 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
     if store: store.note(case, None if error is None else f"{type(error).__name__}: {error}")
     return [tables[t] for t in job.transforms if t in tables], error
 
-# %% ../nbs/08_eval.ipynb #39b22f73
+# %% ../nbs/08_eval.ipynb #312b1ca7
 def _several(x, kinds) -> list:
     "A list of what may be given alone"
     return [x] if isinstance(x, kinds) or callable(x) or not hasattr(x, "__iter__") or hasattr(x, "__array__") else list(x)
@@ -243,12 +243,17 @@ def _lazy(x):
     return x if isinstance(x, (Case, CaseFile)) else as_case(x)
 
 
+def _where(path): return None if path is None else str(Path(path).resolve())
+
+
 def _cases_of(cases) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "A folder, a CSV file, one case or several, as a list"
     if isinstance(cases, (str, Path)) and Path(cases).is_dir(): cases = find_cases(cases)
     elif isinstance(cases, (str, Path)) and str(cases).lower().endswith(".csv"): cases = read_cases(cases)
     seen, distinct = {}, []
     for case in map(_lazy, _several(cases, (str, Path, Case, CaseFile))):
+        # other processes may stand in another folder
+        if isinstance(case, CaseFile): case = replace(case, image=_where(case.image), truth=_where(case.truth))
         seen[case.name] = seen.get(case.name, 0) + 1
         number = f"{case.name}-{seen[case.name]}"
         distinct.append(case if seen[case.name] == 1 else case.but(name=number) if isinstance(case, Case) else replace(case, name=number))

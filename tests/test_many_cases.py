@@ -84,3 +84,15 @@ def test_a_folder_of_real_images(data, tmp_path):
     # the short-axis image has colours, which this function does not expect: it fails alone
     with pytest.warns(UserWarning, match=r"1 of 5 cases failed, the first one 'sax'.*\(256, 230, 3\)"): scores = evaluate(bright, data / "cardiac", "brightness", **settings)
     assert scores.case.nunique() == 4 and scores.attrs["errors"][0]["case"] == "sax"
+
+
+def test_relative_paths_reach_other_processes(tmp_path, monkeypatch):
+    "Processes that were started elsewhere find the images and the store"
+    from PIL import Image
+    (tmp_path / "images").mkdir()
+    for seed in (0, 1): Image.fromarray((phantom((32, 32), seed=seed).image[0] * 255).byte().numpy()).save(tmp_path / "images" / f"{seed}.png")
+    monkeypatch.chdir(tmp_path.parent)
+    evaluate(bright, [phantom((32, 32), seed=s) for s in (0, 1)], "brightness", [1], n_jobs=2, progress=False)      # starts the processes
+    monkeypatch.chdir(tmp_path)
+    scores = evaluate(Picture(), "images", "brightness", [.5, 1], store="results", n_jobs=2, progress=False)
+    assert scores.case.unique().tolist() == ["0", "1"] and len(list((tmp_path / "results").glob("*.parquet"))) == 2
