@@ -274,6 +274,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.eval._check_truth': ('eval.html#_check_truth', 'misas/eval.py'),
                             'misas.eval._checked_transforms': ('eval.html#_checked_transforms', 'misas/eval.py'),
                             'misas.eval._digest': ('eval.html#_digest', 'misas/eval.py'),
+                            'misas.eval._gathered': ('eval.html#_gathered', 'misas/eval.py'),
                             'misas.eval._joined': ('eval.html#_joined', 'misas/eval.py'),
                             'misas.eval._lazy': ('eval.html#_lazy', 'misas/eval.py'),
                             'misas.eval._model_digest': ('eval.html#_model_digest', 'misas/eval.py'),

@@ -230,7 +230,7 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
     if store: store.note(case, None if error is None else f"{type(error).__name__}: {error}")
     return [tables[t] for t in job.transforms if t in tables], error
 
-# %% ../nbs/08_eval.ipynb #312b1ca7
+# %% ../nbs/08_eval.ipynb #af1a1c23
 def _several(x, kinds) -> list:
     "A list of what may be given alone"
     return [x] if isinstance(x, kinds) or callable(x) or not hasattr(x, "__iter__") or hasattr(x, "__array__") else list(x)
@@ -282,6 +282,17 @@ def _joined(tables: list) -> pd.DataFrame:
     return whole
 
 
+def _gathered(results) -> tuple:  # tables, errors
+    "Tables of the cases that succeeded, and each case's error or None"
+    tables, errors = [], []
+    for parts, error in results:
+        errors.append(error)
+        if error is None: tables += parts
+        # thousands of small tables take much more memory than one large one
+        if len(tables) > 200: tables = [_joined(tables)]
+    return tables, errors
+
+
 def _report_failures(cases, errors) -> list:  # of dicts case, error
     "Say how many cases failed; if none is left, fail"
     failed = [(c, e) for c, e in zip(cases, errors) if e is not None]
@@ -310,10 +321,10 @@ def evaluate(
     job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
     kept = _open_store(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)
-    results = list(progress_bar(work, progress and len(cases) > 1, total=len(cases), desc="cases"))
-    errors = _report_failures(cases, [e for _, e in results])
-    whole = _joined([t for tables, error in results if error is None for t in tables])
-    whole.attrs["errors"] = errors
+    tables, errors = _gathered(progress_bar(work, progress and len(cases) > 1, total=len(cases), desc="cases"))
+    failed = _report_failures(cases, errors)
+    whole = _joined(tables)
+    whole.attrs["errors"] = failed
     return whole
 
 # %% ../nbs/08_eval.ipynb #f3385d7f
