@@ -529,7 +529,7 @@ class Intensity(Transform):
 
     def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
 
-# %% ../nbs/00_core.ipynb #14d9e215
+# %% ../nbs/00_core.ipynb #597b8e95
 def _positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
@@ -550,7 +550,7 @@ def _nearest(
     positions: list,  # n tensors `(*T)`
 ) -> torch.Tensor:  # `(*T)`
     "The mask's nearest neighbour at each position, 0 outside"
-    flat, inside = 0, torch.ones((), dtype=torch.bool, device=mask.device)
+    mask, flat, inside = mask.contiguous(), 0, torch.ones((), dtype=torch.bool, device=mask.device)
     for p, size, stride in zip(positions, mask.shape, mask.stride()):
         index = (p + .5).floor_()
         inside = inside & (index >= 0) & (index < size)

@@ -101,7 +101,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent), series.model, series.case, series.transform)
 
-# %% ../nbs/08_eval.ipynb #2dce4a1d
+# %% ../nbs/08_eval.ipynb #184ead8c
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -132,17 +132,16 @@ class Job:
     batch_size: int = None
     progress: bool = True
 
-    def values_of(self, transform, case) -> list:
-        "Values to try, each of them checked"
-        chosen = self.values.get(str(transform), self.values.get(transform.name)) if isinstance(self.values, dict) else self.values
-        return _values(transform, chosen, case)
+    def chosen(self, transform):
+        "Values that the user chose for a transform, or None"
+        return self.values.get(str(transform), self.values.get(transform.name)) if isinstance(self.values, dict) else self.values
 
     def scores_of(self, step) -> dict: return _score_step(step, self.metrics, _named_labels(self.labels), self.absent)
 
     def tables(self, case: Case, wanted: list):  # iterator over (transform, table)
         "Sweep the transforms in `wanted` over the case"
         _check_truth(case, self.labels)
-        tried = [self.values_of(t, case) for t in wanted]      # a bad value is reported before any work
+        tried = [_values(t, self.chosen(t), case) for t in wanted]      # a bad value is reported before any work
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
         unchanged = cache(lambda: self.scores_of(_unchanged_step(self.model, case)))
@@ -156,19 +155,26 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent)
         return _table(rows, self.model.name, case, transform)
 
-# %% ../nbs/08_eval.ipynb #53c996b6
+# %% ../nbs/08_eval.ipynb #69d8f817
 def _digest(*parts) -> str:
     "A fingerprint of texts and tensors"
     h = hashlib.sha256()
-    for part in parts: h.update(part.detach().cpu().contiguous().numpy().tobytes() if isinstance(part, torch.Tensor) else repr(part).encode())
+    for part in parts: h.update(part.detach().cpu().flatten().view(torch.uint8).numpy().tobytes() if isinstance(part, torch.Tensor) else repr(part).encode())
     return h.hexdigest()[:16]
 
 
+def _code_of(f) -> tuple:
+    "What a function does, as far as its own code says; None where there is no function"
+    code = getattr(f, "__code__", None)
+    return (getattr(f, "__qualname__", None),) + (() if code is None else (code.co_code, code.co_names, [c for c in code.co_consts if not hasattr(c, "co_code")]))
+
+
 def _model_digest(model) -> str:
-    "A network's weights, or a model's name"
+    "A network's weights and what is done around it, or a model's name"
+    around = [_code_of(getattr(model, k, None)) for k in ("preprocess", "_prepare")] + [getattr(model, "autocast", None)]
     net = getattr(model, "net", None)
     net = getattr(net, "net", net)      # a learner holds a network's model
-    return _digest(model.name, *(net.state_dict().values() if isinstance(net, torch.nn.Module) else ()))
+    return _digest(model.name, around, *(net.state_dict().values() if isinstance(net, torch.nn.Module) else ()))
 
 
 def _case_digest(case) -> str:
@@ -212,12 +218,12 @@ def _open_store(folder, job) -> Store | None:
     metrics = {name: _named(f) if f in OVERLAP.values() else getattr(f, "__qualname__", repr(f)) for name, f in job.metrics.items()}
     return Store(folder, _digest(_model_digest(job.model), metrics, job.labels, repr(job.absent)))
 
-# %% ../nbs/08_eval.ipynb #3b2252cc
+# %% ../nbs/08_eval.ipynb #f826699b
 def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or None
     "All tables of one case, from the store where they are there, and what went wrong"
     tables = {}
     try:
-        paths = {t: store.path(case, t, job.values if not isinstance(job.values, dict) else job.values.get(str(t), job.values.get(t.name))) for t in job.transforms} if store else {}
+        paths = {t: store.path(case, t, job.chosen(t)) for t in job.transforms} if store else {}
         tables = {t: pd.read_parquet(p) for t, p in paths.items() if p.exists()}
         wanted = [t for t in job.transforms if t not in tables]
         if wanted:
