@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #52179afc
+# %% ../nbs/99_all.ipynb #e43c7651
 from .core import *
+from .networks import *
 from .data import *
 from .phantom import *
 from .transforms import *

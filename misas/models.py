@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['MODEL_SPECS', 'FastaiModel', 'load_model']
 
-# %% ../nbs/06_models.ipynb #532ed1ec
+# %% ../nbs/06_models.ipynb #cc2a88cd
 import importlib, sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import Case, Model, Source, TorchModel, _in_channels, _match_channels, adapter, as_model
+from .core import Case, Model, Source, adapter, as_model
+from .networks import TorchModel, _in_channels, _match_channels
 
-# %% ../nbs/06_models.ipynb #5aa6ccf5
+# %% ../nbs/06_models.ipynb #c9396a3d
 def _is_learner(obj) -> bool: return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
 
 
@@ -67,6 +68,8 @@ class FastaiModel(Model):
         from fastai.torch_core import TensorImage
         batch = self.learner.dls.valid.after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
         return torch.Tensor(batch.as_subclass(torch.Tensor)) if batch.device.type == "cpu" else batch.as_subclass(torch.Tensor)
+
+    def fingerprint(self): return self.net.fingerprint()
 
     # cases stay with fastai's item transforms, which work on pictures
     def predict(self, images, like): return self.net.predict(self._batch(images), like).cpu()
