@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #e43c7651
+# %% ../nbs/99_all.ipynb #60aa5b6c
 from .core import *
 from .networks import *
 from .data import *
 from .phantom import *
 from .transforms import *
 from .mri import *
+from .sizes import *
 from .models import *
 from .demo import *
 from .metrics import *
