@@ -1,4 +1,7 @@
-"""What is measured: the same images, values and network for everyone."""
+"""What is measured: the same images, values and networks for everyone."""
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
@@ -35,6 +38,18 @@ def unet(seed=0):
     with torch.no_grad():
         for m in net.modules():      # as after training: statistics that are not 0 and 1
             if isinstance(m, nn.BatchNorm2d): m.running_mean.normal_(0, .1), m.running_var.uniform_(.5, 1.5), m.weight.uniform_(.5, 1.5), m.bias.normal_(0, .1)
+    return net.eval()
+
+
+def trained():
+    "The U-Net that ships with misas, also where misas 0.1.1 is installed: for pictures, with masks as people have them"
+    from safetensors.torch import load_file
+    package = Path(__file__).parents[1] / "misas"
+    spec = spec_from_file_location("demo", package / "demo.py")
+    demo = module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    net = demo.UNet()
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(package / "weights" / "demo.safetensors").items()})
     return net.eval()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from jobs import STEPS, Wrapper, unet
+from jobs import STEPS, Wrapper, trained, unet
 
 LABELS = ["bg", "LV", "MY", "RV"]
 
@@ -42,22 +42,20 @@ def workflow(model, image, mask, folder):
             getattr(where, function)(image, mask, model, components=LABELS, eval_function=metric, **arguments)
 
 
-def gif(series, folder): core.gif_series(series, folder / "x.gif")
-
-
 def main():
     torch.set_num_threads(int(sys.argv[2]))
     data = np.load(sys.argv[1])
     image, mask = Image.fromarray(data["image"]).convert("RGB"), Image.fromarray(data["mask"])
     models = {cheap: Wrapper(unet(), cheap) for cheap in (False, True)}
-    series = core.get_rotation_series(image, models[True], start=0, end=360, step=10)
+    pictured = Wrapper(trained())
+    series = {name: core.get_rotation_series(image, m, start=0, end=360, step=10) for name, m in {"gif": pictured, "noisy gif": models[True]}.items()}
     for line in sys.stdin:
         job = json.loads(line)
         model = models[job.get("cheap", False)]
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            if job["name"] == "workflow": workflow(model, image, mask, Path(folder))
-            elif job["name"] == "gif": gif(series, Path(folder))
+            if job["name"] == "workflow": workflow(pictured, image, mask, Path(folder))
+            elif job["name"] in series: core.gif_series(series[job["name"]], Path(folder) / "x.gif")
             else:
                 function, arguments = evaluate(model, image, mask, job["name"])
                 function(image, mask, model, components=LABELS, **arguments)

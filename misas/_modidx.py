@@ -611,7 +611,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'misas.transforms._has_matrix': ('transforms.html#_has_matrix', 'misas/transforms.py'),
                                   'misas.transforms._resize_image': ('transforms.html#_resize_image', 'misas/transforms.py'),
                                   'misas.transforms._resize_mask': ('transforms.html#_resize_mask', 'misas/transforms.py'),
-                                  'misas.transforms._resizing_matrix': ('transforms.html#_resizing_matrix', 'misas/transforms.py'),
+                                  'misas.transforms._resize_plane': ('transforms.html#_resize_plane', 'misas/transforms.py'),
                                   'misas.transforms._runs': ('transforms.html#_runs', 'misas/transforms.py'),
                                   'misas.transforms._scaled': ('transforms.html#_scaled', 'misas/transforms.py'),
                                   'misas.transforms._swapped': ('transforms.html#_swapped', 'misas/transforms.py'),

@@ -122,7 +122,7 @@ def _edge(
         edge[:, k:] |= columns; edge[:, :-k] |= columns
     return edge & (mask > 0)
 
-# %% ../nbs/09_overlay.ipynb #06c8a98a
+# %% ../nbs/09_overlay.ipynb #0c5d8aa3
 _STYLES = ("fill", "contour", None)
 
 def _check_style(**styles):
@@ -143,7 +143,8 @@ def _painted(
     inside, alpha = (mask > 0, alpha) if style == "fill" else (_edge(mask, width), 1)
     if dashed: inside = inside & _dashes(mask.shape, 4 * width)
     at, pixels = np.flatnonzero(inside), picture.reshape(-1, 3)
-    pixels[at] += alpha * (colours[(mask.ravel()[at] - 1) % len(colours)] - pixels[at])
+    some = pixels.take(at, axis=0)
+    pixels[at] = some + alpha * (colours.take((mask.ravel()[at] - 1) % len(colours), axis=0) - some)
     return picture
 
 

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resize', 'Fixed', 'Compose', 'conforms']
 
-# %% ../nbs/03_transforms.ipynb #4e9c5c8c
+# %% ../nbs/03_transforms.ipynb #0b63d6ef
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
 from .core import Case, Domain, Intensity, Spatial, Transform, as_transform
 
@@ -108,17 +108,13 @@ class Dihedral(Transform):
         def put(x): return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
         return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns))
 
-# %% ../nbs/03_transforms.ipynb #1bb73e4e
-@lru_cache(maxsize=256)
-def _resizing_matrix(
-    old: int,  # pixels along the axis
-    new: int,
-) -> torch.Tensor:  # `(new, old)`, float32; rows sum to 1
-    "Weights of the old pixels in each of the new ones"
-    centre = (np.arange(new) + .5) * old / new - .5
-    width = max(1, old / new)
-    weight = np.clip(1 - np.abs(np.arange(old) - centre[:, None]) / width, 0, None)
-    return torch.from_numpy(weight / weight.sum(1, keepdims=True)).float()
+# %% ../nbs/03_transforms.ipynb #21e97e46
+def _resize_plane(
+    images: torch.Tensor,  # `(B, C, H, W)`
+    shape: tuple,  # `(H', W')`
+) -> torch.Tensor:
+    "Linearly, smoothed where the image shrinks"
+    return images if images.shape[2:] == shape else interpolate(images, shape, mode="bilinear", antialias=True)
 
 
 def _resize_image(
@@ -126,11 +122,9 @@ def _resize_image(
     shape: tuple,  # `(*T)`
 ) -> torch.Tensor:  # `(C, *T)`
     "Each axis in turn"
-    for axis, new in enumerate(shape, 1):
-        if new == image.shape[axis]: continue
-        weights = _resizing_matrix(image.shape[axis], new).to(image.device)
-        image = (weights @ image.movedim(axis, -2)).movedim(-2, axis) if axis < image.ndim - 1 else image @ weights.T
-    return image.contiguous()
+    if len(shape) == 2: return _resize_plane(image[None], tuple(shape))[0]
+    across = math.prod(shape[1:])
+    return _resize_plane(_resize_plane(image, tuple(shape[1:])).reshape(1, *image.shape[:2], across), (shape[0], across)).reshape(-1, *shape)
 
 
 def _resize_mask(
@@ -138,9 +132,12 @@ def _resize_mask(
     shape: tuple,  # `(*T)`
 ) -> torch.Tensor:  # `(*T)`
     "Nearest neighbours"
-    for axis, (old, new) in enumerate(zip(mask.shape, shape)):
+    axes = range(mask.ndim)
+    # rows are copied faster than columns: where the mask grows they come last
+    for axis in axes if math.prod(shape) < mask.numel() else reversed(axes):
+        old, new = mask.shape[axis], shape[axis]
         # the old pixel under the centre of each new one, in whole numbers
-        mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
+        if old != new: mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
     return mask
 
 # %% ../nbs/03_transforms.ipynb #a713df4a
