@@ -180,7 +180,7 @@ def as_case(
     for reader in READERS: return reader(*x) if isinstance(x, tuple) else reader(x)
     raise TypeError(f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)")
 
-# %% ../nbs/00_core.ipynb #237d82a0
+# %% ../nbs/00_core.ipynb #4695f0a7
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
     name = "model"  # stands in the score table
@@ -209,7 +209,8 @@ class Model:
         like, shape = like or Case(images[0]), tuple(images.shape[2:])
         try: answer = self.predict(images, like)
         except Exception as e:
-            raise ValueError(f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{_remedy(self, images, like)}") from e
+            remedy = "" if isinstance(e, (OSError, ImportError, MemoryError)) else _remedy(self, images, like)
+            raise ValueError(f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{remedy}") from e
         if tuple(answer.shape) != (len(images), *shape):
             raise ValueError(f"model {self.name!r} answers with a mask of shape {tuple(answer.shape[1:])}; allowed is the image's {shape}{_remedy(self, images, like)}")
         return _checked(answer, self.name)
