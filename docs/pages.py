@@ -50,7 +50,8 @@ def public() -> dict:
     names = {}
     for module in modules():
         made = importlib.import_module(f"misas.{module}")
-        names |= {n: module for n in getattr(made, "__all__", ()) if getattr(getattr(made, n), "__module__", None) == made.__name__}
+        # where two modules have a name, it is the first one's: `compat` has those of an older misas
+        names = {n: module for n in getattr(made, "__all__", ()) if getattr(getattr(made, n), "__module__", None) == made.__name__} | names
     return names
 
 

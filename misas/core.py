@@ -7,10 +7,10 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #2a555d80
+# %% ../nbs/00_core.ipynb #e905e332
 import difflib, math, numbers
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -436,20 +436,22 @@ class Intensity(Transform):
 
     def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
 
-# %% ../nbs/00_core.ipynb #597b8e95
+# %% ../nbs/00_core.ipynb #fb6044c8
 def _positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
     spacing: tuple,  # in mm, n numbers
     device=None,
-) -> list:  # n tensors `(*S)`, float64
+    rows: range = None,  # of the first axis; None: all of them
+) -> list:  # n tensors `(*S)`, or `(len(rows), ...)`, float64
     "For each pixel of the transformed image, where in the original one it comes from, in pixels"
     n, spacing, centre = len(shape), np.asarray(spacing), (np.asarray(shape) - 1) / 2
     inverse = np.linalg.inv(matrix[:, :n])
     pixels = inverse * spacing / spacing[:, None]
     shift = inverse @ matrix[:, n] / spacing if matrix.shape[1] > n else np.zeros(n)
     axes = [torch.arange(s, dtype=torch.float64, device=device).sub(c).reshape([-1 if i == j else 1 for j in range(n)]) for i, (s, c) in enumerate(zip(shape, centre))]
-    return [sum(row[j] * axes[j] for j in range(n)).add(c - s).round(decimals=6).expand(shape) for row, c, s in zip(pixels, centre, shift)]
+    if rows is not None: axes[0] = axes[0][rows.start:rows.stop]
+    return [sum(row[j] * axes[j] for j in range(n)).add_(c - s).round_(decimals=6) for row, c, s in zip(pixels, centre, shift)]
 
 
 def _nearest(
@@ -479,6 +481,7 @@ def _linear(
     image: torch.Tensor,  # `(C, *S)`
     positions: list,  # n tensors `(*T)`
     fill: torch.Tensor,  # `(C,)`
+    above: torch.Tensor = None,  # `image - fill`, where it is at hand
 ) -> torch.Tensor:  # `(C, *T)`
     "The image, interpolated linearly at each position, `fill` outside"
     base = fill.to(image).reshape(-1, *[1] * len(positions))
@@ -486,23 +489,47 @@ def _linear(
     if all(torch.equal(p, p.floor()) for p in positions):
         inside = _nearest(torch.ones(image.shape[1:], dtype=torch.bool, device=image.device), positions)
         return torch.stack([torch.where(inside, _nearest(c, positions), f) for c, f in zip(image, base)])
-    return grid_sample((image - base)[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False)[0].add_(base)
+    above = image - base if above is None else above
+    return grid_sample(above[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False)[0].add_(base)
 
-# %% ../nbs/00_core.ipynb #c22f70ac
+# %% ../nbs/00_core.ipynb #527589ff
+_SLAB = 2 ** 20  # pixels resampled at once
+
+
+def _slabs(
+    shape: tuple,  # `(*S)`
+) -> list:  # of ranges of the first axis
+    "Parts of at most `_SLAB` pixels, of one row or slice at least"
+    thick = max(1, _SLAB // math.prod(shape[1:]))
+    return [range(first, min(first + thick, shape[0])) for first in range(0, shape[0], thick)]
+
+# %% ../nbs/00_core.ipynb #94aea13f
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
-    fill: float = None  # intensity of what comes in from outside; None: the image's own background
+    fill: float = field(default=None, kw_only=True)  # intensity of what comes in from outside; None: the image's own background
 
     def matrix(self, value, ndim: int) -> np.ndarray:
         "`(ndim, ndim)`, or `(ndim, ndim + 1)` with a shift: from old to new positions, in mm from the centre, along the array's axes"
         raise NotImplementedError
 
+    def resample(self,
+        case: Case,
+        positions,  # function: a `range` of the first axis -> where each of its pixels comes from, in pixels: a tensor per axis
+    ) -> Case:
+        "Image and truth of `case`, from the same positions"
+        fill = (case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))).to(case.image)
+        above = case.image - fill.reshape(-1, *[1] * case.ndim)
+        image, truth = (None if x is None else torch.empty_like(x, memory_format=torch.contiguous_format) for x in (case.image, case.truth))
+        for rows in _slabs(case.shape):
+            slab, where = slice(rows.start, rows.stop), positions(rows)
+            image[:, slab] = _linear(case.image, where, fill, above)
+            if truth is not None: truth[slab] = _nearest(case.truth, where)
+        return case.but(image=image, truth=truth)
+
     def warp(self, case: Case, matrix: np.ndarray) -> Case:
-        "Image and truth of `case`, resampled from one grid"
-        where = _positions(matrix, case.shape, case.spacing, case.image.device)
-        fill = case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))
-        return case.but(image=_linear(case.image, where, fill), truth=None if case.truth is None else _nearest(case.truth, where))
+        "Image and truth of `case`, resampled where `matrix` says"
+        return self.resample(case, lambda rows: _positions(matrix, case.shape, case.spacing, case.image.device, rows))
 
     def apply(self, case, value): return self.warp(case, self.matrix(value, case.ndim))
 
