@@ -201,7 +201,7 @@ def _rgb(
     n = len(OKABE_ITO if colours is None else colours) if not isinstance(colours, str) else min(highest, 255)
     return (label_colours(max(n, 1) + 1, colours)[1:, :3] * 255).astype(np.float32)
 
-# %% ../nbs/09_overlay.ipynb #afa15b3f
+# %% ../nbs/09_overlay.ipynb #2fd93e0f
 @dataclass(frozen=True)
 class View:
     "How the steps of a series are looked at: the same for all of them"
@@ -221,16 +221,21 @@ class View:
         axis = self.axis - 3
         return array.select(axis, min(self.index, array.shape[axis] - 1))
 
+    def pixels(self, step: Step):
+        "What is shown of the step's image: three channels as colours, else one of them"
+        image = self.cut(step.image)
+        return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[self.channel]
+
     def __call__(self, step: Step, scale: float = None) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
-        return overlay(self.cut(step.image), self.cut(step.pred), self.cut(step.truth), self.window, self.colours, self.alpha,
+        return overlay(self.pixels(step), self.cut(step.pred), self.cut(step.truth), self.window, self.colours, self.alpha,
                        self.pred, self.truth, self.channel, self.spacing, scale)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
         return [self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None]
 
-# %% ../nbs/09_overlay.ipynb #19e6c6fa
+# %% ../nbs/09_overlay.ipynb #37df5577
 def series_view(
     series: Series,
     pred: str = "fill",  # how predictions are drawn: "fill", "contour" or None
@@ -265,7 +270,7 @@ def _checked_series(series):
 def _masks(series): return [m for s in series for m in (s.pred, s.truth) if m is not None]
 
 
-def _highest(series): return max(1, *(int(m.max()) for m in _masks(series)))
+def _highest(series): return max([1, *(int(m.max()) for m in _masks(series))])
 
 
 def _fullest(series, axis):
@@ -273,14 +278,19 @@ def _fullest(series, axis):
     counts = [(m > 0).sum([i for i in range(3) if i != axis]).cpu() for m in _masks(series)]
     return int(torch.stack([torch.nn.functional.pad(c, (0, max(map(len, counts)) - len(c))) for c in counts]).sum(0).argmax())
 
-# %% ../nbs/09_overlay.ipynb #e7fc82fc
+# %% ../nbs/09_overlay.ipynb #1b72d849
+def _amount(value) -> str:
+    "A value in a few digits"
+    if isinstance(value, (tuple, list)): return ", ".join(map(_amount, value))
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
 def value_text(
     transform: Transform,
     value,  # of its parameter
 ) -> str:
     "Parameter, value and unit of a step: `deg = 30°`"
-    amount = f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:.0f}" if isinstance(value, float) else str(value)
-    return f"{transform.param} = {amount}{'' if transform.unit in ('°', '%', '×', '') else ' '}{transform.unit}"
+    return f"{transform.param} = {_amount(value)}{'' if transform.unit in ('°', '%', '×', '') else ' '}{transform.unit}"
 
 # %% ../nbs/09_overlay.ipynb #147156c2
 def _label_name(

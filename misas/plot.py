@@ -217,7 +217,27 @@ def _centred(
     canvas[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
     return canvas
 
-# %% ../nbs/11_plot.ipynb #bfc167d6
+# %% ../nbs/11_plot.ipynb #d597a9f9
+def _style_texts(styles) -> list:
+    "What is filled and what outlined; of two contours the truth is the dashed one"
+    both = [style for _, style in styles] == ["contour"] * 2
+    return [f"{'dashed ' * (both and what == 'truth')}{style}: {what}" for what, style in styles]
+
+
+def _captioned(
+    pictures: list,  # of `(h, w, 3)`, uint8
+    titles: list,  # text above each
+    entries: list,  # of the legend: (text, colour)
+    styles: list,  # (what, "fill" or "contour")
+) -> list:  # of `(H, W, 3)`, uint8, all of one shape
+    "Pictures with text above and the legend below"
+    titles, styles = [[(t, None)] for t in titles], [(text, None) for text in _style_texts(styles)]
+    height = max(p.shape[0] for p in pictures)
+    width = max([p.shape[1] for p in pictures] + [round(_needed(line)) for line in [*titles, styles, *([e] for e in entries)]])
+    below = [_text_strip(line, width) for line in [*_wrapped(entries, width), *[styles] * bool(styles)]]
+    return [np.concatenate([_text_strip(t, width), _centred(p, height, width), *below]) for t, p in zip(titles, pictures)]
+
+
 def _frames(
     series: Series,
     view: View,
@@ -229,12 +249,7 @@ def _frames(
     largest = max((s.image for s in series), key=lambda image: max(image.shape[1:]))
     scale = _fit(view.cut(largest).shape[-2:], size, view.spacing)
     pictures = [view(step, scale) for step in series]
-    titles = [[(value_text(series.transform, step.value), None)] for step in series]
-    entries, styles = _entries(labels, names, view), [(f"{style}: {what}", None) for what, style in _styles(view, series)]
-    height = max(p.shape[0] for p in pictures)
-    width = max([p.shape[1] for p in pictures] + [round(_needed(line)) for line in [*titles, styles, *([e] for e in entries)]])
-    below = [_text_strip(line, width) for line in [*_wrapped(entries, width), *[styles] * bool(styles)]]
-    return [np.concatenate([_text_strip(t, width), _centred(p, height, width), *below]) for t, p in zip(titles, pictures)]
+    return _captioned(pictures, [value_text(series.transform, step.value) for step in series], _entries(labels, names, view), _styles(view, series))
 
 # %% ../nbs/11_plot.ipynb #abaf7c25
 def _palette(
@@ -255,12 +270,28 @@ def _palette(
     image.putpalette(np.rint(np.concatenate([own, rgb, [[255] * 3]])).astype(np.uint8).tobytes())
     return image
 
-# %% ../nbs/11_plot.ipynb #8bd38ec9
+# %% ../nbs/11_plot.ipynb #e84e1084
 def _gif_path(path):
     path = Path(path)
     if path.suffix.lower() != ".gif": raise ValueError(f"path is '{path}'; allowed are names that end with .gif")
     if not path.parent.is_dir(): raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
     return path
+
+
+def _write_gif(
+    frames: list,  # of `(H, W, 3)`, uint8
+    path: Path,
+    duration: float,  # of a frame, in milliseconds
+    palette: Image.Image,
+):
+    "Frames as a GIF that runs forever"
+    import gif  # here, for it imports pyplot
+    frames = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.gif")  # so that nothing half-written stands under the name
+    try:
+        gif.save(frames, str(part), duration)
+        os.replace(part, path)
+    finally: part.unlink(missing_ok=True)
 
 
 @_like_view
@@ -273,18 +304,11 @@ def gif_series(
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> Path:  # of the file
     "All steps of a series as an animated GIF that runs forever"
-    import gif  # here, for it imports pyplot
     path, view, names = _gif_path(path), series_view(series, **view), _check_names(labels) or series.labels
     if not duration >= 10: raise ValueError(f"duration is {duration}; allowed are numbers >= 10, in milliseconds")
     labels, rgb = _drawn_labels(series, view), _rgb(view.colours, 1)
     frames, rgb = _frames(series, view, labels, names, size), rgb[sorted({(k - 1) % len(rgb) for k in labels})]
-    palette = _palette(frames, rgb, view.alpha, len(series.case.image) == 3)
-    frames = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.gif")  # so that nothing half-written stands under the name
-    try:
-        gif.save(frames, str(part), duration)
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    _write_gif(frames, path, duration, _palette(frames, rgb, view.alpha, len(series.case.image) == 3))
     return path
 
 # %% ../nbs/11_plot.ipynb #0f9f012e
