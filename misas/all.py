@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #60aa5b6c
+# %% ../nbs/99_all.ipynb #de3f6b19
 from .core import *
 from .networks import *
 from .data import *
@@ -28,6 +28,14 @@ from .consensus import *
 from .advice import *
 from .explore import *
 from .cohort import *
+from .geometry import *
+from .artefacts import *
+from .ct import *
+from .corruptions import *
+from .volumes import *
+from .viewer import *
+from .ensemble import *
+from .remote import *
 
 # nbdev fills __all__ with what a module defines; this one passes on what it imports
 __all__ = [name for name in dir() if not name.startswith("_")]

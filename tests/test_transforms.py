@@ -24,6 +24,7 @@ def case_of(shape, channels):
 def test_conforms(name, shape, channels):
     case, transform = case_of(SHAPES[shape], channels), TRANSFORMS[name]()
     if name in ONLY_3D and case.ndim == 2: pytest.skip("three dimensions only")
+    if name == "saturation" and channels == 4: pytest.skip("colours only")
     conforms(transform, case)
 
 
