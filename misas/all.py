@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #de3f6b19
+# %% ../nbs/99_all.ipynb #73b88530
 from .core import *
 from .networks import *
+from .files import *
 from .data import *
 from .phantom import *
 from .transforms import *

@@ -99,7 +99,7 @@ def _run(model, case, transforms, values, metrics, labels, out, progress):
         for file in Path(folder).iterdir(): shutil.move(file, out / file.name)
     typer.echo(f"wrote {out / 'scores.csv'} and for each transform an overlay (.png), an animation (.gif) and score curves (.html) to {out}/")
 
-# %% ../nbs/90_cli.ipynb #0151fd1b
+# %% ../nbs/90_cli.ipynb #3f8e6579
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Can I trust this segmentation model on my images?")
 
 
@@ -141,7 +141,7 @@ def demo(
 @app.command()
 @_one_line_errors
 def run(
-    image: Annotated[str, typer.Option(help="A picture, DICOM, NIfTI or .npy file.")],
+    image: Annotated[str, typer.Option(help="A picture, DICOM, NIfTI or .npy file, or a folder of DICOM slices.")],
     model: Annotated[str, typer.Option(help=f"One of {MODEL_SPECS}.")],
     out: Out,
     mask: Annotated[Optional[str], typer.Option(help="The reference mask; without it the model is scored against its own answer.")] = None,

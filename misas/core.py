@@ -548,7 +548,7 @@ def known_transforms() -> dict:  # {name: class}
     def below(cls): return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
     return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
 
-# %% ../nbs/00_core.ipynb #977eac80
+# %% ../nbs/00_core.ipynb #af8dee8c
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
@@ -561,7 +561,7 @@ class Function(Transform):
         truth = case.truth if case.truth is None or self.mask is None else self.mask(case.truth.cpu().numpy().copy(), value)
         if form.channels == "last" and image.ndim > case.ndim: image = np.moveaxis(image, -1, 0)
         if image.ndim == case.ndim: image = image[None]
-        changed = Case(image.copy(), truth, case.name, case.spacing, case.scale, case.source, case.labels)
+        changed = Case(image.copy(), truth, case.name, case.spacing, case.scale, case.source, case.labels, case.affine if image.shape[1:] == case.shape else None)
         if truth is not None and (strange := set(changed.truth.unique().tolist()) - set(case.truth.unique().tolist()) - {0}):
             raise ValueError(f"mask function of {self} invents the labels {sorted(strange)}; resample masks by nearest neighbour")
         return changed
