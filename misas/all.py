@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #73b88530
+# %% ../nbs/99_all.ipynb #2b7ca95c
 from .core import *
 from .networks import *
 from .files import *
@@ -35,6 +35,7 @@ from .ct import *
 from .corruptions import *
 from .volumes import *
 from .viewer import *
+from .orientation import *
 from .ensemble import *
 from .remote import *
 
