@@ -209,7 +209,7 @@ class PreparationAdvice:
         if self.best.changes == 0: return f"as it is: {self.metrics} {self.before:.2f}"
         return f"{self.best}: {self.metrics} {'none' if np.isnan(self.before) else format(self.before, '.2f')} → {self.after:.2f}"
 
-# %% ../nbs/17_advice.ipynb #b6a712e8
+# %% ../nbs/17_advice.ipynb #5430a334
 def _candidates(orientations, sizes, intensities) -> list:
     "All combinations, the fewest changes first; the images as they are among them"
     whole = [Preparation(Dihedral().check(o), None if s is None else Resize().check(s), Normalise().check(i)) for o, s, i in itertools.product(orientations, sizes, intensities)]
@@ -240,6 +240,7 @@ def suggest_preparation(
     for name, n in dict(screen=screen, keep=keep).items():
         if not (isinstance(n, int) and n >= 1): raise ValueError(f"{name} is {n!r}; allowed are whole numbers >= 1")
     model, cases, named = as_model(model), _with_truth(cases), as_metrics(metrics)
+    if low := [n for n, m in named.items() if m.better != "higher"]: raise ValueError(f"metrics has {low[0]!r}, of which less is better; allowed are metrics of which more is better, such as 'dice' and 'nsd@2mm'")
     labels, tried = _labels_of(cases, labels), {c: [] for c in _candidates(orientations, sizes, intensities)}
     def mean(c): return np.nan_to_num(np.mean([s for s, _ in tried[c]]), nan=-np.inf)
     def run(candidates, some):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #2b7ca95c
+# %% ../nbs/99_all.ipynb #25ff8708
 from .core import *
 from .networks import *
 from .files import *
@@ -17,6 +17,7 @@ from .sizes import *
 from .models import *
 from .demo import *
 from .metrics import *
+from .distances import *
 from .eval import *
 from .overlay import *
 from .curves import *
@@ -35,9 +36,16 @@ from .ct import *
 from .corruptions import *
 from .volumes import *
 from .viewer import *
+from .windows import *
 from .orientation import *
 from .ensemble import *
+from .arrays import *
+from .keras_models import *
+from .graphs import *
+from .onnx_models import *
+from .hub import *
 from .remote import *
+from .nnunet import *
 
 # nbdev fills __all__ with what a module defines; this one passes on what it imports
 __all__ = [name for name in dir() if not name.startswith("_")]

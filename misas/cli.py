@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAPER', 'app', 'Out', 'Transforms', 'Values', 'Metrics', 'Progress', 'demo', 'run', 'list_transforms', 'main']
 
-# %% ../nbs/90_cli.ipynb #1b84143d
+# %% ../nbs/90_cli.ipynb #9a21c088
 import shutil, tempfile
 from functools import wraps
 from pathlib import Path
@@ -17,11 +17,11 @@ import misas
 from .core import Transform, as_transform, get_series, known_transforms, nearest_name
 from .data import load_case
 from .eval import _joined, score, with_reference
-from .metrics import OVERLAP, as_metrics
+from .metrics import METRICS, as_metrics
 from .models import MODEL_SPECS, load_model
 
-# The standard transforms: importing their modules makes their names known
-import misas.mri, misas.transforms
+# importing modules makes the names of their transforms and metrics known, and what they load
+import misas.artefacts, misas.corruptions, misas.ct, misas.distances, misas.geometry, misas.graphs, misas.mri, misas.onnx_models, misas.remote, misas.transforms
 
 # %% ../nbs/90_cli.ipynb #950e46e6
 PAPER = "rotation,crop,zoom,brightness,contrast,dihedral,resize,spike,spike-position,biasfield"
@@ -99,7 +99,7 @@ def _run(model, case, transforms, values, metrics, labels, out, progress):
         for file in Path(folder).iterdir(): shutil.move(file, out / file.name)
     typer.echo(f"wrote {out / 'scores.csv'} and for each transform an overlay (.png), an animation (.gif) and score curves (.html) to {out}/")
 
-# %% ../nbs/90_cli.ipynb #3f8e6579
+# %% ../nbs/90_cli.ipynb #3f6a4958
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Can I trust this segmentation model on my images?")
 
 
@@ -117,7 +117,7 @@ def _one_line_errors(command):
 Out = Annotated[Path, typer.Option(help="Folder to write to; it is made if need be.")]
 Transforms = Annotated[str, typer.Option(help="Names separated by commas; see 'misas transforms'.")]
 Values = Annotated[Optional[list[str]], typer.Option("--values", help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones. May be repeated.")]
-Metrics = Annotated[str, typer.Option(help=f"Names separated by commas: {', '.join(OVERLAP)}.")]
+Metrics = Annotated[str, typer.Option(help=f"Names separated by commas: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Show progress bars.")]
 
 

@@ -5,23 +5,23 @@
 # %% auto #0
 __all__ = ['SPREADS', 'spread_scores', 'plot_spread', 'plot_boxes', 'rank_cases', 'plot_ranked']
 
-# %% ../nbs/19_cohort.ipynb #f483a64f
+# %% ../nbs/19_cohort.ipynb #aaa22c47
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from .curves import _check_scores, _finite, _has_names, _label_colour_map, _neutral_mark, _plain, _score_domain, _value_axis, alt, transform_facts
+from .curves import _check_scores, _has_names, _label_colour_map, _neutral_mark, _plain, _score_domain, _score_title, _value_axis, alt, metric_facts, transform_facts
 from .overlay import _check_names
 
-# %% ../nbs/19_cohort.ipynb #8a9ce337
+# %% ../nbs/19_cohort.ipynb #b7b91fb8
 SPREADS = dict(ci="mean, band: 95 % interval of the mean", sd="mean, band: ± standard deviation", quartiles="median, band: middle half of the cases", range="median, band: lowest to highest")
 
 
 def _interval(x: np.ndarray, seed: int) -> tuple:
     "95 % percentile bootstrap of the mean"
     from scipy.stats import bootstrap
-    if len(x) < 2: return np.nan, np.nan
+    if len(x) < 2 or np.isinf(x).any(): return np.nan, np.nan
     return tuple(map(float, bootstrap((x,), np.mean, n_resamples=1000, method="percentile", rng=seed).confidence_interval))
 
 
@@ -33,10 +33,11 @@ def _centre_and_spread(
     "How many cases there are, their centre, and the ends of their spread"
     x = x.dropna().to_numpy(float)
     if not len(x): return pd.Series(dict(cases=0, centre=np.nan, low=np.nan, high=np.nan))
-    if spread == "quartiles": centre, low, high = np.median(x), *np.quantile(x, (.25, .75))
+    # an infinite distance makes a mean infinite: whoever misses a structure is not the better for it
+    if spread == "quartiles": centre, low, high = np.median(x), *np.quantile(x, (.25, .75), method="nearest" if np.isinf(x).any() else "linear")
     elif spread == "range": centre, low, high = np.median(x), x.min(), x.max()
     else:
-        sd = x.std(ddof=1) if len(x) > 1 else np.nan
+        sd = x.std(ddof=1) if len(x) > 1 and np.isfinite(x).all() else np.nan
         centre, (low, high) = x.mean(), (x.mean() - sd, x.mean() + sd) if spread == "sd" else _interval(x, seed)
     return pd.Series(dict(cases=len(x), centre=centre, low=low, high=high))
 
@@ -48,13 +49,13 @@ def spread_scores(
 ) -> pd.DataFrame:  # columns model, transform, param, value, label, metric, cases, centre, low, high
     "Centre and spread of the cases at each value"
     if spread not in SPREADS: raise ValueError(f"spread is {spread!r}; allowed are {', '.join(map(repr, SPREADS))}")
-    scores = _check_scores(scores).assign(score=_finite(scores.score))
+    scores = _check_scores(scores).assign(score=pd.to_numeric(scores.score))
     groups = scores.groupby(["model", "transform", "param", "value", "label", "metric"], sort=False).score
     table = pd.DataFrame([dict(zip(groups.keys, key)) | _centre_and_spread(x, spread, seed).to_dict() for key, x in groups])
     table.attrs["transforms"] = scores.attrs.get("transforms", {})
     return table.astype(dict(cases=int))
 
-# %% ../nbs/19_cohort.ipynb #d0d3cbd2
+# %% ../nbs/19_cohort.ipynb #3c3d9ecc
 def _panels(scores: pd.DataFrame) -> list:  # of tables
     "The rows of each transform x metric x label, labels side by side"
     groups = {key: rows for key, rows in scores.groupby(["transform", "metric", "label"], sort=False)}
@@ -76,7 +77,7 @@ def _plain_values(table, names):
 def _ready(scores) -> pd.DataFrame:
     "A checked score table with names as text"
     scores = _check_scores(scores)
-    return scores.assign(**{c: scores[c].astype(str) for c in ("model", "case", "label")}, score=_finite(scores.score).astype(float))
+    return scores.assign(**{c: scores[c].astype(str) for c in ("model", "case", "label")}, score=pd.to_numeric(scores.score).astype(float))
 
 
 def _score_axis(
@@ -212,7 +213,7 @@ def plot_boxes(
     note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest" + (f"; filled: {models[0]}, open: {models[1]}" if len(models) == 2 else "")
     return alt.concat(*panels, columns=columns or scores.label.nunique(), title=alt.Title(note, fontSize=12, fontWeight="normal", anchor="start"))
 
-# %% ../nbs/19_cohort.ipynb #261b6e23
+# %% ../nbs/19_cohort.ipynb #d803b740
 def _case_row(
     part: pd.DataFrame,  # of one model, metric and case
     sign: int,  # 1 where high is good, -1 where low is
@@ -229,15 +230,17 @@ def _case_row(
 def rank_cases(
     scores: pd.DataFrame,  # a score table of several cases
     by: str = "mean",  # "mean": over transforms, values and labels; "worst": the worst score
-    lower_is_better: Sequence = (),  # names of metrics where a low score is good, such as distances
+    lower_is_better: Sequence = (),  # names of metrics of one's own where a low score is good; of hd95 and the like it is known
 ) -> pd.DataFrame:  # columns model, metric, rank (1 is the worst case), case, score (mean), worst, best, worst_transform, worst_value, worst_label, missing
     "The cases of each model and metric, worst first"
     if by not in ("mean", "worst"): raise ValueError(f"by is {by!r}; allowed are 'mean' and 'worst'")
     scores, low = _ready(scores), [lower_is_better] if isinstance(lower_is_better, str) else list(lower_is_better)
     if strange := set(low) - set(scores.metric): raise ValueError(f"lower_is_better has {sorted(strange)[0]!r}; allowed are the metrics {', '.join(scores.metric.unique())}")
-    tables = []
+    better, tables = {m: "lower" if m in low else metric_facts(scores, m)["better"] for m in scores.metric.unique()}, []
     for (model, metric), part in scores.groupby(["model", "metric"], sort=False):
-        sign = -1 if metric in low else 1
+        sign = 1 if better[metric] == "higher" else -1
+        # of a difference with a sign the size counts
+        if better[metric] == "zero": part = part.assign(score=part.score.abs())
         table = pd.DataFrame([dict(model=model, metric=metric, case=case) | _case_row(rows, sign) for case, rows in part.groupby("case", sort=False)])
         order = (sign * table["score" if by == "mean" else "worst"]).argsort(kind="stable")
         order = [i for i in order if i >= 0 and pd.notna(table.score[i])] + list(np.flatnonzero(table.score.isna()))

@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['pair_scores', 'compare', 'plot_compare', 'plot_deltas', 'auroc_of_mask']
 
-# %% ../nbs/14_compare.ipynb #eee61e4e
+# %% ../nbs/14_compare.ipynb #dee064a5
 import warnings
 
 import numpy as np
 import pandas as pd
 
-from .curves import _check_scores, _finite, _label_colour_map, alt, plot_scores
+from .core import Domain
+from .curves import _check_scores, _label_colour_map, _score_title, alt, metric_facts, plot_scores
+from .summary import _per_metric
 
-# %% ../nbs/14_compare.ipynb #6e16843c
+# %% ../nbs/14_compare.ipynb #13266198
 _KEY = ["case", "transform", "value", "label", "metric"]
 
 
@@ -26,14 +28,15 @@ def _value_key(value):
 def _keyed(
     scores: pd.DataFrame,  # a score table
     name: str,  # of the argument, for errors
-) -> pd.DataFrame:  # one model, keys in one form, scores that are not finite as NaN
+) -> pd.DataFrame:  # one model, keys in one form, scores as numbers, of differences with a sign their size
     "A score table, ready to be matched"
     try: _check_scores(scores)
     except (TypeError, ValueError) as e: raise type(e)(f"{name}: {e}") from e
     models = list(scores.model.unique())
     if len(models) > 1: raise ValueError(f"{name} has the models {', '.join(map(str, models))}; allowed is one model: pick it with {name}[{name}.model == {str(models[0])!r}]")
     text = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
-    keyed = scores.assign(**text, value=scores.value.map(_value_key), score=_finite(scores.score).astype(float)).reset_index(drop=True)
+    score, signed = pd.to_numeric(scores.score).astype(float), scores.metric.isin([m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"])
+    keyed = scores.assign(**text, value=scores.value.map(_value_key), score=score.mask(signed, score.abs())).reset_index(drop=True)
     if (twice := keyed.duplicated(_KEY)).any(): raise ValueError(f"{name} has more than one score for {_row_text(keyed[twice].iloc[0])}; allowed is one")
     return keyed
 
@@ -43,7 +46,7 @@ def _quoted(value) -> str: return repr(value) if isinstance(value, str) else f"{
 
 def _row_text(row) -> str: return ", ".join(f"{c} {_quoted(row[c])}" for c in _KEY)
 
-# %% ../nbs/14_compare.ipynb #cee81a2d
+# %% ../nbs/14_compare.ipynb #7a5cd560
 def _lacking(
     have: pd.DataFrame,  # keyed table
     lack: pd.DataFrame,  # keyed table
@@ -66,6 +69,11 @@ def _check_match(a, b, join):
     if found: warnings.warn(f"{'; '.join(found)}: only what both tables have is compared", stacklevel=3)
 
 
+def _difference(a, b) -> pd.Series:
+    "a - b; what is only rounding counts as none, and so do two infinite scores"
+    return (a - b).mask(a == b, 0.).round(12)
+
+
 def pair_scores(
     scores_a: pd.DataFrame,  # score table of model A
     scores_b: pd.DataFrame,  # score table of model B
@@ -77,12 +85,11 @@ def pair_scores(
     pairs = a[[*_KEY, "param", "score"]].merge(b[[*_KEY, "score"]], on=_KEY, suffixes=("_a", "_b"), validate="one_to_one")
     if not len(pairs): raise ValueError("scores_a and scores_b have no row in common; allowed are tables of the same cases, transforms, values, labels and metrics")
     pairs = pairs.rename(columns=dict(score_a="a", score_b="b"))[["case", "transform", "param", "value", "label", "metric", "a", "b"]]
-    # a difference that is only rounding counts as none
-    pairs["delta"] = (pairs.a - pairs.b).round(12)
+    pairs["delta"] = _difference(pairs.a, pairs.b)
     pairs.attrs["models"] = a.model[0], b.model[0]
     return pairs
 
-# %% ../nbs/14_compare.ipynb #d7c5f345
+# %% ../nbs/14_compare.ipynb #80476684
 def _by(values) -> list: return ["transform", "param", *["value"] * (values == "each"), "label", "metric"]
 
 
@@ -94,30 +101,34 @@ def _per_case(
     valid = pairs.assign(missing=pairs.delta.isna())
     valid.loc[valid.missing, ["a", "b"]] = np.nan
     cases = valid.groupby([*_by(values), "case"], sort=False).agg(a=("a", "mean"), b=("b", "mean"), missing=("missing", "sum")).reset_index()
-    return cases.assign(delta=(cases.a - cases.b).round(12))
+    return cases.assign(delta=_difference(cases.a, cases.b))
 
-# %% ../nbs/14_compare.ipynb #022b174a
+# %% ../nbs/14_compare.ipynb #2091f77e
+def _sd(s: pd.Series) -> float: return s.std() if np.isfinite(s).all() else np.nan
+
+
 def _describe(
     cases: pd.DataFrame,  # columns a, b, delta
     difference: float,
-    good: float,
+    good: float,  # None: not asked
+    better: str = "higher",  # or "lower", "zero"
 ) -> dict:
     "Counts and moments of two models' scores"
     a, b, d = cases.a, cases.b, cases.delta
     counts = dict(positive=(d > 0).sum(), zero=(d == 0).sum(), negative=(d < 0).sum(), clearly_a=(d > difference).sum(), clearly_b=(d < -difference).sum())
-    moments = dict(grand_median=pd.concat([a, b]).median(), delta_median=d.median(), delta_mean=d.mean(), delta_sd=d.std())
+    moments = dict(grand_median=pd.concat([a, b]).median(), delta_median=d.median(), delta_mean=d.mean(), delta_sd=_sd(d))
     for name, s in (("a", a), ("b", b)):
-        moments |= {f"median_{name}": s.median(), f"mean_{name}": s.mean(), f"sd_{name}": s.std()}
-        counts |= {f"good_{name}": (s >= good).sum()}
+        moments |= {f"median_{name}": s.median(), f"mean_{name}": s.mean(), f"sd_{name}": _sd(s)}
+        if good is not None: counts |= {f"good_{name}": (s >= good if better == "higher" else s <= good).sum()}
     return {k: int(v) for k, v in counts.items()} | {k: float(v) for k, v in moments.items()}
 
-# %% ../nbs/14_compare.ipynb #f1c659fc
+# %% ../nbs/14_compare.ipynb #a90d7796
 def _normality(
-    delta: pd.Series,  # finite
+    delta: pd.Series,
 ) -> dict:
     "Shapiro–Wilk before and after Yeo–Johnson, by scipy"
     from scipy import stats
-    if len(delta) < 3 or delta.nunique() == 1: return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
+    if len(delta) < 3 or delta.nunique() == 1 or np.isinf(delta).any(): return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")     # e.g. p values for more than 5000 images are approximate
         transformed, power = stats.yeojohnson(delta.to_numpy(float))
@@ -139,7 +150,7 @@ def _wilcoxon(delta: pd.Series) -> dict:
     from scipy import stats
     return dict(wilcoxon_p=float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.)
 
-# %% ../nbs/14_compare.ipynb #429ce9ab
+# %% ../nbs/14_compare.ipynb #9894985d
 def _holm(p: pd.Series) -> pd.Series:
     "p values corrected by Holm's method, by statsmodels; NaN stays NaN"
     from statsmodels.stats.multitest import multipletests
@@ -153,28 +164,37 @@ def _check_numbers(**numbers):
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high: raise ValueError(f"{name} is {value!r}; allowed are numbers from {low:g}" + (f" to {high:g}" if high < np.inf else ""))
 
 
-def _verdict(cases, difference, good) -> dict:
+def _verdict(cases, difference, good, better) -> dict:
     "All statistics of one row"
     missing, cases = int(cases.missing.sum()), cases[cases.delta.notna()]
     tests = _mood(cases.a, cases.b) | _wilcoxon(cases.delta) if len(cases) else dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
-    return dict(cases=len(cases), missing=missing) | _describe(cases, difference, good) | _normality(cases.delta) | tests
+    return dict(cases=len(cases), missing=missing) | _describe(cases, difference, good, better) | _normality(cases.delta) | tests
+
+
+def _good_scores(good, facts) -> dict:  # {metric: score}, without those that have a unit and were not asked for
+    "From which score on it is good"
+    asked = {m: f for m, f in facts.items() if not f["unit"] or (m in good if isinstance(good, dict) else good is not None)}
+    return _per_metric("good", good, asked, .9, Domain())
 
 
 def compare(
     scores_a: pd.DataFrame,  # score table of model A
     scores_b: pd.DataFrame,  # score table of model B: the same cases, transforms, values, labels and metrics
     values: str = "mean",  # "mean": each case's mean over the values of a transform; "each": a row for each value
-    difference: float = .05,  # a difference larger than that counts as clear, in units of the score
-    good: float = .9,  # a score from that on counts as good
+    difference=None,  # a difference larger than that counts as clear, in units of the metric; or a dict {metric: difference}; None: 0.05 for scores between 0 and 1
+    good=None,  # a score as good as that or better counts as good; or a dict {metric: score}; None: 0.9 for scores between 0 and 1
     alpha: float = .05,  # level of significance, 0..1
     join: str = "strict",  # "strict": tables that do not match are an error; "inner": compare what both have, and warn
 ) -> pd.DataFrame:  # a row per transform x label x metric (x value); delta = A - B
     "Do two models differ, image by image?"
     if values not in ("mean", "each"): raise ValueError(f"values is {values!r}; allowed are 'mean' and 'each'")
-    _check_numbers(difference=(difference, 0, np.inf), good=(good, -np.inf, np.inf), alpha=(alpha, 0, 1))
+    _check_numbers(alpha=(alpha, 0, 1))
     pairs = pair_scores(scores_a, scores_b, join)
-    rows = [dict(zip(_by(values), key)) | dict(zip(("model_a", "model_b"), pairs.attrs["models"])) | _verdict(cases, difference, good)
-            for key, cases in _per_case(pairs, values).groupby(_by(values), sort=False)]
+    facts, rows = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}, []
+    difference, good = _per_metric("difference", difference, facts, .05, Domain(0)), _good_scores(good, facts)
+    for key, cases in _per_case(pairs, values).groupby(_by(values), sort=False):
+        names, m = dict(zip(_by(values), key)) | dict(zip(("model_a", "model_b"), pairs.attrs["models"])), key[-1]
+        rows.append(names | dict(better=facts[m]["better"]) | _verdict(cases, difference[m], good.get(m), facts[m]["better"]))
     result = pd.DataFrame(rows)
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
     return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
@@ -200,30 +220,34 @@ def plot_compare(
     both.attrs["transforms"] = scores_b.attrs.get("transforms", {}) | scores_a.attrs.get("transforms", {})
     return plot_scores(both, **options)
 
-# %% ../nbs/14_compare.ipynb #c3fa3000
+# %% ../nbs/14_compare.ipynb #72db4a79
 def _delta_panel(
     cases: pd.DataFrame,  # of one transform and one metric, from `_per_case`
     models: tuple,  # names of A and B
     difference: float,
     colour,  # encoding
-    domain: list,  # of the differences
+    reach: float,  # the axis reaches as far on both sides
+    unit: str,  # of the metric
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
-    x = alt.X("delta:Q", title=f"Δ {cases.metric.iloc[0]}:  ← {models[1]} higher  |  {models[0]} higher →", scale=alt.Scale(domain=domain))
+    domain = [-reach, reach]
+    x = alt.X("delta:Q", title=f"Δ {_score_title(cases.metric.iloc[0], unit)}:  ← {models[1]} higher  |  {models[0]} higher →", scale=alt.Scale(domain=domain))
     y = alt.Y("label:N", title=None, sort=list(cases.label.unique()))
-    table = cases[["case", "label", "a", "b", "delta"]].assign(jitter=np.linspace(-.6, .6, 7)[np.arange(len(cases)) % 7])
-    tooltip = ["case:N", "label:N", *(alt.Tooltip(f"{c}:Q", format=".3~f", title=t) for c, t in (("a", models[0]), ("b", models[1]), ("delta", "Δ")))]
+    shown = {f"{c}_text": cases[c].map(lambda s: f"{s:.3f}".replace("inf", "∞")) for c in ("a", "b", "delta")}
+    table = cases[["case", "label"]].assign(delta=cases.delta.clip(*domain), jitter=np.linspace(-.6, .6, 7)[np.arange(len(cases)) % 7], **shown)
+    tooltip = ["case:N", "label:N", *(alt.Tooltip(f"{c}_text:N", title=t) for c, t in (("a", models[0]), ("b", models[1]), ("delta", "Δ")))]
     band = alt.Chart(alt.InlineData(values=[dict(low=-difference, high=difference)])).mark_rect(color="#999", opacity=.25).encode(alt.X("low:Q"), alt.X2("high:Q"))
     zero = alt.Chart(alt.InlineData(values=[dict(at=0)])).mark_rule(color="#666").encode(alt.X("at:Q"))
     dots = alt.Chart().mark_circle(size=40, opacity=.6).encode(x, y, alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1, 1])), colour, tooltip=tooltip)
     middle = alt.Chart().mark_tick(thickness=3, size=30).encode(alt.X("median(delta):Q"), y, colour)
-    return alt.layer(band, zero, dots, middle, data=alt.InlineData(values=table.to_dict("records")), title=cases["transform"].iloc[0])
+    return alt.layer(band, zero, dots, middle, data=alt.InlineData(values=table.to_dict("records")),
+                     title=alt.TitleParams(cases["transform"].iloc[0], subtitle=["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else []))
 
 
 def plot_deltas(
     scores_a: pd.DataFrame,  # score table of model A
     scores_b: pd.DataFrame,  # score table of model B
-    difference: float = .05,  # a smaller difference lies within the grey band
+    difference=None,  # a smaller difference lies within the grey band; as in `compare`
     join: str = "strict",  # as in `compare`
     labels=None,  # names of the labels 0, 1, 2, ..., for their colours; None: in order of appearance
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
@@ -231,16 +255,17 @@ def plot_deltas(
     width: int = 300,  # of a panel, in pixels
 ) -> "alt.Chart":
     "The difference of two models for each case, averaged over the values of each transform: an interactive chart"
-    _check_numbers(difference=(difference, 0, np.inf), columns=(columns, 1, np.inf), width=(width, 1, np.inf))
+    _check_numbers(columns=(columns, 1, np.inf), width=(width, 1, np.inf))
     tables = _told_apart(scores_a, scores_b)
     pairs = pair_scores(*tables, join)
     cases = _per_case(pairs, "mean").dropna(subset="delta")
     if not len(cases): raise ValueError("scores_a and scores_b have no pair of scores that are both numbers; allowed is at least one")
     colour = alt.Color("label:N", legend=None, scale=_colour_scale(list(pairs.label.unique()), labels, colours))
-    panels = []
+    facts, panels = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}, []
+    difference, size = _per_metric("difference", difference, facts, .05, Domain(0)), cases.delta.abs()
     for (_, metric), part in cases.groupby(["transform", "metric"], sort=False):
-        reach = max(cases.delta[cases.metric == metric].abs().max(), difference) * 1.05
-        panels.append(_delta_panel(part, pairs.attrs["models"], difference, colour, [-reach, reach]).properties(width=width, height=44 * part.label.nunique()))
+        reach = np.fmax(size[(cases.metric == metric) & np.isfinite(size)].max(), difference[metric]) * 1.05
+        panels.append(_delta_panel(part, pairs.attrs["models"], difference[metric], colour, reach, facts[metric]["unit"]).properties(width=width, height=44 * part.label.nunique()))
     return alt.concat(*panels, columns=columns)
 
 

@@ -7,11 +7,12 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #e905e332
+# %% ../nbs/00_core.ipynb #a94340c7
 import difflib, math, numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -279,7 +280,7 @@ def _palette(
     picture.putpalette([i // 3 for i in range(768)])
     return picture
 
-# %% ../nbs/00_core.ipynb #8c8554d0
+# %% ../nbs/00_core.ipynb #4c0705bd
 class PlainModel(Model):
     "A function `image -> mask`, called with one image at a time"
     def __init__(self,
@@ -303,7 +304,21 @@ class PlainModel(Model):
         except Exception as e: raise ValueError(f"prepareSize of model {self.name!r} failed on {case}: {type(e).__name__}: {e}") from e
         if truth is not None and truth.shape != image.shape[1:]:
             raise ValueError(f"prepareSize of model {self.name!r} makes the image {tuple(image.shape[1:])} and the truth {tuple(truth.shape)}; allowed is the same size for both")
-        return case.but(image=image, truth=truth)
+        return case.but(image=image, truth=truth, spacing=self._prepared_spacing(case, tuple(image.shape[1:])))
+
+    def _prepared_spacing(self, case, shape) -> tuple:
+        "Distance of pixels afterwards: a ramp along each axis tells whether the image was scaled, or cropped and padded"
+        if shape == case.shape: return case.spacing
+        return tuple(d * s / t if s != t and self._is_scaled(case, axis, s / t) else d for axis, (d, s, t) in enumerate(zip(case.spacing, case.shape, shape)))
+
+    def _is_scaled(self, case, axis, factor) -> bool:
+        "Does a pixel hold nearer to `factor` pixels of before than to one?"
+        ramp = torch.linspace(*case.scale, case.shape[axis]).reshape([-1 if i == axis else 1 for i in range(case.ndim)]).expand_as(case.image)
+        line = self._prepared_image(case.but(image=ramp))[0].movedim(axis, -1).flatten(0, -2)
+        line, n = line[len(line) // 2], line.shape[-1]
+        rise, before = (line[3 * n // 4] - line[n // 4]) / max(3 * n // 4 - n // 4, 1), (ramp.max() - ramp.min()) / max(case.shape[axis] - 1, 1)
+        ratio = math.log(max(float(rise / before), 1e-6))
+        return abs(ratio - math.log(factor)) < abs(ratio)
 
     def _prepared_image(self, case):
         array = np.asarray(self._prepare(to_source(case.image, self._form(case)))).astype(np.float32)
@@ -319,7 +334,7 @@ class PlainModel(Model):
             raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
         return prepared
 
-# %% ../nbs/00_core.ipynb #4b7569d5
+# %% ../nbs/00_core.ipynb #151a66a2
 ADAPTERS = []  # pairs (recognises, make), the latest first
 
 
@@ -350,6 +365,7 @@ def as_model(
 
 
 def _name(obj) -> str:
+    if isinstance(obj, (str, Path)): return str(obj)
     own = getattr(obj, "name", None) or getattr(obj, "__name__", None)
     return own if isinstance(own, str) else type(obj).__name__
 

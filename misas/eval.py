@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'Store', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #10625d6f
+# %% ../nbs/08_eval.ipynb #e6fdc9af
 import hashlib, json, math, os, re, warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,6 +17,7 @@ import torch
 from joblib import Parallel, delayed
 
 from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, progress_bar, sweep
+import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
 from .distances import surface_dice
 from .metrics import as_metrics, confusion, measure

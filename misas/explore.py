@@ -150,7 +150,7 @@ def _axes(ranges) -> list:
     if len(set(names)) < len(names): raise ValueError(f"ranges has two transforms of the same name ({', '.join(names)}); allowed are different ones")
     return axes
 
-# %% ../nbs/18_explore.ipynb #4d9b60b1
+# %% ../nbs/18_explore.ipynb #04630cac
 def _label_values(
     label,  # its number, its name, or None for all but the background
     model,
@@ -178,7 +178,9 @@ class _Scorer:
 
     def score(self, step) -> float:
         "The mean over labels"
-        value = float(np.mean(list(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values())))
+        scores = next(iter(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values()))
+        # of a difference with a sign the size counts
+        value = float(np.mean(abs(scores) if next(iter(self.metric.values())).better == "zero" else scores))
         if not math.isfinite(value): raise ValueError(f"{next(iter(self.metric))} is {value} at {self.compose.param} = {step.value}; allowed are finite scores: take a metric that has one for a missed label, or set `absent`")
         return value
 
@@ -305,7 +307,7 @@ class Worst:
     def __str__(self): return ", ".join(f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members))
     def __repr__(self): return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
 
-# %% ../nbs/18_explore.ipynb #799c559b
+# %% ../nbs/18_explore.ipynb #1416b275
 class _Search:
     "The function that a search minimises; remembers what was tried"
     def __init__(self, scorer, budget, sign, bar): self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
@@ -344,7 +346,7 @@ def worst_case(
     metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
     label=None,  # number or name of the label to score; None: the mean over all but the background
     absent: float = 1.,  # the score of a label that is in neither truth nor prediction
-    lower_is_better: bool = False,  # is a large score bad, as it is for a distance?
+    lower_is_better: bool = None,  # is a large score bad? None: as is known of the metric; of one's own it is good
     seed: int = 0,
     progress: bool = True,  # show a progress bar?
 ) -> Worst:
@@ -355,7 +357,8 @@ def worst_case(
     scorer = _Scorer(model, case, axes, metric, label, absent)
     start = replace(_unchanged_step(scorer.model, scorer.case).cpu(), value=scorer.compose.neutral_for(scorer.case))
     with tqdm(total=int(budget), initial=1, desc="worst case", leave=False, **({} if progress else dict(disable=True))) as bar:
-        search = _Search(scorer, int(budget) - 1, -1 if lower_is_better else 1, bar)
+        lower = next(iter(scorer.metric.values())).better != "higher" if lower_is_better is None else lower_is_better
+        search = _Search(scorer, int(budget) - 1, -1 if lower else 1, bar)
         if (neutral := _neutral_inside(axes, scorer.case)): search.note(neutral, start)
         try: _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))
         except _Stop as stop:

@@ -126,7 +126,7 @@ def _interpolated(
     "Scores at another size, interpolated linearly"
     return interpolate(scores, shape, mode="trilinear" if len(shape) == 3 else "bilinear", align_corners=False)
 
-# %% ../nbs/01_networks.ipynb #afe8843b
+# %% ../nbs/01_networks.ipynb #461f8b25
 OUTPUTS = ("logits", "probabilities", "labels")
 
 
@@ -138,6 +138,10 @@ class _Watch(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.squashed = set()
+
+    # to skip it, torch would import torch._dynamo: seconds, and a second LLVM beside TensorFlow's
+    @classmethod
+    def _should_skip_dynamo(cls): return False
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         out = op(*args, **(kwargs or {}))

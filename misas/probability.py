@@ -7,8 +7,8 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence', 'reliability', 'pool_reliability', 'calibration_error', 'plot_calibration', 'auroc',
            'probability_table', 'prominence_correlation']
 
-# %% ../nbs/15_probability.ipynb #5aac5a53
-from dataclasses import dataclass
+# %% ../nbs/15_probability.ipynb #ade27df0
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import torch
 from .core import Case, Domain, Transform, as_case, as_model, progress_bar
 from .curves import _check_names, _label_colour_map, alt
 from .eval import _cases_of, _check_truth, _joined, _named_labels, _table
-from .metrics import OVERLAP, Counts, _own_metric, as_metrics
+from .metrics import Counts, _own_metric, as_metrics, known_metric, label_counts
 
 # %% ../nbs/15_probability.ipynb #093e9602
 def probability_maps(
@@ -93,7 +93,7 @@ def threshold_counts(
     tn, fn = within.sum(1, keepdims=True) - above
     return Counts(tp, fp, fn, tn)
 
-# %% ../nbs/15_probability.ipynb #19469361
+# %% ../nbs/15_probability.ipynb #5fdcea8c
 THRESHOLDS = tuple(k / 100 for k in range(1, 100))
 
 
@@ -112,10 +112,10 @@ def _checked_thresholds(thresholds):
 
 def _scores(p, inside, thresholds, metrics, absent, spacing) -> dict:  # {metric: one score for each threshold}
     "Every metric of `p > t`; those of a user need the masks themselves"
-    c = threshold_counts(p, inside, thresholds)
+    c = replace(threshold_counts(p, inside, thresholds), spacing=spacing)
     edges = torch.as_tensor(thresholds, dtype=p.dtype)
     def own(f): return np.array([_own_metric(f, inside.int(), (p > t).int(), 1, spacing, absent) for t in edges])
-    return {name: f(c, absent) if f in OVERLAP.values() else own(f) for name, f in metrics.items()}
+    return {name: f(c, absent) if f.family is label_counts else own(f) for name, f in metrics.items()}
 
 
 def threshold_scores(
@@ -135,7 +135,7 @@ def threshold_scores(
         tables.append(_table(pd.concat(rows), model.name, case, Threshold()))
     return _joined(tables)
 
-# %% ../nbs/15_probability.ipynb #20ef028d
+# %% ../nbs/15_probability.ipynb #00be0df3
 def _optimum(value, score, delta) -> dict:
     "Best threshold of one curve, and the loss next to it"
     order = np.argsort(value)
@@ -158,6 +158,7 @@ def optimal_thresholds(
 ) -> pd.DataFrame:  # columns model, case, label, threshold, best, at_half, loss_below, loss_above; losses as fractions of the best score
     "The threshold that serves each label best, and what a slightly different one costs"
     if metric not in set(scores.metric): raise ValueError(f"metric is {metric!r}; allowed are those of the table: {', '.join(scores.metric.unique())}")
+    if (known := known_metric(metric)) and known.better != "higher": raise ValueError(f"metric is {metric!r}, of which less is better; allowed are metrics of which more is better")
     if not delta > 0: raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")
     chosen = scores[(scores.metric == metric) & (scores["transform"] == "threshold")]
     if pooled: chosen = chosen.groupby(["model", "label", "value"], sort=False).score.mean().reset_index().assign(case=f"{chosen.case.nunique()} cases")

@@ -46,7 +46,7 @@ def _as_dtype(array, dtype):
     if np.issubdtype(dtype, np.integer) and array.dtype.kind not in "bi": raise ValueError(f"the masks have dtype {array.dtype}; allowed are integers")
     return array.astype(dtype)
 
-# %% ../nbs/34_remote.ipynb #ef2c1a7e
+# %% ../nbs/34_remote.ipynb #a4695201
 _BUSY = (429, 502, 503, 504)
 
 
@@ -75,7 +75,7 @@ class RemoteModel(Model):
         self.url, self.form, self.timeout, self.retries, self.headers, self.batch_size, self.labels = url, form, timeout, retries, dict(headers or {}), batch_size, labels
         at = _http().URL(url)
         self.place = f"{at.scheme}://{at.netloc.decode().rpartition('@')[2]}{at.path}"      # no secrets
-        self.name = self.place if name in (None, "str") else name
+        self.name = self.place if name in (None, url) else name
 
     def fingerprint(self): return (self.name, self.place)
 

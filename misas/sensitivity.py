@@ -11,7 +11,7 @@ import numbers
 
 import numpy as np
 
-# %% ../nbs/12_sensitivity.ipynb #95d179f7
+# %% ../nbs/12_sensitivity.ipynb #7acf0af9
 def _on_log(values, log): return bool(log) and bool(np.min(values) > 0)
 
 
@@ -35,9 +35,14 @@ def _arranged(values, scores, neutral, log) -> tuple:  # positions (V,) ascendin
     return _positions(values[order], log), scores[..., order], _neutral_index(values[order], neutral)
 
 
+def _clean(s, n) -> np.ndarray:  # (...,)
+    "The score at the neutral value, NaN where it is infinite"
+    return np.where(np.isinf(s[..., n]), np.nan, s[..., n])
+
+
 def _sides(x, s, n): return [(x[n:], s[..., n:]), (x[n::-1], s[..., n::-1])]
 
-# %% ../nbs/12_sensitivity.ipynb #ea054c5d
+# %% ../nbs/12_sensitivity.ipynb #2ec916d5
 def _reach(x, s, floor) -> tuple:  # (...,) position, (...,) cut
     "How far from `x[0]` the scores stay at `floor` or above"
     fails = ~(s >= floor[..., None])
@@ -61,18 +66,20 @@ def tolerance_interval(
     "The largest range around the neutral value in which the score stays within `delta` of the score there"
     if not (isinstance(delta, numbers.Real) and 0 < delta < np.inf): raise ValueError(f"delta is {delta!r}; allowed are finite numbers > 0")
     x, s, n = _arranged(values, scores, neutral, log)
-    floor = s[..., n] - delta
+    floor = _clean(s, n) - delta
     (high, high_cut), (low, low_cut) = (_reach(side, curve, floor) for side, curve in _sides(x, s, n))
     if _on_log(values, log): low, high = np.exp2(low), np.exp2(high)
     return tuple(a.item() if a.ndim == 0 else a for a in (low, high, low_cut, high_cut))
 
-# %% ../nbs/12_sensitivity.ipynb #731eb21c
+# %% ../nbs/12_sensitivity.ipynb #f5521487
 def _interpolated(x, s, at) -> np.ndarray:  # `(..., len(at))`
     "Scores at the positions `at`; missing where a neighbour that counts is missing"
     if x[-1] < x[0]: x, at = -x, -at
     left = np.clip(np.searchsorted(x, at, side="right") - 1, 0, max(len(x) - 2, 0))
     share = np.clip((at - x[left]) / (x[left + 1] - x[left]), 0, 1)
-    between = s[..., left] + share * (s[..., left + 1] - s[..., left])
+    # between two scores of which one is infinitely bad there is none that is better
+    worst = np.isneginf(s[..., left]) | np.isneginf(s[..., left + 1])
+    with np.errstate(invalid="ignore"): between = np.where(worst, -np.inf, s[..., left] + share * (s[..., left + 1] - s[..., left]))
     return np.where(share < 1e-9, s[..., left], np.where(share > 1 - 1e-9, s[..., left + 1], between))
 
 
@@ -96,10 +103,10 @@ def degradation(
     for side, curve in _sides(x, s, n):
         if len(side) < 2: continue
         worse = curve[..., 1:] if levels is None else _interpolated(side, curve, np.linspace(side[0], side[-1], levels + 1)[1:])
-        losses.append(_mean_of_known(curve[..., :1] - worse, alpha ** np.arange(1, worse.shape[-1] + 1)))
+        losses.append(_mean_of_known(_clean(s, n)[..., None] - worse, alpha ** np.arange(1, worse.shape[-1] + 1)))
     return _mean_of_known(np.stack(losses, -1)) if losses else s[..., n] * np.nan
 
-# %% ../nbs/12_sensitivity.ipynb #bb9ca6a9
+# %% ../nbs/12_sensitivity.ipynb #dd53e369
 def normalised_area(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`
@@ -108,7 +115,7 @@ def normalised_area(
 ) -> float:  # 1: no loss; NaN where the score at the neutral value is 0 or missing, or where there is no range
     "Mean of the curve over the range tried, in parts of the score at the neutral value"
     x, s, n = _arranged(values, scores, neutral, log)
-    clean = np.where(abs(s[..., n]) < 1e-6, np.nan, s[..., n])
+    clean = np.where(abs(s[..., n]) < 1e-6, np.nan, _clean(s, n))
     return _mean_of_known((s[..., 1:] + s[..., :-1]) / 2 / clean[..., None], np.diff(x))
 
 
@@ -120,7 +127,7 @@ def local_slope(
 ) -> float:  # change of the score per unit, or per doubling; NaN where no other value was tried
     "How fast the score changes when the neutral value is left, on the worse of both sides"
     x, s, n = _arranged(values, scores, neutral, log)
-    sides = [(curve[..., 1] - curve[..., 0]) / abs(side[1] - side[0]) for side, curve in _sides(x, s, n) if len(side) > 1]
+    sides = [(curve[..., 1] - _clean(s, n)) / abs(side[1] - side[0]) for side, curve in _sides(x, s, n) if len(side) > 1]
     return np.fmin.reduce(sides) if sides else s[..., n] * np.nan
 
 

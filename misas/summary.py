@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['MEASURES', 'summarise', 'verdicts', 'plot_summary']
 
-# %% ../nbs/13_summary.ipynb #7d813a31
+# %% ../nbs/13_summary.ipynb #f4fc816d
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from .core import Domain
-from .curves import _check_scores, _has_names, _plain, _value_axis, alt, transform_facts
+from .core import Domain, nearest_name
+from .curves import _check_scores, _has_names, _plain, _value_axis, alt, metric_facts, transform_facts
 from .sensitivity import _bounds, _on_log, bootstrap_curves, corruption_error, degradation, local_slope, mean_curve, normalised_area, tolerance_interval, worst_score
 
 # %% ../nbs/13_summary.ipynb #c3ebe3b6
@@ -44,17 +44,18 @@ def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)
     interval = dict(zip(("tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut"), tolerance_interval(values, curves, neutral, delta, log)))
     return found | interval | {name: f(values, curves, neutral, log) for name, f in dict(degradation=degradation, area=normalised_area, slope=local_slope).items()}
 
-# %% ../nbs/13_summary.ipynb #b65c0f0a
-def _mean_errors(rows, lower) -> pd.Series:
+# %% ../nbs/13_summary.ipynb #e23f93d4
+def _mean_errors(rows, better) -> pd.Series:
     "Mean over cases at each value, which goes by its text: 2 is 2.0"
-    mean = rows.groupby(rows.value.map(_plain), sort=False).score.mean()
-    return mean if lower else 1 - mean
+    scores = rows.score.abs() if better == "zero" else rows.score
+    mean = scores.groupby(rows.value.map(_plain), sort=False).mean()
+    return 1 - mean if better == "higher" else mean
 
 
-def _relative_error(rows, reference, neutral, lower) -> float:
+def _relative_error(rows, reference, neutral, better) -> float:
     "Corruption error, over the values that both models have"
     if not len(reference): return np.nan
-    both = pd.concat([_mean_errors(rows, lower), _mean_errors(reference, lower)], axis=1, join="inner").drop(index=_plain(neutral), errors="ignore")
+    both = pd.concat([_mean_errors(rows, better), _mean_errors(reference, better)], axis=1, join="inner").drop(index=_plain(neutral), errors="ignore")
     return corruption_error(both.iloc[:, 0], both.iloc[:, 1])
 
 
@@ -67,11 +68,16 @@ def _reference_rows(scores, reference) -> pd.DataFrame:
     if (n := _check_scores(reference).model.nunique()) != 1: raise ValueError(f"reference has {n} models; allowed is one")
     return reference
 
-# %% ../nbs/13_summary.ipynb #fa23c686
+# %% ../nbs/13_summary.ipynb #4940b0dc
 def _with_bounds(samples, confidence) -> dict:
     "Bounds of the measures, from samples `(R,)` of each"
     bounds = {m: _bounds(np.asarray(samples.get(m, ()), float), confidence) for m in MEASURES}
     return {f"{m}_{end}": b for m, both in bounds.items() for end, b in zip(("lower", "upper"), both)}
+
+
+def _upright(scores, better) -> np.ndarray:
+    "Scores of which more is better"
+    return scores if better == "higher" else -scores if better == "lower" else -abs(scores)
 
 
 def _turned_back(measures, sign) -> dict: return {k: sign * v if k in ("neutral_score", "worst_score", "slope") else v for k, v in measures.items()}
@@ -86,31 +92,46 @@ def _tried(values, mean, neutral, facts, delta) -> dict:
                 log=not names and _on_log(values, log), categorical=names, unit=facts["unit"])
 
 
-def _summary_row(rows, reference, facts, delta, lower, confidence, resamples, seed) -> dict:
+def _summary_row(rows, reference, facts, delta, better, confidence, resamples, seed) -> dict:
     "All that is said of one curve"
-    names, sign = _has_names(rows, facts), -1 if lower else 1
+    names, sign = _has_names(rows, facts), 1 if better == "higher" else -1
     facts = facts | dict(categorical=names)
     rows = rows.assign(value=rows.value.map(_plain) if names else pd.to_numeric(rows.value))
     neutral, matrix = None if facts["neutral"] is None else _neutral_in(rows, facts["neutral"]), _matrix(rows)
-    values, curves = list(matrix.columns), sign * matrix.to_numpy()
+    values, curves = list(matrix.columns), _upright(matrix.to_numpy(), better)
     mean = mean_curve(curves)
     many = bootstrap_curves(curves, resamples, seed) if len(curves) > 1 else np.empty((0, len(values)))
     found, sampled = (_turned_back(_measures(values, c, neutral, delta, facts), sign) for c in (mean, many))
-    return dict(cases=len(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, lower)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
+    return dict(cases=len(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, better)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
 
-# %% ../nbs/13_summary.ipynb #a2d89fd0
+# %% ../nbs/13_summary.ipynb #1c3ecefc
 _NUMBERS = ("tried_low", "tried_high", "neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area", "slope", "corruption_error")
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
-_SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "cases", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
+_SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "metric_unit", "better", "cases", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
             "tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut", "degradation", "area", "slope", "corruption_error", "failed", "delta", "log", "categorical", *_BOUNDS]
 
 
-def _delta_of(metric, delta) -> float:
-    "The drop that is tolerated for this metric"
-    if isinstance(delta, dict) and metric not in delta: raise ValueError(f"delta has no entry for the metric {metric!r}; allowed are a number > 0, and a dict with one for each metric")
-    own = delta[metric] if isinstance(delta, dict) else delta
-    if own not in Domain(0, open=True): raise ValueError(f"delta is {own!r}; allowed are {Domain(0, open=True)}")
-    return float(own)
+def _per_metric(
+    name: str,  # of the argument, for errors
+    given,  # a number for all metrics, a dict {metric: number}, or None
+    facts: dict,  # {metric: facts}
+    default: float,  # of metrics without a unit
+    domain: Domain,  # allowed numbers
+) -> dict:  # {metric: number}
+    "A number for each metric; those with a unit have no default"
+    if isinstance(given, dict):
+        if strange := [m for m in given if m not in facts]: raise ValueError(f"{name} has an entry for {strange[0]!r}; {nearest_name(strange[0], list(facts))}")
+    elif given is not None:
+        if len({f["unit"] for f in facts.values()}) > 1: raise ValueError(f"{name} is {given!r} for metrics of different units ({_listed(facts)}); allowed is a dict {{metric: number}}")
+        given = dict.fromkeys(facts, given)
+    numbers = {m: None if f["unit"] else default for m, f in facts.items()} | (given or {})
+    for m, own in numbers.items():
+        if own is None: raise ValueError(f"{name} has no entry for {m!r}; allowed is a number in {facts[m]['unit']}: {name}={{{m!r}: ...}}")
+        if own not in domain: raise ValueError(f"{name} is {own!r}; allowed are {domain}")
+    return {m: float(own) for m, own in numbers.items()}
+
+
+def _listed(facts) -> str: return ", ".join(f"{m} in {f['unit']}" if f["unit"] else m for m, f in facts.items())
 
 
 def _check_sampling(confidence, resamples):
@@ -120,9 +141,9 @@ def _check_sampling(confidence, resamples):
 
 def summarise(
     scores: pd.DataFrame,  # a score table: columns model, case, transform, param, value, label, metric, score
-    delta=.05,  # drop of the score that is tolerated, > 0; or a dict {metric: drop}
+    delta=None,  # drop of the score that is tolerated, > 0, in units of the metric; or a dict {metric: drop}; None: 0.05 for scores between 0 and 1
     reference=None,  # of the corruption error: a score table of one model, or the name of a model in `scores`
-    lower_is_better: Sequence = (),  # names of metrics, such as distances
+    lower_is_better: Sequence = (),  # names of metrics of one's own where that is not known; for hd95 and the like it is
     confidence: float = .95,  # share of bootstrap samples within the bounds, between 0 and 1
     resamples: int = 1000,  # of the bootstrap over cases; 0: no bounds
     seed: int = 0,  # of the bootstrap
@@ -130,19 +151,27 @@ def summarise(
     "How sensitive models are: a row per model, transform, label and metric, largest drop first"
     _check_sampling(confidence, resamples)
     reference, keys, rows = _reference_rows(_check_scores(scores), reference), ["transform", "label", "metric"], []
-    yardsticks = dict(iter(reference.groupby(keys, sort=False)))
+    metrics = {m: metric_facts(scores, m) | (dict(better="lower") if m in lower_is_better else {}) for m in scores.metric.unique()}
+    deltas, yardsticks = _per_metric("delta", delta, metrics, .05, Domain(0, open=True)), dict(iter(reference.groupby(keys, sort=False)))
     for (model, *key), part in scores.groupby(["model", *keys], sort=False):
         facts, metric = transform_facts(scores, key[0]), key[-1]
-        measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, _delta_of(metric, delta), metric in lower_is_better, confidence, resamples, seed)
-        rows.append(dict(model=model, param=facts["param"]) | dict(zip(keys, key)) | measured)
-    table = pd.DataFrame(rows, columns=_SUMMARY)
-    return table.astype({c: float for c in _NUMBERS}).sort_values("drop", ascending=False, kind="stable", ignore_index=True)
+        unit, better = metrics[metric]["unit"], metrics[metric]["better"]
+        measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, deltas[metric], better, confidence, resamples, seed)
+        rows.append(dict(model=model, param=facts["param"], metric_unit=unit, better=better) | dict(zip(keys, key)) | measured)
+    table = pd.DataFrame(rows, columns=_SUMMARY).astype({c: float for c in _NUMBERS})
+    return table.iloc[(-table["drop"] / table.delta).argsort(kind="stable")].reset_index(drop=True)
 
-# %% ../nbs/13_summary.ipynb #052cca95
+# %% ../nbs/13_summary.ipynb #6618233a
 def _amount(value, unit="") -> str:
     "A value with its unit: −25°, 1.4×, 256 px"
     if isinstance(value, str): return value
     return f"{value:.3g}".replace("-", "−") + ("" if unit in ("°", "%", "×", "") else " ") + unit
+
+
+def _score_text(score) -> str: return "∞" if np.isinf(score) else f"{score:.2f}"
+
+
+def _with_unit(text, unit) -> str: return text + ("" if unit in ("", "%") else " ") + unit
 
 
 def _range_text(row) -> str:
@@ -156,8 +185,9 @@ def _range_text(row) -> str:
 def _worst_text(row) -> str:
     "From which score to which, and where"
     if pd.isna(row.worst_score): return "no score"
-    start = "" if pd.isna(row.neutral_score) else f"{row.neutral_score:.2f} → "
-    return f"{start}{row.worst_score:.2f} at {row.param + ' = ' if row.categorical else ''}{_amount(row.worst_value, row.unit)}"
+    sign = "±" if row.better == "zero" else ""
+    start = "" if pd.isna(row.neutral_score) else f"{sign}{_score_text(row.neutral_score)} → "
+    return f"{start}{sign}{_with_unit(_score_text(row.worst_score), row.metric_unit)} at {row.param + ' = ' if row.categorical else ''}{_amount(row.worst_value, row.unit)}"
 
 
 def verdicts(
@@ -165,7 +195,8 @@ def verdicts(
 ) -> list:  # of sentences, one per row
     "Each row of a summary in words"
     def sentence(row):
-        tolerates = "" if pd.isna(row["drop"]) else f"tolerates {_range_text(row)} with a loss of at most {row.delta:g}; "
+        worse = "a loss" if row.better == "higher" else "a rise"
+        tolerates = "" if pd.isna(row["drop"]) else f"tolerates {_range_text(row)} with {worse} of at most {_with_unit(f'{row.delta:g}', row.metric_unit)}; "
         return f"{row['transform']}, {row.label}: {tolerates}{row.metric} {_worst_text(row)}"
     return [sentence(row) for _, row in _check_summary(summary).iterrows()]
 
@@ -175,9 +206,9 @@ def _check_summary(summary):
     if missing := [c for c in _SUMMARY if c not in summary]: raise ValueError(f"summary has no column {', '.join(map(repr, missing))}; allowed is the table that summarise makes")
     if not len(summary): raise ValueError("summary is empty; allowed is at least one row")
     def text(column): return column.astype(object).where(column.notna(), "").map(_plain)      # a table from a file has NaN for ""
-    return summary.assign(failed=text(summary.failed), unit=text(summary.unit))
+    return summary.assign(failed=text(summary.failed), unit=text(summary.unit), metric_unit=text(summary.metric_unit))
 
-# %% ../nbs/13_summary.ipynb #a9164dfa
+# %% ../nbs/13_summary.ipynb #fc576ce9
 _INTERVALS = dict(tried=("tried_low", "tried_high"), tolerated=("tolerance_low", "tolerance_high"), low=("tolerance_low_lower", "tolerance_low_upper"), high=("tolerance_high_lower", "tolerance_high_upper"))
 _EXPLAINED = ["bar: what the model tolerates · grey: what was tried · dashed: the unchanged image",
               "triangle: the range tried ended here, the tolerance perhaps not · thin lines: bounds of a bar's ends"]
@@ -222,12 +253,25 @@ def _summary_panel(rows, colour, width) -> "alt.LayerChart":
     who = rows.label.astype(str) + (" · " + rows.model.astype(str) if rows.model.nunique() > 1 else "")
     rows = rows.assign(who=who, tolerates=[_range_text(r) for _, r in rows.iterrows()], worst=[_worst_text(r) for _, r in rows.iterrows()])
     first, y = rows.iloc[0], alt.Y("who:N", sort=list(who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False))
-    layers = _text_layers(rows, y, "tolerates", f"loses at most {first.delta:g}", 12, fontWeight="bold") + _text_layers(rows, y, "worst", f"{first.metric}, unchanged → worst", 170)
+    worse = f"{'loses' if first.better == 'higher' else 'rises by'} at most {_with_unit(f'{first.delta:g}', first.metric_unit)}"
+    layers = _text_layers(rows, y, "tolerates", worse, 12, fontWeight="bold") + _text_layers(rows, y, "worst", f"{first.metric}, unchanged → worst", 170)
     if not first.categorical and rows.tolerance_low.notna().any():
         ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))
         layers = _interval_layers(rows, _value_axis(ends, dict(param=first.param, unit=first.unit, log=first.log), False), y, colour) + layers
     else: layers += _text_layers(rows[:1].assign(why="not a range" if first.categorical else "no unchanged image to compare with"), y, "why", "", -width + 8, color="#888")[:1]
     return alt.layer(*layers).properties(width=width, height=alt.Step(22), title=alt.TitleParams(first["transform"], anchor="start"))
+
+
+def _summary_panels(summary, width) -> "alt.VConcatChart":
+    "Panels of metrics with the same unit, their bars coloured on the same scale"
+    unit, largest = summary.metric_unit.iloc[0], np.nan_to_num(summary["drop"].astype(float).replace(np.inf, np.nan).max())
+    # in mm and the like, dark is what is several times as much as is tolerated; an infinite drop is darkest
+    top = max(5 * summary.delta.max() if unit else 1., largest)
+    summary = summary.assign(drop=summary["drop"].clip(upper=top))
+    title = f"{'drop' if summary.better.iloc[0] == 'higher' else 'rise'} at worst{f' [{unit}]' if unit else ''}"
+    # pale to dark brown: lightness alone tells the order
+    colour = alt.Color("drop:Q", title=title, scale=alt.Scale(domain=[0, top], scheme="yelloworangebrown"))
+    return alt.vconcat(*(_summary_panel(rows, colour, width) for _, rows in summary.groupby(["transform", "metric"], sort=False)), spacing=8)
 
 
 def plot_summary(
@@ -236,9 +280,7 @@ def plot_summary(
 ) -> "alt.Chart":
     "What a model tolerates: a bar per transform and label"
     summary = _check_summary(summary)
-    largest = summary["drop"].astype(float).replace(np.inf, np.nan).max()
-    # pale to dark brown: lightness alone tells the order
-    colour = alt.Color("drop:Q", title="drop at worst", scale=alt.Scale(domain=[0, max(1., np.nan_to_num(largest))], scheme="yelloworangebrown"))
-    panels = [_summary_panel(rows, colour, width) for _, rows in summary.groupby(["transform", "metric"], sort=False)]
+    groups = [_summary_panels(rows, width) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)]
+    chart = groups[0] if len(groups) == 1 else alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
     models = ", ".join(map(str, summary.model.unique()))
-    return alt.vconcat(*panels, spacing=8, title=alt.TitleParams(f"What {models} tolerates", subtitle=_EXPLAINED, anchor="start", fontSize=15, subtitleColor="#666", offset=14)).configure_view(stroke=None)
+    return chart.properties(title=alt.TitleParams(f"What {models} tolerates", subtitle=_EXPLAINED, anchor="start", fontSize=15, subtitleColor="#666", offset=14)).configure_view(stroke=None)
