@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['SPREADS', 'spread_scores', 'plot_spread', 'plot_boxes', 'rank_cases', 'plot_ranked']
 
-# %% ../nbs/19_cohort.ipynb #aaa22c47
+# %% ../nbs/19_cohort.ipynb #5573c944
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from .curves import _check_scores, _has_names, _label_colour_map, _neutral_mark, _plain, _score_domain, _score_title, _value_axis, alt, metric_facts, transform_facts
+from .curves import _check_scores, _has_names, _label_colour_map, _neutral_mark, _plain, _score_domain, _value_axis, alt, metric_facts, transform_facts
 from .overlay import _check_names
 
 # %% ../nbs/19_cohort.ipynb #b7b91fb8

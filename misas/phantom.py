@@ -8,12 +8,11 @@ __all__ = ['LABELS', 'TISSUES', 'heart_grid', 'ellipse', 'paint', 'waves', 'draw
            'back_layers', 'abdomen_layers', 'magnitude', 'coil', 'phantom_arrays', 'draw_view', 'check_phantom',
            'phantom']
 
-# %% ../nbs/02_phantom.ipynb #d3c756de
+# %% ../nbs/02_phantom.ipynb #8873b8b6
 from functools import reduce
 from numbers import Integral, Real
 from types import SimpleNamespace
 import numpy as np
-import torch
 
 from .core import Case, Source
 

@@ -22,6 +22,7 @@ def test_python_blocks_run_in_order(tmp_path, monkeypatch):
 def test_table_of_transforms():
     import misas.all
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.read_text(encoding="utf-8").splitlines() if re.match(r"\| [\w-]+ \| `\w+\(", line)]
+    rows = [r for r in rows if len(r) == 6]      # those of models have three columns
     assert len(rows) == 10
     for name, python, param, unit, neutral, values in rows:
         transform = eval(python.strip("`"), vars(misas.all))
