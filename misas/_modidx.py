@@ -321,6 +321,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'misas.core._palette': ('core.html#_palette', 'misas/core.py'),
                             'misas.core._positions': ('core.html#_positions', 'misas/core.py'),
                             'misas.core._remedy': ('core.html#_remedy', 'misas/core.py'),
+                            'misas.core._renamed': ('core.html#_renamed', 'misas/core.py'),
                             'misas.core._sampling_grid': ('core.html#_sampling_grid', 'misas/core.py'),
                             'misas.core._slabs': ('core.html#_slabs', 'misas/core.py'),
                             'misas.core._source_of': ('core.html#_source_of', 'misas/core.py'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAPER', 'app', 'Out', 'Transforms', 'Values', 'Metrics', 'Progress', 'demo', 'run', 'list_transforms', 'main']
 
-# %% ../nbs/90_cli.ipynb #9a21c088
+# %% ../nbs/90_cli.ipynb #063ba16d
 import shutil, tempfile
 from functools import wraps
 from pathlib import Path
@@ -18,10 +18,10 @@ from .core import Transform, as_transform, get_series, known_transforms, nearest
 from .data import load_case
 from .eval import _joined, score, with_reference
 from .metrics import METRICS, as_metrics
-from .models import MODEL_SPECS, load_model
+from .models import load_model, model_specs
 
 # importing modules makes the names of their transforms and metrics known, and what they load
-import misas.artefacts, misas.corruptions, misas.ct, misas.distances, misas.geometry, misas.graphs, misas.mri, misas.onnx_models, misas.remote, misas.transforms
+import misas.artefacts, misas.corruptions, misas.ct, misas.distances, misas.geometry, misas.graphs, misas.hub, misas.keras_models, misas.mri, misas.nnunet, misas.onnx_models, misas.remote, misas.transforms
 
 # %% ../nbs/90_cli.ipynb #950e46e6
 PAPER = "rotation,crop,zoom,brightness,contrast,dihedral,resize,spike,spike-position,biasfield"
@@ -99,7 +99,7 @@ def _run(model, case, transforms, values, metrics, labels, out, progress):
         for file in Path(folder).iterdir(): shutil.move(file, out / file.name)
     typer.echo(f"wrote {out / 'scores.csv'} and for each transform an overlay (.png), an animation (.gif) and score curves (.html) to {out}/")
 
-# %% ../nbs/90_cli.ipynb #3f6a4958
+# %% ../nbs/90_cli.ipynb #e22d20c6
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Can I trust this segmentation model on my images?")
 
 
@@ -142,19 +142,20 @@ def demo(
 @_one_line_errors
 def run(
     image: Annotated[str, typer.Option(help="A picture, DICOM, NIfTI or .npy file, or a folder of DICOM slices.")],
-    model: Annotated[str, typer.Option(help=f"One of {MODEL_SPECS}.")],
+    model: Annotated[str, typer.Option(help=f"One of {model_specs()}.")],
     out: Out,
     mask: Annotated[Optional[str], typer.Option(help="The reference mask; without it the model is scored against its own answer.")] = None,
     transforms: Transforms = PAPER,
     values: Values = None,
     metrics: Metrics = "dice,precision,recall",
     labels: Annotated[Optional[str], typer.Option(help="Names of the labels 0, 1, 2 ..., separated by commas.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Load a model file that can bring code of its own, such as a pickle: only if you trust whoever made it.")] = False,
     progress: Progress = True,
 ):
     "Run the main job on your own image with your own model."
     chosen, named = _transforms(transforms), _split(labels) if labels is not None else None
     settings, measured = _chosen_values(values or [], chosen), as_metrics(_split(metrics))
-    _run(load_model(model), load_case(image, mask), chosen, settings, measured, named, out, progress)
+    _run(load_model(model, trust), load_case(image, mask), chosen, settings, measured, named, out, progress)
 
 # %% ../nbs/90_cli.ipynb #d057d561
 def _range(cls) -> str:

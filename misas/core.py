@@ -7,9 +7,10 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #a94340c7
+# %% ../nbs/00_core.ipynb #a293f9b1
 import difflib, math, numbers
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -334,7 +335,7 @@ class PlainModel(Model):
             raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
         return prepared
 
-# %% ../nbs/00_core.ipynb #151a66a2
+# %% ../nbs/00_core.ipynb #c5413d77
 ADAPTERS = []  # pairs (recognises, make), the latest first
 
 
@@ -358,10 +359,19 @@ def as_model(
     "`obj` in the library's batched form"
     if size is not None and not hasattr(size, "wrap"): raise TypeError(f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes")
     if size is not None: return size.wrap(as_model(obj, name, labels, **options))
-    if isinstance(obj, Model): return obj
+    if isinstance(obj, Model): return _renamed(obj, name, labels, options)
     for recognises, make in ADAPTERS:
         if recognises(obj): return make(obj, name=name or _name(obj), labels=labels or getattr(obj, "labels", None), **options)
     raise TypeError(f"model is {obj!r} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows (from misas.all import *)")
+
+
+def _renamed(model, name, labels, options) -> Model:
+    "A model that is one already, under another name if one is given"
+    if options: raise TypeError(f"options are {', '.join(options)}, and {model!r} is a Model already; allowed are name, labels and size")
+    if not name and not labels: return model
+    model = copy(model)
+    model.name, model.labels = name or model.name, labels or model.labels
+    return model
 
 
 def _name(obj) -> str:

@@ -173,7 +173,7 @@ def _groups(
     if size in (None, len(images)): return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
-# %% ../nbs/01_networks.ipynb #112bccb0
+# %% ../nbs/01_networks.ipynb #7597f38c
 def _whole(labels: torch.Tensor) -> torch.Tensor:
     "Labels as whole numbers, of whatever dtype they come"
     if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
@@ -236,6 +236,8 @@ class TorchModel(Model):
 
     def _answer(self, net, images):
         "Scores for images that the network takes; the first time, what kind of scores they are is found out"
+        # what torch.compile made cannot be watched, but what it was made of
+        if not self._kind: net = getattr(net, "_orig_mod", net)
         with nullcontext() if self._kind else _Watch() as watch: scores = self.read(net(images))
         if not self._kind:
             self._kind = watch.kind_of(scores)

@@ -1,6 +1,7 @@
 "Networks of the PyTorch family on real images: misas says what the framework itself says, pixel by pixel"
 import contextlib
 import io
+import json
 import sys
 import warnings
 
@@ -10,8 +11,6 @@ import torch
 from PIL import Image
 
 from misas.all import *
-import misas.hub, misas.nnunet
-from misas.windows import SlidingWindow, SliceWise
 
 LABELS = ("bg", "LV", "MY", "RV")
 
@@ -173,6 +172,68 @@ def test_fastai(case, tmp_path):
             assert torch.allclose(model.probabilities(ready.image[None], ready)[0], theirs[2].as_subclass(torch.Tensor), atol=1e-5) and list(model.labels) == list(LABELS)
             assert len(get_series(model, read, "rotation", [0, 10], progress=False)) == 2
     assert said.getvalue() == ""
+
+
+def nnunet_folder(folder, dims, reader, ending):
+    "What a training of nnU-Net leaves behind, with random weights"
+    networks = pytest.importorskip("nnunetv2.utilities.get_network_from_plans")
+    def resampling(order, seg): return dict(is_seg=seg, order=order, order_z=0, force_separate_z=None)
+    to_shape, torch_nn = "resample_data_or_seg_to_shape", "torch.nn.modules"
+    architecture = dict(network_class_name="dynamic_network_architectures.architectures.unet.PlainConvUNet", _kw_requires_import=["conv_op", "norm_op", "dropout_op", "nonlin"],
+                        arch_kwargs=dict(n_stages=2, features_per_stage=[4, 8], conv_op=f"{torch_nn}.conv.Conv{dims}d", kernel_sizes=[[3] * dims] * 2, strides=[[1] * dims, [2] * dims], n_conv_per_stage=[1, 1],
+                                         n_conv_per_stage_decoder=[1], conv_bias=True, norm_op=f"{torch_nn}.instancenorm.InstanceNorm{dims}d", norm_op_kwargs=dict(eps=1e-5, affine=True), dropout_op=None,
+                                         dropout_op_kwargs=None, nonlin="torch.nn.LeakyReLU", nonlin_kwargs=dict(inplace=True)))
+    configuration = dict(data_identifier="tiny", preprocessor_name="DefaultPreprocessor", batch_size=2, patch_size=([8] * (dims - 2)) + [48, 48], median_image_size_in_voxels=[48] * dims,
+                         spacing=([6.] * (dims - 2)) + [1., 1.], normalization_schemes=["ZScoreNormalization"], use_mask_for_norm=[False], architecture=architecture, batch_dice=True,
+                         resampling_fn_data=to_shape, resampling_fn_seg=to_shape, resampling_fn_probabilities=to_shape, resampling_fn_data_kwargs=resampling(3, False), resampling_fn_seg_kwargs=resampling(1, True),
+                         resampling_fn_probabilities_kwargs=resampling(1, False))
+    plans = dict(dataset_name="Dataset001_Tiny", plans_name="nnUNetPlans", original_median_spacing_after_transp=[1] * 3, original_median_shape_after_transp=[48] * 3, image_reader_writer=reader, transpose_forward=[0, 1, 2],
+                 transpose_backward=[0, 1, 2], configurations={"tiny": configuration}, experiment_planner_used="ExperimentPlanner", label_manager="LabelManager",
+                 foreground_intensity_properties_per_channel={"0": dict(mean=.5, std=.2, percentile_00_5=0., percentile_99_5=1.)})
+    dataset = dict(channel_names={"0": "MR"}, labels=dict(zip(("background", *LABELS[1:]), range(4))), numTraining=2, file_ending=ending)
+    net = seeded(lambda: networks.get_network_from_plans(architecture["network_class_name"], architecture["arch_kwargs"], architecture["_kw_requires_import"], 1, 4, deep_supervision=False))
+    (folder / "fold_0").mkdir(parents=True)
+    torch.save(dict(trainer_name="nnUNetTrainer", init_args=dict(configuration="tiny"), inference_allowed_mirroring_axes=tuple(range(dims)), network_weights=net.state_dict()), folder / "fold_0" / "checkpoint_final.pth")
+    (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    return folder
+
+
+def test_nnunet(case, volume, tmp_path):
+    pytest.importorskip("nnunetv2")
+    import nibabel as nib
+    Image.fromarray(case.image[0].numpy().astype(np.uint8)).save(tmp_path / "heart_0000.png")
+    nib.save(nib.Nifti1Image(volume.image[0].numpy().transpose(2, 1, 0), np.diag([-1.5, -1.5, 8, 1])), tmp_path / "stack_0000.nii.gz")
+    for file, dims, reader in ((tmp_path / "heart_0000.png", 2, "NaturalImage2DIO"), (tmp_path / "stack_0000.nii.gz", 3, "SimpleITKIO")):
+        folder = nnunet_folder(tmp_path / str(dims), dims, reader, file.name[len(file.name.split(".")[0]):])
+        with pytest.raises(ValueError, match="trust=True"): load_model(folder)
+        model, read = load_model(folder, trust=True), load_case(file)
+        with contextlib.redirect_stdout(io.StringIO()): labels, maps = model.predictor.predict_from_files_sequential([[str(file)]], None, save_probabilities=True)[0]
+        assert np.array_equal(model(read.image[None], read)[0], labels.reshape(read.shape)) and len(np.unique(labels)) > 1
+        assert np.allclose(model.probabilities(read.image[None], read)[0], maps.reshape(4, *read.shape), atol=1e-5)
+        scores = evaluate(model, read, ["rotation"], dict(rotation=[0, 15]), progress=False)
+        assert {"background"} < set(scores.label) <= {"background", *LABELS[1:]}
+
+
+def test_monai_bundle(case, tmp_path):
+    monai = pytest.importorskip("monai")
+    for name in ("configs", "models"): (tmp_path / "heart" / name).mkdir(parents=True)
+    Image.fromarray(case.image[0].numpy().astype(np.uint8)).save(tmp_path / "heart.png")
+    config = dict(network_def={"_target_": "UNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 4, "channels": [4, 8], "strides": [2]}, inferer={"_target_": "SlidingWindowInferer", "roi_size": [64, 64], "overlap": .5},
+                  preprocessing={"_target_": "Compose", "transforms": [{"_target_": "LoadImaged", "keys": "image"}, {"_target_": "EnsureChannelFirstd", "keys": "image"}, {"_target_": "ScaleIntensityd", "keys": "image"}]},
+                  postprocessing={"_target_": "Compose", "transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}, {"_target_": "AsDiscreted", "keys": "pred", "argmax": True}]})
+    (tmp_path / "heart" / "configs" / "inference.json").write_text(json.dumps(config))
+    channels = {str(i): n for i, n in enumerate(LABELS)}
+    (tmp_path / "heart" / "configs" / "metadata.json").write_text(json.dumps(dict(network_data_format=dict(outputs=dict(pred=dict(channel_def=channels))))))
+    net = seeded(lambda: monai.networks.nets.UNet(2, 1, 4, (4, 8), (2,)))
+    torch.save(net.state_dict(), tmp_path / "heart" / "models" / "model.pt")
+    parser = monai.bundle.ConfigParser(config)      # the bundle's own way, from the file
+    data = parser.get_parsed_content("preprocessing")({"image": str(tmp_path / "heart.png")})
+    with torch.no_grad(): data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], net)[0]
+    theirs = parser.get_parsed_content("postprocessing")(data)["pred"][0].T      # MONAI sees columns first
+    model, read = load_model(tmp_path / "heart", trust=True), load_case(tmp_path / "heart.png")
+    assert torch.equal(model(read.image[None], read)[0], theirs.int().as_subclass(torch.Tensor)) and len(theirs.unique()) > 1 and tuple(model.labels) == LABELS
+    with pytest.raises(ValueError, match="trust=True"): load_model(tmp_path / "heart")
 
 
 def test_missing_framework(monkeypatch, tmp_path):
