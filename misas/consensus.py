@@ -141,7 +141,7 @@ def undo(
     if isinstance(transform, Dihedral): return transform(Case(mask[None].float(), mask), value if value % 2 else -value % 8).truth
     return _nearest(mask, _positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device))
 
-# %% ../nbs/16_consensus.ipynb #1e1fe081
+# %% ../nbs/16_consensus.ipynb #015ed687
 def get_answers(
     models,  # one or a list of anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -154,7 +154,7 @@ def get_answers(
     asked = {}
     for name, model in models.items():
         ready = model.prepare(case)
-        asked[name] = plain = model(ready.image[None].to(model.device), like=ready)[0].cpu()
+        asked[name] = plain = model(ready.image[None].clone().to(model.device), like=ready)[0].cpu()
         if transform is not None: asked |= _moved_answers(model, name, ready, as_transform(transform), values, plain, progress)
     return asked
 

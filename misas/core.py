@@ -7,12 +7,12 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #a293f9b1
+# %% ../nbs/00_core.ipynb #65327191
 import difflib, math, numbers
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +182,7 @@ def as_case(
     for reader in READERS: return reader(*x) if isinstance(x, tuple) else reader(x)
     raise TypeError(f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)")
 
-# %% ../nbs/00_core.ipynb #4695f0a7
+# %% ../nbs/00_core.ipynb #cfad86d4
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
     name = "model"  # stands in the score table
@@ -211,8 +211,9 @@ class Model:
         like, shape = like or Case(images[0]), tuple(images.shape[2:])
         try: answer = self.predict(images, like)
         except Exception as e:
-            remedy = "" if isinstance(e, (OSError, ImportError, MemoryError)) else _remedy(self, images, like)
+            remedy = "" if isinstance(e, (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError)) else _remedy(self, images, like)
             raise ValueError(f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{remedy}") from e
+        if not isinstance(answer, torch.Tensor): raise TypeError(f"model {self.name!r} answers with a {type(answer).__name__}; allowed is a tensor (B, *S)")
         if tuple(answer.shape) != (len(images), *shape):
             raise ValueError(f"model {self.name!r} answers with a mask of shape {tuple(answer.shape[1:])}; allowed is the image's {shape}{_remedy(self, images, like)}")
         return _checked(answer, self.name)
@@ -230,13 +231,19 @@ def _checked(
     if answer.numel() and answer.min() < 0: raise ValueError(f"model {name!r} answers with the label {answer.min()}; allowed are labels >= 0")
     return answer.to(torch.int32)
 
-# %% ../nbs/00_core.ipynb #51031556
+# %% ../nbs/00_core.ipynb #fe61f8a8
 def code_of(
     f,  # a function, or None
 ) -> tuple:
     "What a function does, as far as its own code says"
-    code = getattr(f, "__code__", None)
-    return (getattr(f, "__qualname__", None),) + (() if code is None else (code.co_code, code.co_names, [c for c in code.co_consts if not hasattr(c, "co_code")]))
+    if isinstance(f, partial): return tuple(code_of(x) if callable(x) else x for x in (f.func, *f.args, *f.keywords.values()))
+    code, cells = getattr(f, "__code__", None), [c.cell_contents for c in getattr(f, "__closure__", None) or ()]
+    # of what it holds, only that which looks the same in every process
+    held = [x for x in (*cells, *(getattr(f, "__defaults__", None) or ())) if isinstance(x, (bool, int, float, str, tuple))]
+    return (getattr(f, "__qualname__", None),) + (() if code is None else (*_of_code(code), held))
+
+
+def _of_code(code) -> tuple: return code.co_code, code.co_names, [_of_code(c) if hasattr(c, "co_code") else c for c in code.co_consts]
 
 # %% ../nbs/00_core.ipynb #8257ebd1
 def _to_multiple(
@@ -281,7 +288,7 @@ def _palette(
     picture.putpalette([i // 3 for i in range(768)])
     return picture
 
-# %% ../nbs/00_core.ipynb #4c0705bd
+# %% ../nbs/00_core.ipynb #a3c1ecde
 class PlainModel(Model):
     "A function `image -> mask`, called with one image at a time"
     def __init__(self,
@@ -293,11 +300,15 @@ class PlainModel(Model):
     ):
         self._predict, self._prepare, self.kind, self.name, self.labels = predict, prepare, kind, name, labels
 
+    def fingerprint(self): return (self.name, self.kind, code_of(self._predict), code_of(self._prepare))
+
     def _form(self, like): return Source(self.kind or like.source.kind, like.source.dtype, like.source.channels)
 
     def predict(self, images, like):
         form = self._form(like)
-        return torch.stack([_as_mask(self._predict(to_source(image, form))) for image in images])
+        masks = [_as_mask(self._predict(to_source(image, form))) for image in images]
+        # a mask with an axis for one channel is one, too
+        return torch.stack([m[0] if m.ndim == images.ndim - 1 and len(m) == 1 else m for m in masks])
 
     def prepare(self, case):
         if self._prepare is None: return case
@@ -335,7 +346,7 @@ class PlainModel(Model):
             raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
         return prepared
 
-# %% ../nbs/00_core.ipynb #c5413d77
+# %% ../nbs/00_core.ipynb #0eebad14
 ADAPTERS = []  # pairs (recognises, make), the latest first
 
 
@@ -357,7 +368,7 @@ def as_model(
     **options,  # of the adapter, such as `preprocess` for a torch module
 ) -> Model:
     "`obj` in the library's batched form"
-    if size is not None and not hasattr(size, "wrap"): raise TypeError(f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes")
+    if size is not None and (isinstance(size, type) or not hasattr(size, "wrap")): raise TypeError(f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes")
     if size is not None: return size.wrap(as_model(obj, name, labels, **options))
     if isinstance(obj, Model): return _renamed(obj, name, labels, options)
     for recognises, make in ADAPTERS:
@@ -408,7 +419,7 @@ class Domain:
         low = f"{kind} {'>' if self.open else '>='} {self.low:g}"
         return low if self.high == math.inf else f"{low} and <= {self.high:g}"
 
-# %% ../nbs/00_core.ipynb #f5bf294c
+# %% ../nbs/00_core.ipynb #2869b654
 @dataclass(frozen=True)
 class Transform:
     "A family of changes with one parameter; subclasses implement `apply`"
@@ -437,6 +448,10 @@ class Transform:
         if value not in self.domain: raise ValueError(f"{self.param} of {self} is {value!r}; allowed are {self.domain}")
         return value
 
+    def fingerprint(self) -> tuple:
+        "What tells this transform from another one; kept results are known by it"
+        return (repr(self),)
+
     def neutral_for(self, case: Case):
         "The value that changes nothing in this case; None if there is none"
         return self.neutral
@@ -449,7 +464,7 @@ class Transform:
 
     def __str__(self):
         "Name and, where they differ from the default, fields: so members of a family are told apart in a table"
-        own = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+        own = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if repr(getattr(self, f.name)) != repr(f.default)]
         return f"{self.name}({', '.join(own)})" if own else self.name
 
 # %% ../nbs/00_core.ipynb #648714c4
@@ -529,7 +544,20 @@ def _slabs(
     thick = max(1, _SLAB // math.prod(shape[1:]))
     return [range(first, min(first + thick, shape[0])) for first in range(0, shape[0], thick)]
 
-# %% ../nbs/00_core.ipynb #94aea13f
+# %% ../nbs/00_core.ipynb #9f42fc15
+def _regridded(
+    affine,  # `(4, 4)`, or None
+    matrix: np.ndarray,  # `(n, n)`: from new to old indices, about the centre
+    old: tuple,  # shape
+    new: tuple,  # shape
+):
+    "The affine of an image on another grid"
+    if affine is None: return None
+    n, whole = len(old), np.eye(4)
+    whole[3 - n:3, 3 - n:3], whole[3 - n:3, 3] = matrix, (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2)
+    return affine @ whole
+
+
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
@@ -574,12 +602,14 @@ def known_transforms() -> dict:  # {name: class}
     def below(cls): return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
     return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
 
-# %% ../nbs/00_core.ipynb #af8dee8c
+# %% ../nbs/00_core.ipynb #21eed678
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
     image: object = None  # function of array `(*S)` or with channels where the source had them, and value
     mask: object = None  # function of mask `(*S)` and value, for a transform that moves anatomy; None leaves the mask alone
+
+    def fingerprint(self): return (str(self), code_of(self.image), code_of(self.mask))
 
     def apply(self, case, value):
         form = Source("array", "float32", case.source.channels)
@@ -615,7 +645,7 @@ def as_transform(
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)
 
-# %% ../nbs/00_core.ipynb #61e8cb9e
+# %% ../nbs/00_core.ipynb #85519579
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
@@ -638,17 +668,19 @@ def _values(transform, values, case) -> list:
 
 
 def _batches(cases, size):
-    "Lists of at most `size` pairs (value, case) with images of the same shape"
+    "Lists of at most `size` pairs (value, case) that a model can be asked about together"
+    def alike(a, b): return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
     batch = []
     for value, case in cases:
-        if batch and (len(batch) == size or case.image.shape != batch[0][1].image.shape): yield batch; batch = []
+        if batch and (len(batch) == size or not alike(case, batch[0][1])): yield batch; batch = []
         batch.append((value, case))
     if batch: yield batch
 
 
 def _changed(model, case, transform, values):
     "Pairs (value, case as the model needs it), made as they are asked for, on the model's device"
-    case = case.to(model.device)
+    # Apple's GPUs know no float64: there, only what the model sees goes to the device
+    if torch.device(model.device).type != "mps": case = case.to(model.device)
     for value in values: yield value, model.prepare(transform(case, value)).to(model.device)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'Store', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #e6fdc9af
+# %% ../nbs/08_eval.ipynb #179b108b
 import hashlib, json, math, os, re, warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
-from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, progress_bar, sweep
+from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, code_of, progress_bar, sweep
 import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
 from .distances import surface_dice
@@ -108,7 +108,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
 
-# %% ../nbs/08_eval.ipynb #9d3facb4
+# %% ../nbs/08_eval.ipynb #7c1a4f1b
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -118,13 +118,13 @@ def with_reference(
     if case.truth is not None: return case
     # in the model's own size, where the answer fits the image
     ready = model.prepare(case)
-    return ready.but(truth=model(ready.to(model.device).image[None], like=ready)[0].cpu())
+    return ready.but(truth=model(ready.to(model.device).image[None].clone(), like=ready)[0].cpu())
 
 
 def _unchanged_step(model, case) -> Step:
     "The step at a neutral value"
     ready = model.prepare(case).to(model.device)
-    return Step(None, ready.image, ready.truth, model(ready.image[None], like=ready)[0], ready.spacing)
+    return Step(None, ready.image, ready.truth, model(ready.image[None].clone(), like=ready)[0], ready.spacing)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim)
         return _table(rows, self.model.name, case, transform, self.metrics)
 
-# %% ../nbs/08_eval.ipynb #4063171c
+# %% ../nbs/08_eval.ipynb #2b465fc2
 def _digest(*parts) -> str:
     "A fingerprint of texts and tensors"
     h = hashlib.sha256()
@@ -175,7 +175,7 @@ def _model_digest(model) -> str: return _digest(type(model).__name__, *model.fin
 
 def _case_digest(case) -> str:
     "Pixels of a case in memory; names, sizes and times of its files"
-    if isinstance(case, Case): return _digest(case.image, case.truth, case.spacing, case.scale)
+    if isinstance(case, Case): return _digest(case.image, case.truth, case.spacing, case.scale, case.source)
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in case.files if p.exists()]
     return _digest(*stats)
 
@@ -191,7 +191,7 @@ class Store:
 
     def path(self, case, transform, values) -> Path:
         "Where the table of a case and a transform is, or will be"
-        return self.folder / f"{_plain(case.name)}.{_plain(str(transform))}.{_digest(self.settings, case.name, _case_digest(case), transform, values)}.parquet"
+        return self.folder / f"{_plain(case.name)}.{_plain(str(transform))}.{_digest(self.settings, case.name, _case_digest(case), transform.fingerprint(), values)}.parquet"
 
     def write(self, path: Path, table: pd.DataFrame):
         "Write a table, whole or not at all"
@@ -211,26 +211,33 @@ def _open_store(folder, job) -> Store | None:
     folder = Path(folder).resolve()      # other processes may stand in another folder
     if folder.exists() and not folder.is_dir(): raise ValueError(f"store is {str(folder)!r}, which is a file; allowed is a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    metrics = {name: m.name for name, m in job.metrics.items()}
+    metrics = {name: (m.name, code_of(m.function)) for name, m in job.metrics.items()}
     return Store(folder, _digest(_model_digest(job.model), metrics, job.labels, repr(job.absent)))
 
-# %% ../nbs/08_eval.ipynb #f826699b
+# %% ../nbs/08_eval.ipynb #d4f91bd1
+def _read_table(path) -> pd.DataFrame:
+    "A table from the store; values that are tuples come out of it as arrays"
+    table = pd.read_parquet(path)
+    if table["value"].dtype == object: table["value"] = [tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in table["value"]]
+    return table
+
+
 def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or None
     "All tables of one case, from the store where they are there, and what went wrong"
     tables = {}
     try:
-        paths = {t: store.path(case, t, job.chosen(t)) for t in job.transforms} if store else {}
-        tables = {t: pd.read_parquet(p) for t, p in paths.items() if p.exists()}
-        wanted = [t for t in job.transforms if t not in tables]
+        paths = {str(t): store.path(case, t, job.chosen(t)) for t in job.transforms} if store else {}
+        tables = {t: _read_table(p) for t, p in paths.items() if p.exists()}
+        wanted = [t for t in job.transforms if str(t) not in tables]
         if wanted:
             loaded = as_case(case).but(name=case.name)
             for transform, table in job.tables(loaded, wanted):
-                if store: store.write(paths[transform], table)
-                tables[transform] = table
+                if store: store.write(paths[str(transform)], table)
+                tables[str(transform)] = table
         error = None
     except Exception as e: error = e
     if store: store.note(case, None if error is None else f"{type(error).__name__}: {error}")
-    return [tables[t] for t in job.transforms if t in tables], error
+    return [tables[str(t)] for t in job.transforms if str(t) in tables], error
 
 # %% ../nbs/08_eval.ipynb #214cdff7
 def _several(x, kinds) -> list:

@@ -173,7 +173,7 @@ def _groups(
     if size in (None, len(images)): return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
-# %% ../nbs/01_networks.ipynb #7597f38c
+# %% ../nbs/01_networks.ipynb #32c37c65
 def _whole(labels: torch.Tensor) -> torch.Tensor:
     "Labels as whole numbers, of whatever dtype they come"
     if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
@@ -272,7 +272,7 @@ class TorchModel(Model):
 
     def inputs(self, images, device=None):
         "Images as the network takes them: its channels, its dtype, preprocessed"
-        images = _match_channels(images, self.channels).to(device or self.device, self.dtype)
+        images = _match_channels(images, self.channels).to(device or self.device, self.dtype, copy=True)      # a network may work in place
         return self.preprocess(images) if self.preprocess else images
 
     def scores(self, inputs):

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from .core import Domain, Model
 from .transforms import _resize_image, _resize_mask
 
-# %% ../nbs/04_sizes.ipynb #aa385a55
+# %% ../nbs/04_sizes.ipynb #858b4948
 class InSize(Model):
     "A model that is asked about images of another size; its answers have the size of the image"
     def __init__(self,
@@ -33,7 +33,8 @@ class InSize(Model):
 
     def _changed(self, images, like):
         "Images in the model's size, and a case that is like them"
-        changed = self.size.apply(images, like.background)
+        fills = torch.stack([like.but(image=image).background for image in images])      # each its own
+        changed = self.size.apply(images, fills)
         spacing = tuple(d * s / t for d, s, t in zip(like.spacing, images.shape[2:], changed.shape[2:])) if self.size.rescales else like.spacing
         return changed, like.but(image=changed[0], truth=None, spacing=spacing)
 
@@ -52,7 +53,7 @@ class Size:
     def wrap(self, model: Model) -> InSize: return InSize(model, self)
 
     def apply(self, images: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-        "Images `(B, C, *S)` as `(B, C, *T)`; `fill` `(C,)` is what comes in from outside"
+        "Images `(B, C, *S)` as `(B, C, *T)`; `fill` `(B, C)`, or `(C,)` for all, is what comes in from outside"
         raise NotImplementedError
 
     def undo_labels(self, masks: torch.Tensor, shape: tuple) -> torch.Tensor:
@@ -63,7 +64,7 @@ class Size:
         "Probabilities `(B, K, *T)` as `(B, K, *S)`"
         raise NotImplementedError
 
-# %% ../nbs/04_sizes.ipynb #3d8b2ded
+# %% ../nbs/04_sizes.ipynb #9386629d
 def _centred(
     x: torch.Tensor,  # `(..., *S)`
     shape: tuple,  # `(*T)`
@@ -80,22 +81,23 @@ def _centred(
 def _filled(
     images: torch.Tensor,  # `(B, C, *S)`
     shape: tuple,  # `(*T)`
-    fill: torch.Tensor,  # `(C,)`
+    fill: torch.Tensor,  # `(B, C)` or `(C,)`
 ) -> torch.Tensor:
     "Images, padded or cropped, each channel with its own background"
     inside = _centred(torch.ones_like(images[0, 0], dtype=torch.bool), shape)
-    return torch.where(inside, _centred(images, shape), fill.to(images).reshape(-1, *[1] * len(shape)))
+    return torch.where(inside, _centred(images, shape), fill.to(images).reshape(*fill.shape, *[1] * len(shape)))
 
-# %% ../nbs/04_sizes.ipynb #c9c6eb79
+# %% ../nbs/04_sizes.ipynb #942e273e
 def _sides(argument, value, ndim) -> tuple:
     "One number for all sides, or one for each"
-    sides = (value,) * ndim if isinstance(value, int) else tuple(value)
+    sides = tuple(map(int, value)) if isinstance(value, (tuple, list)) else (int(value),) * ndim
     if len(sides) != ndim: raise ValueError(f"{argument} is {value}; allowed for this image are one or {ndim} whole numbers >= 1")
     return sides
 
 
 def _check_sides(argument, value):
-    if not all(n in Domain(1, whole=True) for n in (value if isinstance(value, (tuple, list)) else (value,))) or value in ((), []):
+    sides = value if isinstance(value, (tuple, list)) else (value,)
+    if not sides or not all(n in Domain(1, whole=True) for n in sides):
         raise ValueError(f"{argument} is {value!r}; allowed are whole numbers >= 1: one for all sides, or one for each")
 
 

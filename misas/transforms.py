@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resize', 'Fixed', 'Compose', 'conforms']
 
-# %% ../nbs/03_transforms.ipynb #0b63d6ef
+# %% ../nbs/03_transforms.ipynb #15960eee
 import math
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from .core import Case, Domain, Intensity, Spatial, Transform, as_transform
+from .core import Case, Domain, Intensity, Spatial, Transform, _regridded, as_transform
 
-# %% ../nbs/03_transforms.ipynb #b3d35eeb
+# %% ../nbs/03_transforms.ipynb #36453de8
 @dataclass(frozen=True)
 class Rotate(Spatial):
     "Rotate counter-clockwise by `deg` degrees in the plane of `axes`, about the centre of the image"
@@ -23,7 +23,7 @@ class Rotate(Spatial):
     name, param, unit, neutral, values = "rotation", "deg", "°", 0, tuple(range(-180, 181, 5))
 
     def __post_init__(self):
-        if len(self.axes) != 2: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
+        if np.size(self.axes) != 2: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
 
     def matrix(self, deg, ndim):
         if any(not -ndim <= a < ndim for a in self.axes) or len({a % ndim for a in self.axes}) != 2:
@@ -92,10 +92,17 @@ class Contrast(Intensity):
 
     def change(self, image, factor, case): return _scaled(image, image.mean(), factor, case.scale)
 
-# %% ../nbs/03_transforms.ipynb #8b42ab35
+# %% ../nbs/03_transforms.ipynb #1abb3b8c
 def _swapped(spacing: tuple, turns: int) -> tuple:
     "Spacing after so many quarter turns within the last two axes"
     return spacing if turns % 2 == 0 else (*spacing[:-2], spacing[-1], spacing[-2])
+
+
+def _back(turns: int, mirror: int, ndim: int) -> np.ndarray:
+    "From indices after the turns and the mirror to those before, about the centre"
+    matrix = np.eye(ndim)
+    matrix[-2:, -2:] = np.linalg.matrix_power([[0, 1], [-1, 0]], turns) @ np.diag([1, -1 if mirror else 1])
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,8 @@ class Dihedral(Transform):
     def apply(self, case, k):
         turns, mirror = divmod(int(k), 2)
         def put(x): return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
-        return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns))
+        return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns),
+                        affine=_regridded(case.affine, _back(turns, mirror, case.ndim), case.shape, put(case.image).shape[1:]))
 
 # %% ../nbs/03_transforms.ipynb #21e97e46
 def _resize_plane(
@@ -140,7 +148,7 @@ def _resize_mask(
         if old != new: mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
     return mask
 
-# %% ../nbs/03_transforms.ipynb #a713df4a
+# %% ../nbs/03_transforms.ipynb #5b85f4dd
 @dataclass(frozen=True)
 class Resize(Transform):
     "Resize image and mask so that the longer side within the slices has `pixels` pixels"
@@ -157,9 +165,10 @@ class Resize(Transform):
         plane = [max(1, round(s * factor)) for s in case.shape[-2:]]
         shape = (*case.shape[:-2], *plane)
         spacing = tuple(d * s / t for d, s, t in zip(case.spacing, case.shape, shape))
-        return case.but(image=_resize_image(case.image, shape), truth=None if case.truth is None else _resize_mask(case.truth, shape), spacing=spacing)
+        return case.but(image=_resize_image(case.image, shape), truth=None if case.truth is None else _resize_mask(case.truth, shape), spacing=spacing,
+                        affine=_regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape))
 
-# %% ../nbs/03_transforms.ipynb #1babccac
+# %% ../nbs/03_transforms.ipynb #da2ab825
 @dataclass(frozen=True)
 class Fixed(Transform):
     "`transform`, held at `value`: it has no parameter"
@@ -167,7 +176,15 @@ class Fixed(Transform):
     value: object
 
     def __str__(self): return f"{self.transform}={self.value}"
+    def fingerprint(self): return (*self.transform.fingerprint(), self.value)
+    def check(self, value): return value
     def apply(self, case, value=None): return self.transform(case, self.value)
+
+
+def _all_or_none(values):
+    "A tuple, or None where one of them is"
+    values = tuple(values)
+    return None if None in values else values
 
 
 class Compose(Transform):
@@ -179,8 +196,11 @@ class Compose(Transform):
         members = tuple(as_transform(m) for m in members)
         object.__setattr__(self, "members", members)
         object.__setattr__(self, "free", tuple(m for m in members if not isinstance(m, Fixed)))
+        if not self.free: raise ValueError(f"members are all Fixed ({self}); allowed is at least one that has a value to sweep")
 
     def __str__(self): return "+".join(map(str, self.members))
+    def __repr__(self): return f"Compose({', '.join(map(repr, self.members))})"
+    def fingerprint(self): return tuple(m.fingerprint() for m in self.members)
     def __eq__(self, other): return isinstance(other, Compose) and self.members == other.members
     def __hash__(self): return hash(self.members)
 
@@ -191,13 +211,13 @@ class Compose(Transform):
     @property
     def unit(self): return ", ".join(m.unit for m in self.free)
     @property
-    def neutral(self): return self._one.neutral if self._one else tuple(m.neutral for m in self.free)
+    def neutral(self): return self._one.neutral if self._one else _all_or_none(m.neutral for m in self.free)
     @property
     def log(self): return self._one.log if self._one else False
     @property
     def categorical(self): return self._one.categorical if self._one else True
 
-    def neutral_for(self, case): return self._one.neutral_for(case) if self._one else tuple(m.neutral_for(case) for m in self.free)
+    def neutral_for(self, case): return self._one.neutral_for(case) if self._one else _all_or_none(m.neutral_for(case) for m in self.free)
     def values_for(self, case): return self._one.values_for(case) if self._one else ()
     # Fixed members change the case at the neutral value too
     def _is_neutral(self, value, case): return False
