@@ -6,7 +6,7 @@
 __all__ = ['Blur', 'Noise', 'RicianNoise', 'Gamma', 'Swap', 'KSpaceLines', 'Gibbs', 'Undersampling', 'PartialFourier', 'Ghosting',
            'Motion', 'MotionShift', 'WrapAround']
 
-# %% ../nbs/21_artefacts.ipynb #b549ccf4
+# %% ../nbs/21_artefacts.ipynb #e4028fed
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .core import Domain, Intensity, Spatial, Transform
+from .geometry import _axes_of, _make_tuple
 from .transforms import Rotate
 
 # %% ../nbs/21_artefacts.ipynb #d849df15
@@ -123,13 +124,24 @@ class Swap(Intensity):
         drawn = [torch.randperm(len(corners), generator=generator, device="cpu")[[0, -1]].tolist() for _ in range(int(swaps))]
         return _through_torchio(image, case.spacing, torchio.Swap(edges, [(corners[i], corners[j]) for i, j in drawn]))
 
-# %% ../nbs/21_artefacts.ipynb #96174c65
+# %% ../nbs/21_artefacts.ipynb #6e28343e
+_AXIS = Domain(-3, 2, whole=True)
+
+
+def _from_end(
+    axis: int,  # spatial axis, counted from the front or from the back
+    ndim: int,  # 2 or 3
+    name: str = "axis",  # the argument to name in an error
+) -> int:  # from -ndim to -1
+    "An axis, counted from the end"
+    return _axes_of((axis,), ndim, name)[0] - ndim
+
+
 def _frequencies(
     image: torch.Tensor,  # `(C, *S)`
     axis: int,  # direction of phase encoding, counted from the end
 ) -> torch.Tensor:  # `(n,)`, int64: cycles per image, in the order in which lines are measured
     "The lines of k-space, the centre at `n // 2`"
-    _require("axis", axis, Domain(1 - image.ndim, -1, whole=True))
     return torch.arange(image.shape[axis], device=image.device) - image.shape[axis] // 2
 
 
@@ -148,14 +160,15 @@ class KSpaceLines(Intensity):
     "Weigh the lines of k-space; subclasses implement `weights`"
     axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
 
-    def __post_init__(self): _require("axis", self.axis, Domain(-3, -1, whole=True))
+    def __post_init__(self): _require("axis", self.axis, _AXIS)
 
     def weights(self, frequency: torch.Tensor, value) -> torch.Tensor:
         "`(n,)`, float32: weights of the lines with these frequencies, in cycles per image"
         raise NotImplementedError
 
     def change(self, image, value, case):
-        return _from_lines([(image, self.weights(_frequencies(image, self.axis), value))], self.axis, _black(image, case))
+        axis = _from_end(self.axis, case.ndim)
+        return _from_lines([(image, self.weights(_frequencies(image, axis), value))], axis, _black(image, case))
 
 # %% ../nbs/21_artefacts.ipynb #a9e1fee5
 @dataclass(frozen=True)
@@ -206,22 +219,23 @@ class Ghosting(KSpaceLines):
 
     def weights(self, frequency, intensity): return 1 - intensity * ((frequency % self.num_ghosts == 0) & (frequency != 0)).float()
 
-# %% ../nbs/21_artefacts.ipynb #3524b883
+# %% ../nbs/21_artefacts.ipynb #b02a353e
 @dataclass(frozen=True)
 class _Moving(KSpaceLines):
     times: tuple = (.45, .55)  # of movements, from 0 to 1
 
     def __post_init__(self):
         super().__post_init__()
-        if not len(self.times): raise ValueError("times is empty; allowed is at least one number from 0 to 1")
+        _make_tuple(self, "times")
+        if not self.times: raise ValueError("times is empty; allowed is at least one number from 0 to 1")
         for t in self.times: _require("times", t, Domain(0, 1))
 
     def change(self, image, value, case):
-        frequency, still = _frequencies(image, self.axis), case.but(truth=None)
-        size = len(frequency)
+        axis, still = _from_end(self.axis, case.ndim), case.but(truth=None)
+        frequency, size = _frequencies(image, axis), image.shape[axis]
         moves = sum((frequency + size // 2 >= int(size * t)).long() for t in self.times)     # before each line
         moves = moves - moves[size // 2]
-        return _from_lines([(self.pose(still, m * value).image if m else image, (moves == m).float()) for m in moves.unique().tolist()], self.axis, _black(image, case))
+        return _from_lines([(self.pose(still, m * value).image if m else image, (moves == m).float()) for m in moves.unique().tolist()], axis, _black(image, case))
 
 
 @dataclass(frozen=True)
@@ -229,6 +243,10 @@ class Motion(_Moving):
     "Turn the patient by `deg` degrees at each of `times`, about the centre of the image"
     axes: tuple = (-2, -1)  # the two spatial axes that span the plane
     name, param, unit, neutral, values = "motion", "deg", "°", 0, tuple(range(11))
+
+    def __post_init__(self):
+        super().__post_init__()
+        _make_tuple(self, "axes")
 
     def pose(self, case, deg): return Rotate(axes=self.axes)(case, deg)
 
@@ -241,26 +259,25 @@ class MotionShift(_Moving):
 
     def __post_init__(self):
         super().__post_init__()
-        _require("along", self.along, Domain(-3, -1, whole=True))
+        _require("along", self.along, _AXIS)
 
     def pose(self, case, shift):
-        _require("along", self.along, Domain(-case.ndim, -1, whole=True))
-        return Spatial().warp(case, np.column_stack([np.eye(case.ndim), shift * np.eye(case.ndim)[self.along]]))
+        return Spatial().warp(case, np.column_stack([np.eye(case.ndim), shift * np.eye(case.ndim)[_from_end(self.along, case.ndim, "along")]]))
 
-# %% ../nbs/21_artefacts.ipynb #a4944a8e
+# %% ../nbs/21_artefacts.ipynb #b1c8fde5
 @dataclass(frozen=True)
 class WrapAround(Transform):
     "Shrink the field of view by `fraction` of its size; what lies outside folds in from the opposite side"
     axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
     name, param, neutral, values, domain = "wrap-around", "fraction", 0, tuple(k / 20 for k in range(11)), Domain(0, .5)
 
-    def __post_init__(self): _require("axis", self.axis, Domain(-3, -1, whole=True))
+    def __post_init__(self): _require("axis", self.axis, _AXIS)
 
     def apply(self, case, fraction):
-        index = _frequencies(case.image, self.axis)
-        index = index - index[0]
+        axis = _from_end(self.axis, case.ndim)
+        index = torch.arange(case.image.shape[axis], device=case.image.device)
         cut = int(round(fraction * len(index), 6))
         start, size = cut // 2, len(index) - cut
-        black, outside = _black(case.image, case), ((index < start) | (index >= start + size)).reshape(-1, *[1] * (-1 - self.axis))
-        folded = torch.zeros_like(case.image).index_add(self.axis, (index - start) % size + start, case.image - black) + black
+        black, outside = _black(case.image, case), ((index < start) | (index >= start + size)).reshape(-1, *[1] * (-1 - axis))
+        folded = torch.zeros_like(case.image).index_add(axis, (index - start) % size + start, case.image - black) + black
         return case.but(image=folded, truth=None if case.truth is None else case.truth.masked_fill(outside, 0))

@@ -51,7 +51,23 @@ class _Noise(Corruption):
         channels = 1 if all(torch.equal(x[0], c) for c in x[1:]) else len(x)
         return getattr(np.random.default_rng(self.seed), kind)((draws, channels, *x.shape[1:]))
 
-# %% ../nbs/23_corruptions.ipynb #2f9c6f8d
+# %% ../nbs/23_corruptions.ipynb #ac8d8a57
+def _counts(
+    u: np.ndarray,  # uniform numbers from 0 to 1
+    mean: np.ndarray,  # >= 0, float64; `u` broadcasts to its shape
+) -> np.ndarray:  # as `mean`
+    "The smallest number of photons whose cumulated Poisson probability is at least `u`"
+    from scipy.stats import poisson
+    u = u.clip(2. ** -54, 1 - 2. ** -40)  # 0 cannot be inverted, and near 1 the sum of the probabilities is known no better
+    if (most := mean.max()) > 500: return poisson.ppf(u, mean)  # exp(-mean) would become too small
+    chance = np.exp(-mean)
+    below, counts = chance.copy(), np.zeros_like(mean)
+    for k in range(1, int(most + 12 * most ** .5 + 40)):
+        if not (more := u > below).any(): break
+        counts += more; chance *= mean / k; below += chance
+    return counts
+
+
 @dataclass(frozen=True)
 class ShotNoise(_Noise):
     "Poisson noise of a picture in which white is `photons` photons"
@@ -59,9 +75,8 @@ class ShotNoise(_Noise):
     domain, log = Domain(0, open=True), True
 
     def corrupt(self, x, photons):
-        from scipy.stats import poisson
-        # what is darker than black has no photons, and stays what it is; at 0 itself a distribution cannot be inverted
-        counts = poisson.ppf(self.draw(x)[0].clip(2. ** -54), x.clamp(min=0).cpu().numpy().astype(np.float64) * photons)
+        # what is darker than black has no photons, and stays what it is
+        counts = _counts(self.draw(x)[0], x.clamp(min=0).cpu().numpy().astype(np.float64) * photons)
         return torch.from_numpy(counts / photons).to(x) + x.clamp(max=0)
 
 # %% ../nbs/23_corruptions.ipynb #f27d8af6
@@ -236,13 +251,13 @@ SEVERITIES = dict(  # {name in imagecorruptions: (transform, values at the sever
     jpeg_compression=(JPEG(), JPEG.values),
 )
 
-# %% ../nbs/23_corruptions.ipynb #6ce8c262
+# %% ../nbs/23_corruptions.ipynb #9295cbb9
 def common_corruptions(
     severities=(1, 2, 3, 4, 5),  # one of 1 to 5, or several
     names=None,  # keys of `SEVERITIES`; None: all but "saturate", which needs colours
 ) -> tuple:  # transforms, {name of transform: values}
     "Transforms and values as `evaluate(model, cases, *common_corruptions())` takes them"
-    severities = [severities] if isinstance(severities, int) else list(severities)
+    severities = [severities] if np.ndim(severities) == 0 else list(severities)
     if not severities or any(s not in Domain(1, 5, whole=True) for s in severities): raise ValueError(f"severities is {severities}; allowed are {Domain(1, 5, whole=True)}")
     names = [n for n in SEVERITIES if n != "saturate"] if names is None else [names] if isinstance(names, str) else list(names)
     if unknown := [n for n in names if n not in SEVERITIES]: raise ValueError(f"names has {unknown[0]!r}; {nearest_name(unknown[0], list(SEVERITIES))}")

@@ -5,17 +5,26 @@
 # %% auto #0
 __all__ = ['QuantumNoise', 'Dose', 'CalibrationShift', 'WindowLevel', 'WindowWidth', 'SparseView', 'Rings', 'MetalStreaks']
 
-# %% ../nbs/22_ct.ipynb #3d98c569
-import math
+# %% ../nbs/22_ct.ipynb #31454dcd
+import math, warnings
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample, interpolate
 
-from .core import Domain, Intensity
+from .core import Case, Domain, Intensity
+from .geometry import _hashable
 
-# %% ../nbs/22_ct.ipynb #7bc7a7f4
+# %% ../nbs/22_ct.ipynb #cf7c8bdf
+def _expect_hu(case: Case, transform):
+    "Warn where an image does not seem to be in HU"
+    low, high = case.image.min().item(), case.image.max().item()
+    if min(low, case.scale[0]) >= 0:
+        warnings.warn(f"{transform} takes HU, in which air is -1000; case {case.name!r} has intensities from {low:g} to {high:g}", stacklevel=5)  # where the transform was called
+
+# %% ../nbs/22_ct.ipynb #afe60091
 def _spectrum(
     shape: tuple,  # `(H, W)`
     spacing: tuple,  # in mm, of rows and columns
@@ -27,14 +36,15 @@ def _spectrum(
     return amplitude / (np.sqrt((amplitude ** 2).mean()) or 1)
 
 
+@lru_cache(maxsize=2)
 def _ct_noise(
-    image: torch.Tensor,  # `(C, *S)`
+    shape: tuple,  # `(*S)`
     spacing: tuple,
     seed: int,
-) -> torch.Tensor:  # `(1, *S)`, standard deviation 1
+) -> torch.Tensor:  # `(1, *S)`, float32, standard deviation 1; it is kept, so change a copy only
     "White noise, given the spectrum of CT noise in each slice; the same in each channel, as there was one scan"
-    white = np.random.default_rng(seed).standard_normal((1, *image.shape[1:]))
-    return torch.from_numpy(np.fft.ifft2(np.fft.fft2(white) * _spectrum(image.shape[-2:], spacing[-2:])).real).to(image)
+    white = np.random.default_rng(seed).standard_normal((1, *shape))
+    return torch.from_numpy(np.fft.ifft2(np.fft.fft2(white) * _spectrum(shape[-2:], spacing[-2:])).real).float()
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,11 @@ class QuantumNoise(_Seeded):
     "Add CT noise of standard deviation `std`; image in HU"
     name, param, unit, neutral, values, domain = "quantum-noise", "std", "HU", 0, (0, 10, 20, 40, 80, 160), Domain(0)
 
-    def change(self, image, std, case): return image + std * _ct_noise(image, case.spacing, self.seed)
+    def change(self, image, std, case):
+        _expect_hu(case, self)
+        return image + std * _ct_noise(case.shape, case.spacing, self.seed).to(image)
 
-# %% ../nbs/22_ct.ipynb #8874d11c
+# %% ../nbs/22_ct.ipynb #385ce072
 @dataclass(frozen=True)
 class Dose(_Seeded):
     "The scan with a `fraction` of its dose: CT noise is added; image in HU"
@@ -65,18 +77,22 @@ class Dose(_Seeded):
         super().__post_init__()
         if self.reference not in Domain(0): raise ValueError(f"reference is {self.reference!r}; allowed are {Domain(0)}")
 
-    def change(self, image, fraction, case): return image + self.reference * math.sqrt(1 / fraction - 1) * _ct_noise(image, case.spacing, self.seed)
+    def change(self, image, fraction, case):
+        _expect_hu(case, self)
+        return image + self.reference * math.sqrt(1 / fraction - 1) * _ct_noise(case.shape, case.spacing, self.seed).to(image)
 
-# %% ../nbs/22_ct.ipynb #538b65cb
+# %% ../nbs/22_ct.ipynb #3dbddc61
 @dataclass(frozen=True)
 class CalibrationShift(Intensity):
     "Water has `shift` HU instead of none; image in HU"
     air: bool = False  # is air right, at -1000 HU? Then what is denser than air is shifted in proportion to its attenuation
     name, param, unit, neutral, values = "calibration-shift", "shift", "HU", 0, tuple(range(-100, 101, 20))
 
-    def change(self, image, shift, case): return image + shift * (1 + image / 1000 if self.air else 1)
+    def change(self, image, shift, case):
+        _expect_hu(case, self)
+        return image + shift * (1 + image / 1000 if self.air else 1)
 
-# %% ../nbs/22_ct.ipynb #8aa0530d
+# %% ../nbs/22_ct.ipynb #8f4756b3
 def _seen(
     new: torch.Tensor,  # `(C, *S)`, as in another window
     image: torch.Tensor,  # `(C, *S)`, the window that it comes from
@@ -94,6 +110,11 @@ class _Window(Intensity):
     def __post_init__(self):
         if self.level is not None and self.level not in Domain(): raise ValueError(f"level is {self.level!r}; allowed are None and {Domain()}")
 
+    def _expect_window(self, case):
+        black, white = case.scale
+        if black < -500 and white - black >= 2000:
+            warnings.warn(f"level of {self} is None, but case {case.name!r} seems to be in HU, from {black:g} to {white:g}; give the centre of the model's window, such as level=40", stacklevel=5)
+
 
 @dataclass(frozen=True)
 class WindowLevel(_Window):
@@ -108,6 +129,9 @@ class WindowLevel(_Window):
 
     def change(self, image, shift, case):
         if self.level is not None: return image - shift
+        self._expect_window(case)
+        if self.width is None and case.scale[1] - case.scale[0] <= 1:
+            warnings.warn(f"width of {self} is None, but case {case.name!r} goes from {case.scale[0]:g} to {case.scale[1]:g}; give the width of its window in HU, such as width=400", stacklevel=4)
         step = 1 if self.width is None else (case.scale[1] - case.scale[0]) / self.width
         return _seen(image - shift * step, image, case)
 
@@ -120,22 +144,27 @@ class WindowWidth(_Window):
 
     def change(self, image, factor, case):
         if self.level is not None: return self.level + (image - self.level) / factor
+        self._expect_window(case)
         centre = sum(case.scale) / 2
         return _seen(centre + (image - centre) / factor, image, case)
 
-# %% ../nbs/22_ct.ipynb #6b44ec7a
+# %% ../nbs/22_ct.ipynb #81d55f43
 _WATER = .0195  # attenuation of water per mm, at 70 keV
 _VIEWS = 360  # directions of a complete scan, over 180°
 
 
-def _directions(
-    views: int,
-    pixels: int,  # to be handled for each view
-    device,
-) -> list:  # of pairs (cosines, sines), each `(K, 1, 1)`
-    "Directions over 180°, so many at a time that they take little memory"
-    angle = torch.arange(views, dtype=torch.float64).mul(math.pi / views).reshape(-1, 1, 1)
-    return [(part.cos().float().to(device), part.sin().float().to(device)) for part in angle.split(max(1, 2 ** 22 // pixels))]
+def _directions(views: int, device) -> tuple:  # cosines, sines: each `(views,)`
+    "Directions over 180°"
+    angle = torch.arange(views, dtype=torch.float64).mul(math.pi / views)
+    return angle.cos().float().to(device), angle.sin().float().to(device)
+
+
+def _parts(
+    tensors: tuple,  # of the same length
+    pixels: int,  # to be handled for each of their elements
+) -> zip:
+    "So many elements at a time that they take little memory, as `(K, 1, 1)`"
+    return zip(*(t.reshape(-1, 1, 1).split(max(1, 2 ** 22 // pixels)) for t in tensors))
 
 
 def _detectors(shape: tuple) -> int:
@@ -146,19 +175,30 @@ def _detectors(shape: tuple) -> int:
 def _centred(n: int, device) -> torch.Tensor: return torch.arange(n, dtype=torch.float32, device=device) - n // 2
 
 
+def _ray_sums(
+    planes: torch.Tensor,  # `(B, H, W)`, 0 where there is air
+    cos: torch.Tensor,  # direction of each ray, `(K,)`
+    sin: torch.Tensor,
+    at: torch.Tensor,  # its distance from the pixel at (H // 2, W // 2), `(K,)`
+) -> torch.Tensor:  # `(B, K)`
+    "Sums along rays in pixels"
+    b, h, w = planes.shape
+    along, parts = _centred(_detectors((h, w)), planes.device), []
+    for c, s, d in _parts((cos, sin, at), b * len(along)):
+        col, row = c * d + s * along + w // 2, c * along - s * d + h // 2
+        grid = torch.cat([(2 * col + 1) / w - 1, (2 * row + 1) / h - 1], 1).movedim(1, -1)
+        parts.append(grid_sample(planes[None], grid[None], align_corners=False)[0].sum(-1))
+    return torch.cat(parts, 1)
+
+
 def _project(
     planes: torch.Tensor,  # `(B, H, W)`, 0 where there is air
     views: int = _VIEWS,  # directions over 180°
 ) -> torch.Tensor:  # `(B, views, detectors)`, sums along rays in pixels
     "Projections of slices"
-    b, h, w = planes.shape
-    n = _detectors((h, w))
-    s, parts = _centred(n, planes.device), []
-    for cos, sin in _directions(views, b * n * n, planes.device):
-        col, row = cos * s + sin * s[:, None] + w // 2, cos * s[:, None] - sin * s + h // 2
-        grid = torch.stack([(2 * col + 1) / w - 1, (2 * row + 1) / h - 1], -1).reshape(1, -1, n, 2)
-        parts.append(grid_sample(planes[None], grid, align_corners=False).reshape(b, -1, n, n).sum(2))
-    return torch.cat(parts, 1)
+    n = _detectors(planes.shape[-2:])
+    cos, sin = _directions(views, planes.device)
+    return _ray_sums(planes, cos.repeat_interleave(n), sin.repeat_interleave(n), _centred(n, planes.device).repeat(views)).reshape(-1, views, n)
 
 
 def _filtered(
@@ -181,7 +221,7 @@ def _reconstruct(
     b, views, n = projections.shape
     lines, out, done = _filtered(projections), 0, 0
     row, col = (_centred(k, projections.device) for k in shape)
-    for cos, sin in _directions(views, b * math.prod(shape), projections.device):
+    for cos, sin in _parts(_directions(views, projections.device), b * math.prod(shape)):
         at = (cos * col - sin * row[:, None] + n // 2).clamp(0, n - 1).flatten(1)
         low, part = at.long().clamp(max=n - 2), lines[:, done:done + len(cos)]
         left, right = (part.gather(2, (low + k).expand(b, -1, -1)) for k in (0, 1))
@@ -206,7 +246,19 @@ def _resampled(
     planes = planes.reshape(-1, 1, *planes.shape[-2:])
     return (planes if planes.shape[2:] == shape else interpolate(planes, shape, mode="bilinear", align_corners=False))[:, 0]
 
-# %% ../nbs/22_ct.ipynb #a10ff23b
+# %% ../nbs/22_ct.ipynb #71f772ee
+_kept = {}
+
+
+def _complete(planes: torch.Tensor) -> torch.Tensor:  # both `(B, H, W)`
+    "Slices, reconstructed from a complete scan"
+    before, scan = _kept.get("scan", (None, None))
+    if before is None or before.device != planes.device or not torch.equal(before, planes):
+        scan = _reconstruct(_project(planes), planes.shape[-2:])
+        _kept["scan"] = planes.clone(), scan
+    return scan
+
+
 @dataclass(frozen=True)
 class SparseView(Intensity):
     "Reconstruct slices from no more than `views` directions"
@@ -215,16 +267,29 @@ class SparseView(Intensity):
 
     def change(self, image, views, case):
         _, square = _squares(case.shape, case.spacing)
-        planes = _resampled(image - case.scale[0], square)
-        streaks = _reconstruct(_project(planes, int(views)), square) - _reconstruct(_project(planes), square)
+        planes = _resampled((image - max(case.scale[0], -1000.)).clamp(min=0), square)
+        streaks = _reconstruct(_project(planes, int(views)), square) - _complete(planes)
         return image + _resampled(streaks, case.shape[-2:]).reshape(image.shape)
 
-# %% ../nbs/22_ct.ipynb #bdefdaef
+# %% ../nbs/22_ct.ipynb #cfcd6d36
 def _opposite(
     detectors: np.ndarray,  # `(..., n)`
 ) -> np.ndarray:
     "What stands on the other side of the middle detector, which has the index n // 2"
     return np.roll(detectors[..., ::-1], 1 - detectors.shape[-1] % 2, -1)
+
+
+@lru_cache(maxsize=2)
+def _ring_pattern(
+    seed: int,
+    slices: int,
+    square: tuple,  # `(H, W)`
+    device,
+) -> torch.Tensor:  # `(slices, H, W)`; it is kept, so change a copy only
+    "Reconstruction of detectors with a standard deviation of 1"
+    gains = np.random.default_rng(seed).standard_normal((slices, _detectors(square)))
+    wrong = torch.from_numpy(-(gains + _opposite(gains)) / 2).float().to(device)
+    return _reconstruct(wrong[:, None].expand(-1, _VIEWS, -1), square)
 
 
 @dataclass(frozen=True)
@@ -233,13 +298,12 @@ class Rings(_Seeded):
     name, param, unit, neutral, values, domain = "rings", "error", "%", 0, (0, .2, .5, 1, 2, 5), Domain(0)
 
     def change(self, image, error, case):
+        _expect_hu(case, self)
         pixel, square = _squares(case.shape, case.spacing)
-        gains = np.random.default_rng(self.seed).standard_normal((math.prod(case.shape[:-2]), _detectors(square)))
-        wrong = torch.from_numpy(-(gains + _opposite(gains)) / 2).to(image)[:, None].expand(-1, _VIEWS, -1)
-        rings = _resampled(_reconstruct(wrong, square), case.shape[-2:]).reshape(case.shape)
+        rings = _resampled(_ring_pattern(self.seed, math.prod(case.shape[:-2]), square, image.device), case.shape[-2:]).reshape(case.shape)
         return image + 10 * error / (_WATER * pixel) * rings
 
-# %% ../nbs/22_ct.ipynb #66d1bfc8
+# %% ../nbs/22_ct.ipynb #b0c8853b
 def _coverage(
     shape: tuple,  # `(H, W)`
     positions: np.ndarray,  # `(N, 2)`: row and column of the centres, each in [0, 1]
@@ -251,6 +315,20 @@ def _coverage(
     inside = np.zeros((len(row), len(col)), bool)
     for p, q in positions: inside |= np.hypot((row - p * (shape[0] - 1))[:, None] / radius[0], (col - q * (shape[1] - 1)) / radius[1]) <= 1
     return inside.reshape(shape[0], 8, shape[1], 8).mean((1, 3))
+
+
+def _shadow(
+    shape: tuple,  # `(H, W)`
+    positions: np.ndarray,  # `(N, 2)`, as in `_coverage`
+    radius: float,  # in the pixels of `square`
+    square: tuple,  # `(H, W)` of the slice in square pixels
+    device,
+) -> torch.Tensor:  # `(views, detectors)`, bool
+    "Rays of a complete scan that come through one of the pieces"
+    cos, sin = (x[:, None] for x in _directions(_VIEWS, device))
+    centres = (positions * (np.array(shape) - 1) + .5) * np.divide(square, shape) - .5 - np.array(square) // 2
+    at = _centred(_detectors(square), device)
+    return torch.stack([(cos * col - sin * row - at).abs() <= radius for row, col in centres.tolist()]).any(0)
 
 
 def _measured(
@@ -275,19 +353,22 @@ class MetalStreaks(_Seeded):
         super().__post_init__()
         for field in ("attenuation", "photons"):
             if getattr(self, field) not in Domain(0, open=True): raise ValueError(f"{field} is {getattr(self, field)!r}; allowed are {Domain(0, open=True)}")
+        object.__setattr__(self, "position", _hashable(self.position))
         pieces = self._pieces()
         if pieces.ndim != 2 or pieces.shape[1] != 2 or not ((pieces >= 0) & (pieces <= 1)).all(): raise ValueError(f"position is {self.position!r}; allowed are (row, column), numbers from 0 to 1, or several such pairs")
 
     def _pieces(self) -> np.ndarray: return np.atleast_2d(np.asarray(self.position, float))
 
     def change(self, image, radius, case):
+        _expect_hu(case, self)
         pixel, square = _squares(case.shape, case.spacing)
         metal = torch.from_numpy(_coverage(case.shape[-2:], self._pieces(), [radius / d for d in case.spacing[-2:]])).to(image)
         new = image * (1 - metal) + 1000 * (self.attenuation / _WATER - 1) * metal
-        shadow = _project(_resampled(metal, square))[0] > 1e-4
-        exact = _project(_resampled((1 + new / 1000).clamp(min=0), square)) * pixel * _WATER
-        normal = np.random.default_rng(self.seed).standard_normal((math.prod(case.shape[:-2]), int(shadow.sum())))
-        hidden, wrong = exact[:, shadow], torch.zeros_like(exact)
-        wrong[:, shadow] = _measured(hidden, self.photons, torch.from_numpy(np.tile(normal, (len(image), 1))).to(image)) - hidden
+        shadow = _shadow(case.shape[-2:], self._pieces(), radius / pixel, square, image.device)
+        (view, detector), (cos, sin), at = shadow.nonzero(as_tuple=True), _directions(_VIEWS, image.device), _centred(shadow.shape[1], image.device)
+        exact = _ray_sums(_resampled((1 + new / 1000).clamp(min=0), square), cos[view], sin[view], at[detector]) * pixel * _WATER
+        normal = np.random.default_rng(self.seed).standard_normal((math.prod(case.shape[:-2]), len(view)))
+        wrong = torch.zeros(len(exact), *shadow.shape, device=image.device)
+        wrong[:, shadow] = _measured(exact, self.photons, torch.from_numpy(np.tile(normal, (len(image), 1))).to(image)) - exact
         streaks = _resampled(_reconstruct(wrong, square), case.shape[-2:]).reshape(image.shape)
         return (new + 1000 / _WATER / pixel * streaks).clamp(min(-1024, image.min().item()), max(3071, image.max().item()))

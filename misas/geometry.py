@@ -16,7 +16,19 @@ from scipy.interpolate import BSpline
 
 from .core import Case, Domain, Intensity, Spatial, Transform
 
-# %% ../nbs/20_geometry.ipynb #1062673f
+# %% ../nbs/20_geometry.ipynb #9046c47d
+def _hashable(x):
+    "Lists and arrays as tuples"
+    if isinstance(x, (np.ndarray, np.generic)): x = x.tolist()
+    return tuple(map(_hashable, x)) if isinstance(x, (list, tuple)) else x
+
+
+def _make_tuple(transform: Transform, field: str):
+    "Keep a field as a tuple, whether it was given as a tuple, a list, an array or a single number"
+    value = _hashable(getattr(transform, field))
+    object.__setattr__(transform, field, value if isinstance(value, tuple) else (value,))
+
+
 def _axes_of(
     axes: tuple,  # whole numbers
     ndim: int,  # 2 or 3
@@ -27,7 +39,7 @@ def _axes_of(
         raise ValueError(f"{name} is {axes if name == 'axes' else axes[0]}; allowed are {'different ' if name == 'axes' else ''}spatial axes from {-ndim} to {ndim - 1}")
     return [int(a) % ndim for a in axes]
 
-# %% ../nbs/20_geometry.ipynb #47a83f42
+# %% ../nbs/20_geometry.ipynb #25fa5f30
 @dataclass(frozen=True)
 class Rotate3D(Spatial):
     "Rotate a volume by `deg` degrees about `axis` through its centre"
@@ -35,6 +47,7 @@ class Rotate3D(Spatial):
     name, param, unit, neutral, values = "rotation-3d", "deg", "°", 0, tuple(range(-45, 46, 5))
 
     def __post_init__(self):
+        _make_tuple(self, "axis")
         if len(self.axis) != 3 or any(a not in Domain() for a in self.axis) or not any(self.axis):
             raise ValueError(f"axis is {self.axis}; allowed are three finite numbers (slice, row, column), not all of them 0")
 
@@ -56,7 +69,7 @@ class Translate(Spatial):
         matrix[_axes_of((self.axis,), ndim, "axis")[0], ndim] = shift
         return matrix
 
-# %% ../nbs/20_geometry.ipynb #c668cda2
+# %% ../nbs/20_geometry.ipynb #07e186e3
 @dataclass(frozen=True)
 class Scale(Spatial):
     "Make the object `factor` times as long along `axes`, about the centre of the image"
@@ -64,11 +77,13 @@ class Scale(Spatial):
     name, param, unit, neutral, values = "scale", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     domain, log = Domain(0, open=True), True
 
+    def __post_init__(self): _make_tuple(self, "axes")
+
     def matrix(self, factor, ndim):
         chosen = _axes_of(self.axes, ndim)
         return np.diag([factor if a in chosen else 1. for a in range(ndim)])
 
-# %% ../nbs/20_geometry.ipynb #05809012
+# %% ../nbs/20_geometry.ipynb #2cf8c2e4
 @dataclass(frozen=True)
 class Shear(Spatial):
     "Move each point along the second of `axes` by tan `deg` times where it lies along the first"
@@ -76,6 +91,7 @@ class Shear(Spatial):
     name, param, unit, neutral, values, domain = "shear", "deg", "°", 0, tuple(range(-40, 41, 5)), Domain(-89, 89)
 
     def __post_init__(self):
+        _make_tuple(self, "axes")
         if len(self.axes) != 2: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
 
     def matrix(self, deg, ndim):
@@ -84,12 +100,16 @@ class Shear(Spatial):
         matrix[moved, along] = math.tan(math.radians(deg))
         return matrix
 
-# %% ../nbs/20_geometry.ipynb #67de5338
+# %% ../nbs/20_geometry.ipynb #a6032b86
 @dataclass(frozen=True)
 class Flip(Spatial):
     "Mirror image and mask along `axis` where `mirrored` is 1"
     axis: int = -1  # spatial axis: -1 exchanges left and right of the array, -2 top and bottom, -3 the first and the last slice
     name, param, neutral, values, domain, categorical = "flip", "mirrored", 0, (0, 1), Domain(0, 1, whole=True), True
+
+    def check(self, value):
+        "0 or 1, also where it was given as False or True"
+        return super().check(int(value) if isinstance(value, (bool, np.bool_)) else value)
 
     def matrix(self, mirrored, ndim):
         matrix = np.eye(ndim)
@@ -97,7 +117,7 @@ class Flip(Spatial):
         matrix[axis, axis] = 1 - 2 * mirrored
         return matrix
 
-# %% ../nbs/20_geometry.ipynb #5433ce6a
+# %% ../nbs/20_geometry.ipynb #4c878cdf
 def _cut(
     case: Case,
     margins: list,  # pixels to cut at both ends of each spatial axis
@@ -113,6 +133,8 @@ class FieldOfView(Transform):
     "Cut image and mask down to the middle `fraction` along `axes`"
     axes: tuple = (-2, -1)  # spatial axes along which to cut; (0,) leaves out slices
     name, param, neutral, values, domain = "field-of-view", "fraction", 1, tuple(k / 10 for k in range(3, 11)), Domain(0, 1, open=True)
+
+    def __post_init__(self): _make_tuple(self, "axes")
 
     def apply(self, case, fraction):
         chosen = _axes_of(self.axes, case.ndim)
@@ -213,7 +235,7 @@ def _neat_values(
     step = ten * (.2 if limit < 2 * ten else .5 if limit < 5 * ten else 1)
     return tuple(float(f"{k * step:.12g}") for k in range(int(limit / step) + 1))
 
-# %% ../nbs/20_geometry.ipynb #3375322a
+# %% ../nbs/20_geometry.ipynb #f12af967
 @dataclass(frozen=True)
 class Elastic(Spatial):
     "Deform smoothly and at random, by up to `displacement` mm; the border stays where it is"
@@ -222,6 +244,7 @@ class Elastic(Spatial):
     name, param, unit, neutral, domain = "elastic", "displacement", "mm", 0, Domain(0)
 
     def __post_init__(self):
+        object.__setattr__(self, "points", _hashable(self.points))
         if any(p not in Domain(5, whole=True) for p in np.ravel(self.points).tolist()): raise ValueError(f"points is {self.points}; allowed are {Domain(5, whole=True)}")
         if self.seed not in Domain(0, whole=True): raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
 
