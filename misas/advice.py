@@ -20,27 +20,44 @@ from .metrics import as_metrics, measure
 from .summary import _check_summary
 from .transforms import Dihedral, Resize
 
-# %% ../nbs/17_advice.ipynb #4bf22a73
+# %% ../nbs/17_advice.ipynb #6f018fc0
+def _kind(name) -> str:
+    "What a transform is, whatever its fields: 'biasfield' for 'biasfield(order=2)'; several in one go are nothing that torchio has"
+    return "" if "+" in name else name.split("(")[0]
+
+
 def _fields_of(name) -> dict:
     "Fields of a transform, read off its name: {'order': 2} for 'biasfield(order=2)'"
     call = ast.parse("f(" + name.split("(", 1)[1], mode="eval").body if "(" in name else None
     return {k.arg: ast.literal_eval(k.value) for k in call.keywords} if call else {}
 
 
-def _degrees(name, low, high) -> tuple:  # six numbers: from, to about each of torchio's axes
+def _axis(axis, ndim) -> int:  # 0, 1 or 2
+    "torchio's number of a spatial axis"
+    if axis >= 0 and ndim is None: raise ValueError("ndim is None; allowed are 2 and 3, because a transform that is not tolerated counts its axes from the front")
+    return -1 - axis if axis < 0 else ndim - 1 - axis
+
+
+def _ranges(axes, low, high, rest=0.) -> list:
+    "Six numbers: from, to along each of torchio's axes"
+    return [end for axis in range(3) for end in ((low, high) if axis in axes else (rest, rest))]
+
+
+def _degrees(low, high, ndim, axes=(-2, -1), **_) -> list:
     "Range of a rotation for torchio"
-    row, column = (a % 3 for a in _fields_of(name).get("axes", (-2, -1)))
-    degrees, about = [0.] * 6, 2 * row + 2 * column - 2          # axes 1 and 2 turn about torchio's last one, 0 and 1 about its first
-    degrees[about:about + 2] = (-high, -low) if (column - row) % 3 == 1 else (low, high)
-    return tuple(degrees)
+    row, column = (_axis(a, ndim) for a in axes)
+    return _ranges([3 - row - column], *((-high, -low) if (row - column) % 3 == 1 else (low, high)))
 
 
-def _affine(ranges, p):
-    "Rotation and zoom in one go: images are resampled once"
+def _shifts(low, high, ndim, axis=-1, **_) -> list: return _ranges([_axis(axis, ndim)], low, high)
+
+
+def _affine(ranges, p, ndim):
+    "Rotation, translation and zoom in one go: images are resampled once"
     import torchio as tio
-    turns = [_degrees(name, *r) for name, r in ranges.items() if name.split("(")[0] == "rotation"]
-    scales = next((r for name, r in ranges.items() if name.split("(")[0] == "zoom"), (1, 1))
-    return tio.RandomAffine(scales=scales, degrees=tuple(np.sum(turns, 0).tolist()) if turns else 0, isotropic=True, p=p)
+    def total(kind, of): return tuple(np.sum([[0.] * 6, *(of(*r, ndim, **_fields_of(name)) for name, r in ranges.items() if _kind(name) == kind)], 0).tolist())
+    scales = next((r for name, r in ranges.items() if _kind(name) == "zoom"), (1, 1))
+    return tio.RandomAffine(scales=scales, degrees=total("rotation", _degrees), translation=total("translation", _shifts), isotropic=True, p=p)
 
 
 def _orientation(k):
@@ -50,25 +67,35 @@ def _orientation(k):
     turn = tio.Affine(scales=1, degrees=(0, 0, -90 * (k // 2)), translation=0)
     return tio.Compose([turn, tio.Flip(axes=(0,))]) if k % 2 else turn
 
-# %% ../nbs/17_advice.ipynb #1269a214
-def _spikes(name, low, high, p):
-    import torchio as tio
-    several = _fields_of(name).get("position", (0, 0))
-    return tio.RandomSpike(num_spikes=(n := len(several) if np.ndim(several) > 1 else 1, n), intensity=(low, high), p=p)
+# %% ../nbs/17_advice.ipynb #49eac7d5
+def _tio():
+    import torchio
+    return torchio
 
 
-def _bias(name, low, high, p):
-    import torchio as tio
-    return tio.RandomBiasField(coefficients=(low, high), order=_fields_of(name).get("order", 3), p=p)
+def _scale(low, high, p, ndim, axes=(0,), **_): return _tio().RandomAffine(scales=tuple(_ranges([_axis(a, ndim) for a in axes], low, high, 1.)), degrees=0, p=p)
+def _thick(low, high, p, ndim, axis=0, **_): return _tio().RandomAnisotropy(axes=_axis(axis, ndim), downsampling=(low, high), p=p)
+def _ghosts(low, high, p, ndim, axis=-2, num_ghosts=4, **_): return _tio().RandomGhosting((num_ghosts, num_ghosts), _axis(axis, ndim), (low, high), p=p)
+def _elastic(low, high, p, ndim, points=7, **_): return _tio().RandomElasticDeformation(tuple((3 * [n + 2 for n in np.ravel(points).tolist()[::-1]])[:3]), (high, high, 0 if ndim == 2 else high), p=p)
+def _motion(p, times=(.45, .55), **ranges): return _tio().RandomMotion(num_transforms=len(times), p=p, **ranges)
+def _spikes(low, high, p, position=(0, 0), **_): return _tio().RandomSpike(num_spikes=(n := len(position) if np.ndim(position) > 1 else 1, n), intensity=(low, high), p=p)
 
 
-AUGMENTERS = dict(spike=_spikes, biasfield=_bias)  # name of a transform -> function (name, low, high, p) -> torchio transform
+AUGMENTERS = {  # name of a transform -> function (low, high, p=, ndim=, fields of the transform) -> torchio transform
+    "scale": _scale, "elastic": _elastic, "anisotropy": _thick, "ghosting": _ghosts, "spike": _spikes,
+    "blur": lambda low, high, p, **_: _tio().RandomBlur((low, high), p=p),
+    "noise": lambda low, high, p, **_: _tio().RandomNoise(std=(low, high), p=p),
+    "gamma": lambda low, high, p, **_: _tio().RandomGamma((float(np.log(low)), float(np.log(high))), p=p),
+    "biasfield": lambda low, high, p, order=3, **_: _tio().RandomBiasField(coefficients=(low, high), order=order, p=p),
+    "motion": lambda low, high, p, times=(.45, .55), **_: _motion(p, times, degrees=(low, high), translation=0),
+    "motion-shift": lambda low, high, p, times=(.45, .55), **_: _motion(p, times, degrees=0, translation=(low, high)),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
     "What to train a model with"
-    numbers: pd.DataFrame  # a row per transform: transform, param, unit, needed, low, high, values, drop, by
+    numbers: pd.DataFrame  # a row per transform: transform, param, unit, needed, low, high, values, drop, by (the torchio transform that does it, "no torchio augmentation known", or "" where none is needed)
     compose: object  # `torchio.Compose` of what torchio can do
 
 
@@ -84,17 +111,18 @@ def _needs(summary, limits) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(dict(needed="boolean"))
 
 
-def _pieces(needs, p) -> dict:  # {names of transforms: torchio transform}
+def _pieces(needs, p, ndim) -> dict:  # {names of transforms: torchio transform}
     "What torchio can do of it"
     import torchio as tio
     ranges = {r["transform"]: (r.low, r.high) for _, r in needs[needs.low.notna()].iterrows()}
-    moves = {n: r for n, r in ranges.items() if n.split("(")[0] in ("rotation", "zoom")}
-    pieces = {tuple(moves): _affine(moves, p)} if moves else {}
-    for name, (low, high) in ranges.items():
-        if make := AUGMENTERS.get(name.split("(")[0]): pieces[name,] = make(name, low, high, p)
+    moves = {n: r for n, r in ranges.items() if _kind(n) in ("rotation", "translation", "zoom")}
+    pieces = {tuple(moves): _affine(moves, p, ndim)} if moves else {}
+    for name, ends in ranges.items():
+        if make := AUGMENTERS.get(_kind(name)): pieces[name,] = make(*ends, p=p, ndim=ndim, **_fields_of(name))
     for name, values in zip(needs["transform"], needs["values"]):
         # as likely as the orientation that needs no change
         if name == "dihedral" and values: pieces[name,] = tio.OneOf([_orientation(int(k)) for k in values.split(", ")], p=1 - 1 / (1 + len(values.split(", "))))
+        if _kind(name) == "flip" and values: pieces[name,] = tio.RandomFlip(_axis(_fields_of(name).get("axis", -1), ndim), flip_probability=1, p=p)
     return pieces
 
 
@@ -102,18 +130,21 @@ def suggest_augmentation(
     summary: pd.DataFrame,  # from `summarise`, of one model
     limits: dict = None,  # {transform: (low, high)}: what may occur in practice, where that is less than what was tried
     p: float = .5,  # probability that a transform is applied, 0..1
+    ndim: int = None,  # spatial axes of the images, 2 or 3; needed only where a transform counts its axes from the front
 ) -> Augmentation:
     "The augmentation that a model still needs, as numbers and as a torchio `Compose`"
     import torchio as tio
     summary, limits = _check_summary(summary), limits or {}
     if (models := summary.model.nunique()) > 1: raise ValueError(f"summary has {models} models; allowed is one: summary[summary.model == {summary.model.iloc[0]!r}]")
     if not 0 <= p <= 1: raise ValueError(f"p is {p!r}; allowed are numbers from 0 to 1")
+    if ndim not in (None, 2, 3): raise ValueError(f"ndim is {ndim!r}; allowed are 2 and 3, and None where no transform counts its axes from the front")
     for name, r in limits.items():
         if name not in set(summary["transform"]): raise ValueError(f"limits has {name!r}; {nearest_name(name, list(summary['transform'].unique()))}")
         if len(r) != 2 or not r[0] <= r[1]: raise ValueError(f"limits has {r} for {name}; allowed are two numbers (low, high), low <= high")
     needs = _needs(summary, limits)
-    pieces = _pieces(needs, p)
-    by = [next((type(piece).__name__ for names, piece in pieces.items() if t in names), "") for t in needs["transform"]]
+    pieces = _pieces(needs, p, ndim)
+    unknown = needs.needed.map({True: "no torchio augmentation known"}).fillna("")
+    by = [next((type(piece).__name__ for names, piece in pieces.items() if t in names), text) for t, text in zip(needs["transform"], unknown)]
     return Augmentation(needs.assign(by=by), tio.Compose(list(pieces.values())))
 
 # %% ../nbs/17_advice.ipynb #1e930161

@@ -32,8 +32,8 @@ from .mri import BiasField, Spike, SpikePosition
 from .sizes import _centred
 from .transforms import Brightness, Contrast, Crop, Dihedral, Resize, Rotate, _resize_image, _resize_mask
 
-# %% ../nbs/70_compat.ipynb #5f4f3bda
-def _is_mask(picture) -> bool: return picture.mode in ("P", "1", "I") or picture.mode == "L" and picture.getextrema()[1] < 32
+# %% ../nbs/70_compat.ipynb #54e9d9a4
+def _is_mask(picture) -> bool: return picture.mode in ("P", "1", "I") or picture.mode == "L" and picture.getextrema()[1] < 8
 
 
 def _case(image, truth=None) -> Case:

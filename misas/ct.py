@@ -148,7 +148,7 @@ class WindowWidth(_Window):
         centre = sum(case.scale) / 2
         return _seen(centre + (image - centre) / factor, image, case)
 
-# %% ../nbs/22_ct.ipynb #81d55f43
+# %% ../nbs/22_ct.ipynb #631e9390
 _WATER = .0195  # attenuation of water per mm, at 70 keV
 _VIEWS = 360  # directions of a complete scan, over 180°
 
@@ -222,11 +222,10 @@ def _reconstruct(
     lines, out, done = _filtered(projections), 0, 0
     row, col = (_centred(k, projections.device) for k in shape)
     for cos, sin in _parts(_directions(views, projections.device), b * math.prod(shape)):
-        at = (cos * col - sin * row[:, None] + n // 2).clamp(0, n - 1).flatten(1)
-        low, part = at.long().clamp(max=n - 2), lines[:, done:done + len(cos)]
-        left, right = (part.gather(2, (low + k).expand(b, -1, -1)) for k in (0, 1))
-        out, done = out + torch.lerp(left, right, at - low).sum(1), done + len(cos)
-    return out.reshape(b, *shape) * (math.pi / views)
+        at = (2 * (cos * col - sin * row[:, None] + n // 2).clamp(0, n - 1) + 1) / n - 1
+        part = lines[:, done:done + len(cos)].movedim(1, 0)[:, :, None]                # each view as an image of one row
+        out, done = out + grid_sample(part, torch.stack([at, torch.zeros_like(at)], -1), align_corners=False).sum(0), done + len(cos)
+    return out * (math.pi / views)
 
 
 def _squares(

@@ -13,22 +13,25 @@ import torch
 from .consensus import staple
 from .core import Model, adapter, as_model
 
-# %% ../nbs/28_ensemble.ipynb #f5bbd544
-def _votes(
+# %% ../nbs/28_ensemble.ipynb #9637a5f4
+def _favourite(
     masks: torch.Tensor,  # `(M, B, *S)`, labels of M members
-) -> torch.Tensor:  # `(K, B, *S)`
-    "How many members give each of the labels 0 to K - 1"
-    return torch.stack([(masks == label).sum(0) for label in range(int(masks.max()) + 1)])
+    first: int,  # the lowest label that counts
+) -> tuple:  # votes and label, `(B, *S)` each
+    "Most votes, and the label that has them, the lowest where labels tie; one label after the other, so that many of them fill no memory"
+    most, label = (masks == first).sum(0), torch.full_like(masks[0], first)
+    for k in masks[masks > first].unique().tolist():
+        votes = (masks == k).sum(0)
+        label, most = label.masked_fill(votes > most, k), torch.maximum(votes, most)
+    return most, label
 
 
-def _majority(masks): return _votes(masks).max(0).indices
+def _majority(masks): return _favourite(masks, 0)[1]
 
 
 def _union(masks):
-    votes = _votes(masks)[1:]
-    if not len(votes): return masks[0]
-    most, label = votes.max(0)
-    return torch.where(most > 0, label + 1, 0)
+    most, label = _favourite(masks, 1)
+    return torch.where(most > 0, label, 0)
 
 
 def _intersection(masks): return torch.where((masks == masks[0]).all(0), masks[0], 0)

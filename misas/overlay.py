@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OKABE_ITO', 'label_colours', 'intensity_window', 'overlay', 'View', 'series_view', 'value_text']
 
-# %% ../nbs/09_overlay.ipynb #c8b9ce05
+# %% ../nbs/09_overlay.ipynb #7524f143
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import torch
 from matplotlib.colors import to_rgba_array
 from PIL import Image
 
-from .core import Case, Series, Step, Transform
+from .core import Case, Domain, Series, Step, Transform
 from .eval import _present
 
 # %% ../nbs/09_overlay.ipynb #563a9ddd
@@ -235,7 +235,7 @@ class View:
         "The masks that are drawn, as labels"
         return [self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None]
 
-# %% ../nbs/09_overlay.ipynb #37df5577
+# %% ../nbs/09_overlay.ipynb #6f2a959d
 def series_view(
     series: Series,
     pred: str = "fill",  # how predictions are drawn: "fill", "contour" or None
@@ -257,7 +257,7 @@ def series_view(
     if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = max(s.image.shape[axis + 1] for s in series)
     index = _fullest(series, axis) if index is None else index
-    if not 0 <= index < depth: raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    if index not in Domain(0, depth - 1, whole=True): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     return View(pred, truth, window, colours, alpha, axis, index, channel, tuple(s for i, s in enumerate(case.spacing) if i != axis))
 
 

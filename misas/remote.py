@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['RemoteModel', 'serve']
 
-# %% ../nbs/34_remote.ipynb #b7a48e5a
+# %% ../nbs/34_remote.ipynb #bb1f2a54
 import io, time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 
 import numpy as np
 import torch
@@ -110,10 +110,27 @@ class RemoteModel(Model):
         answer = self._ask(images, like)
         return answer if answer.is_floating_point() and answer.ndim == images.ndim else None
 
-# %% ../nbs/34_remote.ipynb #f430d849
+# %% ../nbs/34_remote.ipynb #d8693ec9
+def _answer_of(
+    model: Model,
+    images: torch.Tensor,  # `(B, C, *S)`
+    spacing: Sequence,  # mm along each spatial axis, or None
+    probabilities: bool,
+) -> np.ndarray:  # `(B, *S)` or `(B, K, *S)`
+    "What a model says of images that came without a case; it prepares each of them as it likes"
+    like = Case(images[0], spacing=spacing, source=Source("array", "float32", "last" if images.shape[1] > 1 else "none"))
+    ready = [model.prepare(like.but(image=image)) for image in images]
+    answer = (model.probabilities if probabilities else model)(torch.stack([case.image for case in ready]).to(model.device), ready[0])
+    if answer is None: raise ValueError(f"model {model.name!r} gives no probabilities; allowed is serve(..., probabilities=False)")
+    if answer.shape[-like.ndim:] != images.shape[2:]:
+        raise ValueError(f"model {model.name!r} answers in the size {tuple(answer.shape[-like.ndim:])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))")
+    return answer.cpu().numpy()
+
+
 def _handler(model, probabilities):
-    "What answers a request with a model"
+    "What answers a request with a model, one request at a time"
     import json
+    lock = Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -131,9 +148,7 @@ def _handler(model, probabilities):
             if form == "json": request = json.loads(body); images, spacing = np.asarray(request["images"], np.float32), request.get("spacing")
             else: images, spacing = _from_npy(body), [float(s) for s in self.headers["X-Spacing"].split(",")] if "X-Spacing" in self.headers else None
             images = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-            like = Case(images[0], spacing=spacing, source=Source("array", "float32", "first" if images.shape[1] > 1 else "none"))
-            images = images.to(model.device)
-            answer = (model.probabilities(images, like) if probabilities else model(images, like)).cpu().numpy()
+            with lock: answer = _answer_of(model, images, spacing, probabilities)
             return json.dumps({"probabilities" if probabilities else "masks": answer.tolist()}).encode() if form == "json" else _to_npy(answer)
     return Handler
 

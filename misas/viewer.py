@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['view', 'save_viewer']
 
-# %% ../nbs/25_viewer.ipynb #344234c3
+# %% ../nbs/25_viewer.ipynb #c4a1a47a
 import base64, hashlib, html, io, json, os, uuid
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from .core import Case, Domain, Series, Step
-from .overlay import View, _array, _checked_series, _check_names, _dashes, _drawn_labels, _edge, _grey_levels, _nearest, _rgb, _scaled, _stretch, value_text
+from .overlay import View, _array, _checked_series, _check_names, _dashes, _drawn_labels, _edge, _grey_levels, _nearest, _rgb, _scaled, _stretch
 from .plot import _centred, _entries, _style_texts, _styles
-from .volumes import _centre, _index_in, _lettered, _like_look, _look, _pixels, _plane, _slice_text, _zoom, plane_letters
+from .volumes import _centre, _index_in, _lettered, _like_look, _look, _pixels, _plane, _slice_text, _value_text, _without_prediction, _zoom, plane_letters
 
 # %% ../nbs/25_viewer.ipynb #dd80a490
 def _step_view(
@@ -58,7 +58,7 @@ def _png(picture: np.ndarray) -> bytes:
     Image.fromarray(picture).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
 
-# %% ../nbs/25_viewer.ipynb #2da0aff3
+# %% ../nbs/25_viewer.ipynb #4819ac40
 def _import_widgets():
     try: import ipywidgets
     except ImportError as e: raise ImportError("view needs ipywidgets, which is not installed: pip install misas[viewer] (save_viewer does without)") from e
@@ -66,7 +66,8 @@ def _import_widgets():
 
 
 def _one_case(series) -> list:
-    "One or several series, all of one case"
+    "One or several series, all of one case; a case alone has one step without a prediction"
+    if isinstance(series, Case): return [_without_prediction(series)]
     several = list(series) if isinstance(series, (list, tuple)) else [series]
     if not several: raise ValueError("series is an empty list; allowed is at least one series")
     first = _checked_series(several[0]).case
@@ -90,9 +91,9 @@ def _start(series) -> int:
 
 def _caption(series, step, axis, index) -> str:
     "Value, and slice of a volume"
-    text = value_text(series.transform, step.value)
+    text = _value_text(series, step)
     if series.case.ndim == 2: return text
-    return f"{text} · {_slice_text(_index_in(step, series.case, axis, index), (step.spacing or series.case.spacing)[axis])}"
+    return " · ".join(filter(None, [text, _slice_text(_index_in(step, series.case, axis, index), (step.spacing or series.case.spacing)[axis])]))
 
 
 def _all_labels(several, view) -> list:
@@ -109,7 +110,7 @@ def _legend(
     texts = [("" if colour is None else square.format(*colour.astype(int))) + html.escape(text) for text, colour in entries]
     return " &nbsp; ".join(texts + _style_texts(styles))
 
-# %% ../nbs/25_viewer.ipynb #828b4dae
+# %% ../nbs/25_viewer.ipynb #f3e32c40
 def _first_slices(
     series: Series,
     axis: int,
@@ -118,9 +119,9 @@ def _first_slices(
     "Slices that are shown first"
     if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = _depths(series.case)[axis]
-    if index is not None and not 0 <= index < depth: raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    if index is not None and index not in Domain(0, depth - 1, whole=True): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     at = list(_centre(series)) if series.case.ndim == 3 else [0, 0, 0]
-    return at if index is None else [index if a == axis else k for a, k in enumerate(at)]
+    return at if index is None else [int(index) if a == axis else k for a, k in enumerate(at)]
 
 
 def _depths(case): return case.shape if case.ndim == 3 else (1, 1, 1)
@@ -130,21 +131,21 @@ _STYLE_NAMES = [("filled", "fill"), ("outlined", "contour"), ("hidden", None)]
 
 def _controls(several, look, axis, at) -> dict:
     "Widgets by name; those with nothing to choose from are not shown"
-    w, case = _import_widgets(), several[0].case
+    w, case, predicted = _import_widgets(), several[0].case, several[0].model is not None
     def put(kind, name, shown=True, **options): return kind(description=name, layout=w.Layout(width="24em", display=None if shown else "none"), **options)
     return dict(
         series=put(w.Dropdown, "series", len(several) > 1, options=[(n, i) for i, n in enumerate(_series_names(several))]),
-        value=put(w.IntSlider, "value", max=len(several[0]) - 1, value=_start(several[0]), readout=False),
+        value=put(w.IntSlider, "value", predicted, max=len(several[0]) - 1, value=_start(several[0]), readout=False),
         axis=put(w.Dropdown, "across", case.ndim == 3, options=[(f"axis {a}", a) for a in range(3)], value=axis),
         slice=put(w.IntSlider, "slice", case.ndim == 3, max=_depths(case)[axis] - 1, value=at[axis], readout=False),
-        pred=put(w.Dropdown, "prediction", options=_STYLE_NAMES, value=look.pred),
+        pred=put(w.Dropdown, "prediction", predicted, options=_STYLE_NAMES, value=look.pred),
         truth=put(w.Dropdown, "truth", any(s.truth is not None for series in several for s in series), options=_STYLE_NAMES, value=look.truth),
         alpha=put(w.FloatSlider, "opacity", max=1, step=.05, value=look.alpha))
 
 
 @_like_look
 def view(
-    series,  # a `Series`, or a list of series of one case
+    series,  # a `Series`, or a list of series of one case; or a `Case`
     axis: int = 0,  # across which a volume is cut at first: 0, 1 or 2
     index: int = None,  # of the slice shown first; None: through the centre of mass of the foreground
     labels=None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
@@ -241,7 +242,7 @@ def _keeper(
         return known[key]
     return keep
 
-# %% ../nbs/25_viewer.ipynb #eede92fc
+# %% ../nbs/25_viewer.ipynb #c87edd65
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -305,6 +306,7 @@ function chooseSeries() {
 
 data.series.forEach((series, i) => get("series").add(new Option(series.name, i)));
 get("series").parentElement.hidden = data.series.length < 2;
+get("value").parentElement.hidden = data.series.every(series => series.steps.length < 2);
 get("slice").max = data.slices - 1;
 get("slice").value = data.start;
 get("slice").parentElement.hidden = data.slices < 2;
@@ -339,7 +341,7 @@ def _filled_page(
     for name, text in texts.items(): page = page.replace(f"@{name}@", str(text))
     return page.replace("@DATA@", json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
 
-# %% ../nbs/25_viewer.ipynb #f54305cc
+# %% ../nbs/25_viewer.ipynb #638df2dc
 def _page_path(path):
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"): raise ValueError(f"path is '{path}'; allowed are names that end with .html")
@@ -349,8 +351,8 @@ def _page_path(path):
 
 def _page_slices(depth, slices) -> list:
     "Slices at equal distances through the volume"
-    if slices is not None and not slices >= 1: raise ValueError(f"slices is {slices!r}; allowed are whole numbers >= 1, and None for all")
-    return np.unique(np.linspace(0, depth - 1, min(slices or depth, depth)).round().astype(int)).tolist()
+    if slices is not None and slices not in Domain(1, whole=True): raise ValueError(f"slices is {slices!r}; allowed are {Domain(1, whole=True)}, and None for all")
+    return np.unique(np.linspace(0, depth - 1, int(min(slices or depth, depth))).round().astype(int)).tolist()
 
 
 def _page_series(
@@ -374,7 +376,7 @@ def _page_series(
 
 @_like_look
 def save_viewer(
-    series,  # a `Series`, or a list of series of one case
+    series,  # a `Series`, or a list of series of one case; or a `Case`
     path,  # of the file to write; ends with .html
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
     slices: int = 32,  # of a volume, at equal distances, at most; None: all
@@ -391,7 +393,8 @@ def save_viewer(
     data, (height, width) = _page_data(several, look, axis, slices, size, quality, limit)
     styles = _styles(look, steps)
     data |= dict(alpha=look.alpha, styles={what: style for what, style in styles})
-    note = f"model: {', '.join(dict.fromkeys(s.model for s in several))}; {len(steps)} values, {data['slices']} slices, {sum(map(len, data['pictures'])) / 1e6:.1f} MB"
+    models = ", ".join(dict.fromkeys(s.model for s in several if s.model is not None))
+    note = f"{models and f'model: {models}; '}{len(steps)} values, {data['slices']} slices, {sum(map(len, data['pictures'])) / 1e6:.1f} MB"
     legend = _legend(_entries(_all_labels(several, look), names, look), styles)
     _write_page(path, _filled_page(data, NAME=html.escape(several[0].case.name), LEGEND=legend, NOTE=html.escape(note), HEIGHT=height, WIDTH=width))
     return path

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['direction_letters', 'plane_letters', 'plot_montage', 'plot_planes', 'gif_volume']
 
-# %% ../nbs/24_volumes.ipynb #4c5d664f
+# %% ../nbs/24_volumes.ipynb #f0e41395
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image, ImageDraw
 from scipy.ndimage import center_of_mass
 
-from .core import Case, Function, Intensity, Series, Step, Transform, as_case
+from .core import Case, Domain, Function, Intensity, Series, Step, Transform, as_case
 from .overlay import View, _check_names, _drawn_labels, _fit, _rgb, series_view, value_text
 from .plot import Picture, _TEXT, _add_legend, _captioned, _centred, _draw_picture, _entries, _font, _gif_path, _grid, _handles, _legend_columns, _palette, _styles, _write_gif
 from .transforms import Compose, Crop, Fixed, _has_matrix
@@ -67,7 +67,7 @@ def plane_letters(
     down, across = np.delete((world / np.linalg.norm(world, axis=0) @ np.linalg.inv(turn)).T, axis if case.ndim == 3 else [], axis=0)
     return tuple(direction_letters(d) for d in (-across, across, -down, down))
 
-# %% ../nbs/24_volumes.ipynb #be7fcfde
+# %% ../nbs/24_volumes.ipynb #dd9680c8
 def _as_volumes(
     volume,  # a `Series`, a `Step`, or what `load_case` takes
 ) -> Series:  # its model is None where nothing was predicted
@@ -93,6 +93,7 @@ def _one_volume(volume):
 
 def _look(series, **view) -> View:
     "How all steps are looked at, but for the plane"
+    if (alpha := view.get("alpha", .5)) not in Domain(0, 1): raise ValueError(f"alpha is {alpha!r}; allowed are {Domain(0, 1)}")
     if series.model is None: view["pred"] = None
     return series_view(series, axis=0, index=0, **view)
 
@@ -140,7 +141,7 @@ def _pixels(
     "One plane as a picture"
     return view(step, zoom * min(view.spacing))
 
-# %% ../nbs/24_volumes.ipynb #9830d9d4
+# %% ../nbs/24_volumes.ipynb #31d3f860
 def _like_look(function):
     "Show what `series_view` takes, but for the plane, in the signature in place of **view"
     own, view = (list(inspect.signature(f).parameters.values()) for f in (function, series_view))
@@ -155,10 +156,10 @@ def _filled(
     n: int,  # slices; as many as there are, if there are less
 ) -> list:  # of indices
     "Slices at equal distances through the foreground of truth and prediction; through all, if there is none"
-    if not n >= 1: raise ValueError(f"n is {n!r}; allowed are whole numbers >= 1")
+    if n not in Domain(1, whole=True): raise ValueError(f"n is {n!r}; allowed are {Domain(1, whole=True)}")
     masks = [torch.as_tensor(m) > 0 for m in (step.truth, step.pred) if m is not None]
     there = torch.nonzero(sum(m.movedim(axis, 0).flatten(1).any(1).int() for m in masks)).flatten().tolist() or [0, step.image.shape[axis + 1] - 1]
-    return np.unique(np.floor(np.linspace(there[0], there[-1], n) + .5).astype(int)).tolist() if n > 1 else [(there[0] + there[-1]) // 2]
+    return np.unique(np.floor(np.linspace(there[0], there[-1], int(n)) + .5).astype(int)).tolist() if n > 1 else [(there[0] + there[-1]) // 2]
 
 
 def _slices(
@@ -171,10 +172,9 @@ def _slices(
     if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = step.image.shape[axis + 1]
     if index is None: return list(range(depth)) if n is None else _filled(step, axis, n)
-    slices = [int(k) for k in np.atleast_1d(index)]
-    wrong = [k for k in slices if not 0 <= k < depth]
-    if wrong or not slices: raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
-    return slices
+    slices = np.atleast_1d(index).tolist()
+    if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    return [int(k) for k in slices]
 
 
 def _slice_text(

@@ -1,4 +1,5 @@
 "Networks of the PyTorch family on real images: misas says what the framework itself says, pixel by pixel"
+import copy
 import contextlib
 import io
 import json
@@ -56,7 +57,10 @@ def divided(images): return images / 255
 def same_labels(model, case, scores):
     "Labels and probabilities of a model are those of the scores `(1, K, *S)`"
     expected = scores.max(1).indices if scores.shape[1] > 1 else scores[:, 0] > 0
-    assert torch.equal(model(case.image[None], case), expected.int())
+    exact = copy.copy(model)
+    exact.fast = False      # the fast copy adds in another order: labels differ where two scores are the same but for rounding
+    assert torch.equal(exact(case.image[None], case), expected.int())
+    assert (model(case.image[None], case) == expected).float().mean() > .999
     maps = model.probabilities(case.image[None], case)
     theirs = scores.softmax(1) if scores.shape[1] > 1 else torch.cat([1 - scores.sigmoid(), scores.sigmoid()], 1)
     assert torch.allclose(maps, theirs, atol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {"matplotlib", "altair", "torchio", "pandas", "fastai", "tensorflow", "keras", "onnx", "onnxruntime", "monai", "transformers", "ipywidgets", "httpx"}
 PUBLIC = """load_case as_model Rotate Zoom Crop Brightness Contrast Dihedral Resize Spike SpikePosition BiasField Compose
-    sweep get_series evaluate score plot_series plot_frame gif_series plot_scores plot_confusion plot_confusion_series""".split()
+    sweep get_series evaluate score plot_series plot_frame gif_series plot_scores plot_confusion plot_confusion_series plot_transform""".split()
 
 settings = ConfigParser(delimiters=["="], interpolation=None)
 settings.read(ROOT / "settings.ini", encoding="utf-8")

@@ -5,6 +5,8 @@ import torch
 
 from misas.all import *
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*takes HU")      # the same noise for all of them
+
 SHAPES = {"square": (16, 16), "oblong": (17, 23), "volume": (7, 18, 13)}
 SPACING = {2: (1.5, .8), 3: (5, 1.2, .9)}
 TRANSFORMS = known_transforms()
