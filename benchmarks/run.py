@@ -3,6 +3,7 @@
     python benchmarks/run.py
 
 Every figure is a ratio measured in one run: the two sides take turns, at least five times, and the medians are divided.
+The bare loops run in a process of their own, for misas sets how memory is allocated in the process that it runs in.
 misas 0.1.1 gets a virtual environment of its own (.bench/, kept for the next run) with the same torch, Pillow and matplotlib.
 """
 import argparse
@@ -31,10 +32,11 @@ LABELS = ["bg", "LV", "MY", "RV"]
 
 # ---- taking turns
 
-def clock(job):
+def clock(job) -> float:
+    "Seconds that a job takes; one that answers with seconds was timed elsewhere"
     start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
+    answer = job()
+    return answer if isinstance(answer, float) else time.perf_counter() - start
 
 
 def turns(jobs: dict, rounds: int) -> dict:
@@ -42,23 +44,20 @@ def turns(jobs: dict, rounds: int) -> dict:
     for job in jobs.values(): job()
     times = {name: [] for name in jobs}
     for _ in range(rounds):
-        for name, job in jobs.items(): times[name].append(job() or 0 if name in TIMED_ELSEWHERE else clock(job))
+        for name, job in jobs.items(): times[name].append(clock(job))
     return {name: median(t) for name, t in times.items()}
 
 
-TIMED_ELSEWHERE = {"misas 0.1.1", "misas 0.1.1, cheap argmax"}
-
-
-class Old:
-    "misas 0.1.1 in a process of its own"
-    def __init__(self, image, mask, threads):
-        python = environment()
+class Other:
+    "One side of a comparison, in a process of its own"
+    def __init__(self, python, script, image, mask, threads):
         self.data = tempfile.NamedTemporaryFile(suffix=".npz")
         np.savez(self.data, image=image, mask=mask); self.data.flush()
-        self.process = subprocess.Popen([python, HERE / "old.py", self.data.name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([python, HERE / script, self.data.name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def __call__(self, name, cheap=False) -> float:
-        print(json.dumps(dict(name=name, cheap=cheap)), file=self.process.stdin, flush=True)
+    def __call__(self, name, **options) -> float:
+        "Seconds that a job took there"
+        print(json.dumps(dict(name=name, **options)), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
 
@@ -82,15 +81,6 @@ def model_of(net, size=None):
     return as_model(net, preprocess=lambda x: x / 255, prepare=prepare)
 
 
-def bare(net, images, cheap=False, channels_last=False):
-    "The model and nothing else, one image after the other"
-    with torch.inference_mode() if channels_last else torch.no_grad():
-        for x in images:
-            x = x[None].contiguous(memory_format=torch.channels_last) if channels_last else x[None]
-            out = net(x)
-            out.max(1).indices if cheap else out.argmax(1)
-
-
 def workflow(model, case, folder):
     "Overlays, a GIF, Dice, precision and recall of each label, for five transforms"
     for name in ("rotation", "zoom", "brightness", "contrast", "spike"):
@@ -100,15 +90,12 @@ def workflow(model, case, folder):
         score(series, ["dice", "precision", "recall"], LABELS)
 
 
-def against_bare(case, rounds) -> list:
+def against_bare(case, bare, rounds) -> list:
     "(a) and (b): evaluate against the bare loop of as many forwards, as users write it and at its best"
     net, rows = unet(), []
-    fast = unet().to(memory_format=torch.channels_last)
-    images = [case.image / 255] * 72
     for name in ("rotation", "brightness", "spike"):
         values = [v + 1e-3 for v in (STEPS[name][0] * 9)[:72]]      # none of them neutral: 72 forwards for everyone
-        t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: bare(net, images),
-                   "best": lambda: bare(fast, images, True, True)}, rounds)
+        t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: bare("eager", n=72), "best": lambda: bare("best", n=72)}, rounds)
         rows.append((name, t["evaluate"] / t["eager"], t["evaluate"] / t["best"], t["evaluate"]))
     return rows
 
@@ -125,7 +112,7 @@ def against_old(case, old, rounds) -> list:
     "(c): every transform that both have"
     model, rows = model_of(unet(), SIZE), []
     for name, (values, *_) in STEPS.items():
-        t = turns({"misas": lambda: evaluate(model, case, name, values, labels=LABELS), "misas 0.1.1": lambda: old(name), "misas 0.1.1, cheap argmax": lambda: old(name, True)}, rounds)
+        t = turns({"misas": lambda: evaluate(model, case, name, values, labels=LABELS), "misas 0.1.1": lambda: old(name), "misas 0.1.1, cheap argmax": lambda: old(name, cheap=True)}, rounds)
         rows.append((name, len(values), t["misas 0.1.1"] / t["misas"], t["misas 0.1.1, cheap argmax"] / t["misas"]))
         print(rows[-1], flush=True)
     return rows
@@ -211,8 +198,8 @@ def main():
     heart = phantom((SIZE, SIZE), seed=0)
     image, mask = (heart.image[0] * 255).byte().numpy(), heart.truth.byte().numpy()
     case = load_case(image, mask)
-    old = Old(image, mask, args.threads)
-    ab, same = against_bare(case, args.rounds), same_labels(case)
+    bare, old = Other(sys.executable, "bare.py", image, mask, args.threads), Other(environment(), "old.py", image, mask, args.threads)
+    ab, same = against_bare(case, bare, args.rounds), same_labels(case)
     print(ab, same, flush=True)
     c, de = against_old(case, old, args.rounds), workflows(case, old, args.rounds)
     print(de, flush=True)

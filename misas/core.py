@@ -7,7 +7,7 @@ __all__ = ['READERS', 'ADAPTERS', 'Source', 'to_dtype', 'to_source', 'Case', 'as
            'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'Spatial', 'nearest_name', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #65327191
+# %% ../nbs/00_core.ipynb #c465053a
 import difflib, math, numbers
 from collections.abc import Sequence
 from copy import copy
@@ -20,6 +20,8 @@ import torch
 from PIL import Image
 from torch.nn.functional import grid_sample, pad
 from tqdm.auto import tqdm
+
+from .allocation import reused_memory
 
 # %% ../nbs/00_core.ipynb #27ca608b
 @dataclass(frozen=True)
@@ -477,7 +479,7 @@ class Intensity(Transform):
 
     def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
 
-# %% ../nbs/00_core.ipynb #fb6044c8
+# %% ../nbs/00_core.ipynb #e3bc3a78
 def _positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
@@ -500,11 +502,12 @@ def _nearest(
     positions: list,  # n tensors `(*T)`
 ) -> torch.Tensor:  # `(*T)`
     "The mask's nearest neighbour at each position, 0 outside"
-    mask, flat, inside = mask.contiguous(), 0, torch.ones((), dtype=torch.bool, device=mask.device)
+    mask, flat, inside = mask.contiguous(), torch.zeros((), dtype=torch.float64, device=mask.device), torch.ones((), dtype=torch.bool, device=mask.device)
     for p, size, stride in zip(positions, mask.shape, mask.stride()):
         index = (p + .5).floor_()
-        inside = inside & (index >= 0) & (index < size)
-        flat = index.clamp_(0, size - 1).mul_(stride).add_(flat)
+        within = index.clamp(0, size - 1)
+        inside = (within == index).logical_and_(inside)
+        flat = within.mul_(stride).add_(flat)
     return mask.flatten().index_select(0, flat.long().flatten()).reshape(flat.shape).mul_(inside)
 
 
@@ -514,7 +517,7 @@ def _sampling_grid(
 ) -> torch.Tensor:  # `(1, *T, n)`, float32
     "Positions as torch wants them: last axis first, the image's outer edges at -1 and 1"
     grid = torch.empty(*positions[0].shape, len(shape), device=positions[0].device)
-    for axis, (p, size) in enumerate(zip(positions, shape)): grid[..., -1 - axis] = (p + .5).mul_(2 / size).sub_(1)
+    for axis, (p, size) in enumerate(zip(positions, shape)): grid[..., -1 - axis] = (p * (2 / size)).add_(1 / size - 1)
     return grid[None]
 
 
@@ -645,7 +648,7 @@ def as_transform(
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)
 
-# %% ../nbs/00_core.ipynb #85519579
+# %% ../nbs/00_core.ipynb #98fc9749
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
@@ -684,11 +687,16 @@ def _changed(model, case, transform, values):
     for value in values: yield value, model.prepare(transform(case, value)).to(model.device)
 
 
+def _predicted(model, batch, transform) -> list:
+    "The steps of one batch"
+    try: preds = model(torch.stack([c.image for _, c in batch]), like=batch[0][1])
+    except (ValueError, TypeError) as e: raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
+    return [Step(value, c.image, c.truth, pred, c.spacing) for (value, c), pred in zip(batch, preds)]
+
+
 def _steps(model, case, transform, values, size):
-    for batch in _batches(_changed(model, case, transform, values), size):
-        try: preds = model(torch.stack([c.image for _, c in batch]), like=batch[0][1])
-        except (ValueError, TypeError) as e: raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
-        for (value, c), pred in zip(batch, preds): yield Step(value, c.image, c.truth, pred, c.spacing)
+    with reused_memory():
+        for batch in _batches(_changed(model, case, transform, values), size): yield from _predicted(model, batch, transform)
 
 
 def progress_bar(

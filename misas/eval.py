@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'Store', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #179b108b
+# %% ../nbs/08_eval.ipynb #2598f584
 import hashlib, json, math, os, re, warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
+from .allocation import reused_memory
 from .core import Case, Series, Step, Transform, _values, as_case, as_model, as_transform, code_of, progress_bar, sweep
 import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
@@ -108,7 +109,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
 
-# %% ../nbs/08_eval.ipynb #7c1a4f1b
+# %% ../nbs/08_eval.ipynb #cbf771d2
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -152,7 +153,8 @@ class Job:
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
         unchanged = cache(lambda: self.scores_of(_unchanged_step(self.model, case)))
-        for transform, values in zip(wanted, tried): yield transform, self._table(case, transform, values, unchanged)
+        with reused_memory():
+            for transform, values in zip(wanted, tried): yield transform, self._table(case, transform, values, unchanged)
 
     def _table(self, case, transform, values, unchanged) -> pd.DataFrame:
         neutral = [transform._is_neutral(v, case) for v in values]

@@ -90,11 +90,13 @@ def _channels_last(images: torch.Tensor) -> torch.Tensor:
     "Images `(B, C, *S)` with the channels next to each other in memory"
     return images.contiguous(memory_format={4: torch.channels_last, 5: torch.channels_last_3d}.get(images.ndim, torch.contiguous_format))
 
-# %% ../nbs/01_networks.ipynb #86e088fa
+# %% ../nbs/01_networks.ipynb #777425ed
 def _state_of(net: torch.nn.Module) -> tuple:
     "Something that is different after a network was trained, loaded, or moved"
-    # by hand, for torch's own lists of names take ten times as long, and this is asked before every batch
-    tensors = (t for m in net.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None and not t.is_inference())
+    # by hand, for torch's own lists take up to twenty times as long, and this is asked before every batch
+    modules = [net]
+    for m in modules: modules += [child for child in m._modules.values() if child is not None]
+    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None and not t.is_inference())
     return tuple((id(t), t._version, t.device) for t in tensors)
 
 # %% ../nbs/01_networks.ipynb #6556656b
@@ -173,7 +175,7 @@ def _groups(
     if size in (None, len(images)): return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
-# %% ../nbs/01_networks.ipynb #32c37c65
+# %% ../nbs/01_networks.ipynb #3ba23cb7
 def _whole(labels: torch.Tensor) -> torch.Tensor:
     "Labels as whole numbers, of whatever dtype they come"
     if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
@@ -217,13 +219,13 @@ class TorchModel(Model):
 
     def fingerprint(self): return (self.name, code_of(self.preprocess), code_of(self._prepare), self.autocast, self.output, self.channels, *self.net.state_dict().values())
 
-    @property
     def _runner(self):
-        "What is run: the network, or its fast copy, made anew where the network has changed"
-        if not self.fast: return self.net
+        "Context: the network in evaluation mode, or its fast copy, made anew where the network has changed"
+        if not self.fast: return _evaluating(self.net)
         state = _state_of(self.net)
         if self._copy[0] != state: self._copy = state, _fast_copy(self.net)
-        return self._copy[1]
+        copy = self._copy[1]
+        return _evaluating(copy) if copy is self.net else nullcontext(copy)      # a copy stays in evaluation mode
 
     def read(self, answer) -> torch.Tensor:
         "The scores in what the network answers; for networks that answer in a form of their own"
@@ -253,7 +255,7 @@ class TorchModel(Model):
         "The network's scores for a batch; a batch that is too large is halved"
         groups = _groups(images, self._exported[0])
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None), _evaluating(self._runner) as net:
+            with torch.inference_mode(), torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None), self._runner() as net:
                 answers = [self._answer(net, group) for group in groups]
             return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[:len(images)]
         except torch.OutOfMemoryError:
