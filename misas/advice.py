@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from .core import Case, Transform, as_case, as_model, nearest_name, progress_bar
+from .cases import Case, as_case
+from .core import Transform, as_model, nearest_name, progress_bar
 from .eval import _cases_of, _named_labels, _unchanged_step
 from .metrics import as_metrics, measure
 from .summary import _check_summary

@@ -5,10 +5,13 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #25ff8708
+# %% ../nbs/99_all.ipynb #0c556a36
+from .cases import *
 from .core import *
+from .spatial import *
 from .networks import *
 from .files import *
+from .structures import *
 from .data import *
 from .phantom import *
 from .transforms import *
@@ -19,6 +22,7 @@ from .demo import *
 from .metrics import *
 from .distances import *
 from .eval import *
+from .directions import *
 from .overlay import *
 from .curves import *
 from .plot import *
@@ -34,8 +38,10 @@ from .geometry import *
 from .artefacts import *
 from .ct import *
 from .corruptions import *
+from .planes import *
 from .volumes import *
 from .viewer import *
+from .page import *
 from .windows import *
 from .orientation import *
 from .ensemble import *

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NumpyModel', 'FileModel']
 
-# %% ../nbs/29_arrays.ipynb #1f21a73f
+# %% ../nbs/29_arrays.ipynb #629d92f0
 import hashlib, importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .core import Model, _integers, code_of, to_dtype
+from .cases import _integers, to_dtype
+from .core import Model
 from .networks import OUTPUTS, _match_channels
 
 # %% ../nbs/29_arrays.ipynb #b5d7dbc7
@@ -122,7 +123,7 @@ def _chosen(
     if isinstance(which, int) and which not in names and -len(names) <= which < len(names): return names[which]
     return _one_of(argument, which, names)
 
-# %% ../nbs/29_arrays.ipynb #213205e9
+# %% ../nbs/29_arrays.ipynb #ed952881
 def _needs(
     module: str,  # to be imported
     extra: str,  # of misas
@@ -174,7 +175,7 @@ class NumpyModel(Model):
 
     def prepare(self, case): return case if self._prepare is None else self._prepare(case)
 
-    def fingerprint(self): return (self.name, code_of(self.preprocess), code_of(self._prepare), self.channels, self.output, self.mask, self.probable)
+    def fingerprint(self): return (self.name, self.preprocess, self._prepare, self.channels, self.output, self.mask, self.probable)
 
     def _array(self, images, like):
         "Images `(B, C, *S)` as the network takes them"

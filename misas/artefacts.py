@@ -14,7 +14,8 @@ from itertools import product
 import numpy as np
 import torch
 
-from .core import Domain, Intensity, Spatial, Transform
+from .core import Domain, Intensity, Transform
+from .spatial import Spatial
 from .geometry import _axes_of, _make_tuple
 from .transforms import Rotate
 

@@ -25,7 +25,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .core import Case, Series, Source, Spatial, Step, Transform, as_model, get_series, to_source
+from .cases import Case, Source, to_source
+from .core import Series, Step, Transform, as_model, get_series
+from .spatial import Spatial
 from .data import load_case
 from .metrics import confusion, counts, dice, precision, recall
 from .mri import BiasField, Spike, SpikePosition

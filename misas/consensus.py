@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .core import Case, Function, Intensity, _integers, _nearest, _positions, as_case, as_model, as_transform, get_series
+from .cases import Case, _integers, as_case
+from .core import Function, Intensity, as_model, as_transform, get_series
+from .spatial import sample_nearest, sampling_positions
 from .eval import _named_labels
 from .transforms import Dihedral, _has_matrix
 
@@ -139,7 +141,7 @@ def undo(
     if _stays(transform) or transform._is_neutral(value, case): return mask
     # a reflection undoes itself; a turn is undone by the rest of the circle
     if isinstance(transform, Dihedral): return transform(Case(mask[None].float(), mask), value if value % 2 else -value % 8).truth
-    return _nearest(mask, _positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device))
+    return sample_nearest(mask, sampling_positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device))
 
 # %% ../nbs/16_consensus.ipynb #015ed687
 def get_answers(

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample, interpolate
 
-from .core import Case, Domain, Intensity
+from .cases import Case
+from .core import Domain, Intensity
 from .geometry import _hashable
 
 # %% ../nbs/22_ct.ipynb #cf7c8bdf

@@ -5,29 +5,32 @@
 # %% auto #0
 __all__ = ['CaseFile', 'load_case', 'load_cine', 'slices_of', 'find_cases', 'read_cases']
 
-# %% ../nbs/02_data.ipynb #67c6fb02
+# %% ../nbs/02_data.ipynb #d0526754
 import hashlib, os, re, warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import READERS, Case, Source
+from .cases import READERS, Case, Source, _numbers
 from .files import Raw, _slice
 from .scans import _film, _is_dicom
-from .sources import READABLE, _channels_first, _find_channels, _is_path, _label_map, _like, _read, _read_mask, _reading
+from .sources import READABLE, _channels_first, _find_channels, _is_path, _label_map, _like, _read, _reading
+from .structures import _chosen, _read_truth
 
-# %% ../nbs/02_data.ipynb #ffd8d6c2
+# %% ../nbs/02_data.ipynb #f6d14e3e
 @dataclass(frozen=True)
 class CaseFile:
     "A case that is read when it is needed"
     image: str  # path of a file or of a folder of DICOM files; or a tuple of paths, one for each channel
     truth: str = None  # path; None where there is none
     name: str = None  # None: the image file's name without its ending
+    rois: tuple = None  # of a truth in RTSTRUCT or SEG: see `load_case`
 
     def __post_init__(self):
+        object.__setattr__(self, "rois", _chosen(self.rois))
         if self.name is None: object.__setattr__(self, "name", _name_of(self.image))
 
     @property
@@ -44,7 +47,7 @@ class CaseFile:
         "The same with full paths, for processes that stand in another folder"
         paths = [str(Path(p).resolve()) for p in self.paths]
         images = paths if self.truth is None else paths[:-1]
-        return CaseFile(images[0] if _is_path(self.image) else tuple(images), None if self.truth is None else paths[-1], self.name)
+        return replace(self, image=images[0] if _is_path(self.image) else tuple(images), truth=None if self.truth is None else paths[-1])
 
 
 def _stem(path) -> str:
@@ -61,28 +64,30 @@ def _name_of(image) -> str:
     common = re.match(r"(.*)[_\-. ]", os.path.commonprefix([_stem(p) + "_" for p in image]))
     return common[1] if common and common[1] else _stem(image[0])
 
-# %% ../nbs/02_data.ipynb #003abedf
+# %% ../nbs/02_data.ipynb #ab507f75
 def _windowed(
     image: np.ndarray,
     window: tuple,  # (centre, width)
 ) -> tuple:  # image, (black, white)
     "Intensities clipped to a window, which becomes the scale"
     centre, width = window
-    if not width > 0: raise ValueError(f"window is {window}; allowed is (centre, width) with width > 0")
     low, high = centre - width / 2, centre + width / 2
     return np.clip(image.astype(np.float32), low, high), (low, high)
 
 
 def _wanted_window(window, raw):
     if window is None or window is False: return None
-    if window is not True: return tuple(map(float, window))
+    if window is not True:
+        allowed = "(centre, width) with width > 0, and True for the one that the file names"
+        if _numbers(window, 2, "window", allowed)[1] <= 0: raise ValueError(f"window is {window!r}; allowed are {allowed}")
+        return _numbers(window, 2, "window", allowed)
     if raw.window is None: raise ValueError("window is True, but the image's file names no window; allowed is (centre, width)")
     return raw.window
 
 
 def _respaced(affine, spacing) -> np.ndarray | None:
     "The affine with other distances of voxels"
-    if affine is None or spacing is None: return affine
+    if affine is None: return None
     affine = affine.copy()
     steps = affine[:3, 3 - len(spacing):3]
     steps *= np.asarray(spacing) / np.linalg.norm(steps, axis=0)
@@ -100,32 +105,36 @@ def _case_of(
     array = raw.array.astype(np.uint8) * 255 if raw.array.dtype == bool else raw.array.astype(raw.array.dtype.newbyteorder("="), copy=False)
     truth = None if mask is None else _like(mask, Raw(array, channels=where, affine=raw.affine))
     source = Source(raw.kind, str(array.dtype), where)
-    if wanted := _wanted_window(window, raw): array, clipped = _windowed(array, wanted); scale = scale or clipped
+    if wanted := _wanted_window(window, raw): array, clipped = _windowed(array, wanted); scale = clipped if scale is None else scale
     pixels = np.ascontiguousarray(_channels_first(array, where)).astype(np.float32)
-    return Case(pixels, truth, name, spacing or raw.spacing, scale, source, labels, _respaced(raw.affine, spacing))
+    known = labels if labels is not None or mask is None else mask.labels
+    case = Case(pixels, truth, name, raw.spacing if spacing is None else spacing, scale, source, known, raw.affine)
+    return case if spacing is None else case.but(affine=_respaced(raw.affine, case.spacing))
 
 
 def load_case(
     image,  # path of a picture, DICOM, NIfTI or .npy file, or of a folder of DICOM files; list of paths, one for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI or nibabel; torchio `Subject`; `CaseFile`
-    truth=None,  # the reference mask, likewise; its labels are whole numbers >= 0; None where there is none
+    truth=None,  # the reference mask, likewise, its labels being whole numbers >= 0; or the path of a DICOM RTSTRUCT or SEG file; None where there is none
     name: str = None,  # stands in the score table; None: the file's name without its ending
     spacing: tuple = None,  # mm along each spatial axis; None: as the file says, else 1
     scale: tuple = None,  # (black, white); None: 0..255 for 8 bit, 0..1 for fractions, else up to the image's maximum
     window=None,  # clip intensities: (centre, width), or True for the window that a DICOM file recommends
     channels: str = None,  # where an array has its channel axis: "first", "last", "none"; None: found out, see above
-    labels: tuple = None,  # names of the labels 0, 1, 2 ...
+    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: as an RTSTRUCT or SEG file calls them
     series: int = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
+    rois=None,  # of a truth in RTSTRUCT or SEG: names, labelled 1, 2, 3 ..., or a dict {name: label}; the later ones on top; None: all of them, which must not overlap
 ) -> Case:
     "One image, with its truth if there is one, as a `Case`"
-    if isinstance(image, CaseFile): return load_case(image.image, image.truth if truth is None else truth, name or image.name, spacing, scale, window, channels, labels, series)
+    if isinstance(image, CaseFile): image, truth, name, rois = image.image, image.truth if truth is None else truth, name or image.name, image.rois if rois is None else rois
     if channels not in (None, "first", "last", "none"): raise ValueError(f"channels is {channels!r}; allowed are 'first', 'last', 'none' and None")
-    raw, mask = _read(image, "image", series), _read_mask(_label_map(image) if truth is None else truth)
+    raw = _read(image, "image", series)
+    mask = _read_truth(_label_map(image) if truth is None else truth, raw, rois)
     return _case_of(raw, mask, name or _name_of(image), spacing, scale, window, channels, labels)
 
 
 READERS.append(load_case)
 
-# %% ../nbs/02_data.ipynb #788ea44c
+# %% ../nbs/02_data.ipynb #3230d41f
 def _times(
     x,  # see `load_cine`
     argument: str,
@@ -143,15 +152,18 @@ def _times(
 
 def load_cine(
     images,  # DICOM file with several frames; folder of DICOM files; NIfTI file with time as its fourth dimension; array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels; list with an image for each time
-    truths=None,  # masks, likewise; in a list, None stands for a time without truth
+    truths=None,  # masks, likewise; a list may also have paths of RTSTRUCT and SEG files, and None for a time without truth
     name: str = None,  # the cases are called name-00, name-01 ...; None: the file's or folder's name
     series: int = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
+    rois=None,  # of truths in RTSTRUCT or SEG: see `load_case`
     **settings,  # spacing, scale, window, channels, labels: see `load_case`
 ) -> list:  # of `Case`, planes or volumes
     "A film as one case for each time, the earliest first; all of them have one scale"
     raws = _times(images, "images", series)
-    masks = [_read_mask(m) for m in truths] if isinstance(truths, (list, tuple)) else [None] * len(raws) if truths is None else _times(truths, "truths")
+    masks = list(truths) if isinstance(truths, (list, tuple)) else [None] * len(raws) if truths is None else _times(truths, "truths")
     if len(masks) != len(raws): raise ValueError(f"truths has {len(masks)} times; allowed are the images' {len(raws)}")
+    if rois is not None and not any(map(_is_path, masks)): raise ValueError(f"rois is {rois!r}; allowed is None, as truths is no list with RTSTRUCT or SEG files")
+    masks = [m if isinstance(m, Raw) else _read_truth(m, raw, rois if _is_path(m) else None) for m, raw in zip(masks, raws)]
     name, digits = name or _name_of(images), max(2, len(str(len(raws) - 1)))
     cases = [_case_of(raw, mask, f"{name}-{i:0{digits}}", **settings) for i, (raw, mask) in enumerate(zip(raws, masks))]
     return [c.but(scale=(min(c.scale[0] for c in cases), max(c.scale[1] for c in cases))) for c in cases]
@@ -174,7 +186,7 @@ def _slice_of(case: Case, axis: int, index: int) -> Case:
     truth = None if case.truth is None else torch.from_numpy(_slice(case.truth.cpu().numpy(), affine, axis, index)[0].copy())
     return case.but(image=torch.from_numpy(np.moveaxis(image, -1, 0).copy()), truth=truth, affine=None if case.affine is None else place, spacing=tuple(s for a, s in enumerate(case.spacing) if a != axis))
 
-# %% ../nbs/02_data.ipynb #409277f0
+# %% ../nbs/02_data.ipynb #0ce13d1e
 _MASK_FOLDERS = ("masks", "mask", "labels", "label", "truth", "truths", "segmentations", "segmentation", "labelstr", "labelsts")
 _NNUNET_FOLDERS = ("imagestr", "imagests")
 _IMAGE_FOLDERS = ("images", "image", *_NNUNET_FOLDERS)
@@ -223,6 +235,7 @@ def _channel_groups(
 def find_cases(
     folder,  # of images, and of their masks where there are any
     masks=None,  # folder of the masks; None: they are found in `folder`, see above
+    rois=None,  # of masks in RTSTRUCT or SEG: see `load_case`
 ) -> list:  # of `CaseFile`, sorted by name
     "The cases in a folder; images and masks without a partner are left out with a warning"
     folder, masks = Path(folder), None if masks is None else Path(masks)
@@ -237,11 +250,12 @@ def find_cases(
     if not truths: return [CaseFile(p, name=key) for key, p in images.items()]
     alone = [Path(p if _is_path(p) else p[0]).name for a, b in ((images, truths), (truths, images)) for key, p in a.items() if key not in b]
     if alone: warnings.warn(f"left out, because they have no partner of the same name: {', '.join(alone)}", stacklevel=2)
-    return [CaseFile(p, str(truths[key]), key) for key, p in images.items() if key in truths]
+    return [CaseFile(p, str(truths[key]), key, rois) for key, p in images.items() if key in truths]
 
-# %% ../nbs/02_data.ipynb #8220827b
+# %% ../nbs/02_data.ipynb #82030e6e
 def read_cases(
     csv,  # path of a CSV file with columns image, truth (or mask; may be empty), name (optional)
+    rois=None,  # of masks in RTSTRUCT or SEG: see `load_case`
 ) -> list:  # of `CaseFile`
     "The cases that a CSV file names"
     import pandas as pd
@@ -251,4 +265,4 @@ def read_cases(
     if "image" not in table: raise ValueError(f"csv {str(csv)!r} has the columns {list(table)}; allowed are image, truth (or mask) and name")
     where = lambda x: None if pd.isna(x) else str(csv.parent / x)
     rows = table.reindex(columns=["image", "truth", "name"]).itertuples(index=False)
-    return [CaseFile(where(r.image), where(r.truth), None if pd.isna(r.name) else r.name) for r in rows]
+    return [CaseFile(where(r.image), where(r.truth), None if pd.isna(r.name) else r.name, None if pd.isna(r.truth) else rois) for r in rows]

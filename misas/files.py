@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Raw', 'Unfit', 'save_mask', 'save_image']
 
-# %% ../nbs/01_files.ipynb #4da31c7e
+# %% ../nbs/01_files.ipynb #688a29a7
 import os, uuid
 from dataclasses import dataclass
 from itertools import permutations
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .core import Case, _integers
+from .cases import Case, _integers
 
-# %% ../nbs/01_files.ipynb #52999f7e
+# %% ../nbs/01_files.ipynb #2aca5e98
 @dataclass(frozen=True, eq=False)
 class Raw:
     "Pixels as they were stored, with what their file says of them"
@@ -27,6 +27,8 @@ class Raw:
     channels: str = None  # where the channel axis is: "first", "last", "none"; None: not known
     window: tuple = None  # (centre, width), the first one that the file recommends
     affine: np.ndarray = None  # `(4, 4)`: from indices (slice, row, column) to mm in the world (right, anterior, superior); None: not known
+    world: str = None  # identifier of that world (DICOM's frame of reference), by which structures know whether they belong to an image; no case keeps it
+    labels: tuple = None  # names of the labels 0, 1, 2 ..., where it is a mask that knows them
 
 
 class Unfit(ValueError):

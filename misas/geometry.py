@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from scipy.interpolate import BSpline
 
-from .core import Case, Domain, Intensity, Spatial, Transform
+from .cases import Case
+from .core import Domain, Intensity, Transform
+from .spatial import Spatial
 
 # %% ../nbs/20_geometry.ipynb #9046c47d
 def _hashable(x):

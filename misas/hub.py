@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['TransformersModel', 'Bundle', 'load_bundle', 'BundleModel']
 
-# %% ../nbs/33_hub.ipynb #4f39812b
+# %% ../nbs/33_hub.ipynb #bbb769a5
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import Case, Model, adapter
+from .cases import Case
+from .core import Model, adapter
 from .models import _eight_bits, _framework, _needs_trust, model_loader
 from .networks import TorchModel, _interpolated
 

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['LOADERS', 'FastaiModel', 'model_loader', 'model_specs', 'load_model']
 
-# %% ../nbs/06_models.ipynb #9af013be
+# %% ../nbs/06_models.ipynb #3080988d
 import importlib, sys, warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import Case, Model, PlainModel, Source, adapter, as_model
+from .cases import Case, Source
+from .core import Model, PlainModel, adapter, as_model
 from .networks import TorchModel, _check_finite, _in_channels, _match_channels
 
 # %% ../nbs/06_models.ipynb #73ec3e9c
@@ -140,7 +141,7 @@ def _needs_trust(
     "An error unless the user trusts whoever made the file"
     if not trust: raise ValueError(f"{what} can bring code that runs when it is loaded; if you trust whoever made it: load_model(..., trust=True)")
 
-# %% ../nbs/06_models.ipynb #608c6ae6
+# %% ../nbs/06_models.ipynb #2eec3674
 @model_loader(".pt", ".ts")
 def _from_torchscript(path: Path, trust: bool) -> torch.nn.Module:
     "A scripted network, or a pickled one"
@@ -156,7 +157,8 @@ def _from_torchscript(path: Path, trust: bool) -> torch.nn.Module:
 
 @model_loader(".pt2")
 def _from_export(path: Path, trust: bool) -> torch.nn.Module:
-    "A program saved by `torch.export`"
+    "A program saved by `torch.export`, whose constants may be pickles"
+    _needs_trust("an exported program", trust)
     return torch.export.load(path).module()
 
 

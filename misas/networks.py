@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OUTPUTS', 'TorchModel']
 
-# %% ../nbs/01_networks.ipynb #1802b7bf
+# %% ../nbs/01_networks.ipynb #648be974
 import itertools, math, warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .core import Model, adapter, code_of
+from .core import Model, adapter
 
 # %% ../nbs/01_networks.ipynb #acba4f00
 @contextmanager
@@ -175,7 +175,7 @@ def _groups(
     if size in (None, len(images)): return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
-# %% ../nbs/01_networks.ipynb #3ba23cb7
+# %% ../nbs/01_networks.ipynb #3550ffee
 def _whole(labels: torch.Tensor) -> torch.Tensor:
     "Labels as whole numbers, of whatever dtype they come"
     if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
@@ -217,7 +217,7 @@ class TorchModel(Model):
 
     def prepare(self, case): return case if self._prepare is None else self._prepare(case)
 
-    def fingerprint(self): return (self.name, code_of(self.preprocess), code_of(self._prepare), self.autocast, self.output, self.channels, *self.net.state_dict().values())
+    def fingerprint(self): return (self.name, self.preprocess, self._prepare, self.autocast, self.output, self.channels, self.net)
 
     def _runner(self):
         "Context: the network in evaluation mode, or its fast copy, made anew where the network has changed"
@@ -251,11 +251,15 @@ class TorchModel(Model):
         if any(n not in (None, s) for n, s in zip(fixed, images.shape[2:])):
             raise ValueError(f"the image is {tuple(images.shape[2:])}, and the network was exported for {fixed}; allowed is that size: as_model(..., size=ResizeTo({fixed})), or export it with dynamic_shapes")
 
+    def _precision(self):
+        "Context: the precision that the user chose"
+        return nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)
+
     def _run(self, images):
         "The network's scores for a batch; a batch that is too large is halved"
         groups = _groups(images, self._exported[0])
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None), self._runner() as net:
+            with torch.inference_mode(), self._precision(), self._runner() as net:
                 answers = [self._answer(net, group) for group in groups]
             return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[:len(images)]
         except torch.OutOfMemoryError:

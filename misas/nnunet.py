@@ -11,7 +11,8 @@ import contextlib, io
 import numpy as np
 import torch
 
-from .core import Case, Model, adapter
+from .cases import Case
+from .core import Model, adapter
 from .models import _framework, _needs_trust, model_loader
 from .networks import _evaluating, _match_channels
 from .orientation import Oriented

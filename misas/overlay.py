@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OKABE_ITO', 'label_colours', 'intensity_window', 'overlay', 'View', 'series_view', 'value_text']
 
-# %% ../nbs/09_overlay.ipynb #7524f143
+# %% ../nbs/09_overlay.ipynb #e588b939
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgba_array
 from PIL import Image
 
 from .core import Case, Domain, Series, Step, Transform
+from .directions import _sides
 from .eval import _present
 
 # %% ../nbs/09_overlay.ipynb #563a9ddd
@@ -153,7 +154,7 @@ def _dashes(shape, length):
     rows, columns = (np.arange(n) // length for n in shape)
     return (rows[:, None] + columns) % 2 == 0
 
-# %% ../nbs/09_overlay.ipynb #fdab55a3
+# %% ../nbs/09_overlay.ipynb #7ed0fb34
 def overlay(
     image,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`: tensor, array or PIL image
     pred=None,  # `(H, W)`: labels predicted
@@ -184,7 +185,7 @@ def overlay(
 
 def _colour(levels):
     "Grey levels or colours as `(H, W, 3)` float32"
-    return np.array(np.broadcast_to(levels[..., None] if levels.ndim == 2 else levels, (*levels.shape[:2], 3)), np.float32)
+    return np.array(np.broadcast_to(levels[..., None] if levels.ndim == 2 else levels, (*levels.shape[:2], 3)), np.float32, order="C")  # as `_painted` needs it
 
 
 def _mask(mask, name, shape):
@@ -201,7 +202,7 @@ def _rgb(
     n = len(OKABE_ITO if colours is None else colours) if not isinstance(colours, str) else min(highest, 255)
     return (label_colours(max(n, 1) + 1, colours)[1:, :3] * 255).astype(np.float32)
 
-# %% ../nbs/09_overlay.ipynb #2fd93e0f
+# %% ../nbs/09_overlay.ipynb #889e1784
 @dataclass(frozen=True)
 class View:
     "How the steps of a series are looked at: the same for all of them"
@@ -214,12 +215,16 @@ class View:
     index: int = None  # of the slice of a volume; None for 2D
     channel: int = 0  # shown where there are neither one nor three
     spacing: tuple = (1, 1)  # height and width of a pixel
+    sides: tuple = None  # axes of the volume that run down and across the picture, each with 1, or -1 for backwards: ((0, -1), (2, 1)); None: as stored
 
     def cut(self, array):
-        "The slice of `(*S)`, or of `(C, *S)`; where the volume is less deep, its last one"
+        "The slice of `(*S)`, or of `(C, *S)`, the way round that it is shown; where the volume is less deep, its last one"
         if self.index is None or array is None: return array
         axis = self.axis - 3
-        return array.select(axis, min(self.index, array.shape[axis] - 1))
+        plane, ((down, rows), (across, columns)) = array.select(axis, min(self.index, array.shape[axis] - 1)), self.sides or _sides(self.axis)
+        if down > across: plane = plane.transpose(-2, -1)
+        back = [i for i, way in ((-2, rows), (-1, columns)) if way < 0]
+        return plane.flip(back) if back else plane
 
     def pixels(self, step: Step):
         "What is shown of the step's image: three channels as colours, else one of them"
@@ -235,7 +240,7 @@ class View:
         "The masks that are drawn, as labels"
         return [self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None]
 
-# %% ../nbs/09_overlay.ipynb #6f2a959d
+# %% ../nbs/09_overlay.ipynb #f22a869e
 def series_view(
     series: Series,
     pred: str = "fill",  # how predictions are drawn: "fill", "contour" or None
@@ -258,7 +263,8 @@ def series_view(
     depth = max(s.image.shape[axis + 1] for s in series)
     index = _fullest(series, axis) if index is None else index
     if index not in Domain(0, depth - 1, whole=True): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
-    return View(pred, truth, window, colours, alpha, axis, index, channel, tuple(s for i, s in enumerate(case.spacing) if i != axis))
+    sides = _sides(axis, case.affine)
+    return View(pred, truth, window, colours, alpha, axis, index, channel, tuple(case.spacing[i] for i, _ in sides), sides)
 
 
 def _checked_series(series):

@@ -6,7 +6,7 @@
 __all__ = ['Picture', 'plot_series', 'plot_transform', 'plot_frame', 'gif_series', 'plot_confusion', 'plot_confusion_series',
            'plot_scores', 'label_colours', 'overlay']
 
-# %% ../nbs/11_plot.ipynb #9684b94e
+# %% ../nbs/11_plot.ipynb #bbe28853
 import inspect, io, os, uuid
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .core import Case, Series, Step, Transform, _values, as_case, as_transform
 from .curves import plot_scores
+from .directions import _axis_text
 from .eval import _present, _referenced
 from .metrics import confusion
 from .overlay import View, _array, _check_names, _checked_series, _drawn_labels, _fit, _label_name, _rgb, label_colours, overlay, series_view, value_text
@@ -40,16 +41,26 @@ class Picture(Figure):
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 
-# %% ../nbs/11_plot.ipynb #dc50ef00
+# %% ../nbs/11_plot.ipynb #51c978e9
 def _draw_picture(
     ax,  # matplotlib axes
     picture: np.ndarray,  # `(H, W, 3)`
     title: str,
+    size: float = 10,  # of the title, in points
 ):
     "Show a picture with a title and without ticks"
     ax.imshow(picture, interpolation="antialiased")
-    ax.set_title(title, color=_TEXT, fontsize=10)
+    ax.set_title(title, color=_TEXT, fontsize=size)
     ax.set_axis_off()
+
+
+def _title_size(
+    titles: list,
+    width: float,  # of a panel, in inches
+) -> float:  # points
+    "The size of letters at which no title reaches the next one: 10, or less in narrow panels, but not less than one can read"
+    longest = max(len(t) for t in titles) * .075  # in inches, at 10 points
+    return min(10, max(5, 10 * (width - .1) / max(longest, .1)))
 
 
 def _entries(
@@ -94,7 +105,7 @@ def _add_legend(figure, handles, title=None):
     if handles or title: figure.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(handles, figure.get_figwidth()), frameon=False,
                               labelcolor=_TEXT, fontsize=9, handlelength=1.4, title=title, title_fontproperties=dict(size=9)).get_title().set_color(_TEXT)
 
-# %% ../nbs/11_plot.ipynb #6e632da8
+# %% ../nbs/11_plot.ipynb #26e04cc6
 def _like_view(function):
     "Show the arguments of `series_view` in the signature in place of **view, for completion and help"
     own, view = (list(inspect.signature(f).parameters.values()) for f in (function, series_view))
@@ -115,7 +126,7 @@ def _grid(
     if columns is not None and not columns >= 1: raise ValueError(f"columns is {columns!r}; allowed are numbers >= 1")
     columns = min(n, columns or 4)
     rows, lines = -(-n // columns), -(-len(handles) // _legend_columns(handles, columns * panel)) + bool(title)
-    figure = Picture(columns * panel, rows * (panel * aspect + .28) + lines * .2 + .25 * (lines > 0))
+    figure = Picture(columns * panel, rows * (1.02 * aspect * (panel - .08) + .31) + lines * .2 + .08 * (lines > 0))  # with what the layout leaves free
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for ax in axes[n:]: ax.remove()
     _add_legend(figure, handles, title)
@@ -134,12 +145,13 @@ def plot_series(
     view, names = series_view(series, **view), _check_names(labels) or series.labels
     pictures = [view(step) for step in series]
     handles = _handles(_entries(_drawn_labels(series, view), names, view), _styles(view, series))
-    figure, axes = _grid(len(series), columns, panel, max(p.shape[0] / p.shape[1] for p in pictures), handles, _slice_text(view))
-    for ax, step, picture in zip(axes, series, pictures): _draw_picture(ax, picture, value_text(series.transform, step.value))
+    figure, axes = _grid(len(series), columns, panel, max(p.shape[0] / p.shape[1] for p in pictures), handles, _slice_text(view, series.case))
+    titles = [value_text(series.transform, step.value) for step in series]
+    for ax, picture, title in zip(axes, pictures, titles): _draw_picture(ax, picture, title, _title_size(titles, panel))
     return figure
 
 
-def _slice_text(view): return None if view.index is None else f"slice {view.index} along axis {view.axis}"
+def _slice_text(view, case): return None if view.index is None else f"slice {view.index} along {_axis_text(view.axis, case.affine)}"
 
 # %% ../nbs/11_plot.ipynb #e9c1b6e8
 def _some_values(
@@ -179,7 +191,7 @@ def plot_transform(
     if series.case.ndim == 3 and series.case.truth is None and view.get("index") is None: view["index"] = series.case.shape[view.get("axis", 0)] // 2
     return plot_series(series, columns, labels, panel, **view | dict(pred=None))
 
-# %% ../nbs/11_plot.ipynb #495be28c
+# %% ../nbs/11_plot.ipynb #47ef8c0f
 @_like_view
 def plot_frame(
     step,  # a `Step`, or a `Series` of one step such as `series[3:4]`
@@ -195,7 +207,7 @@ def plot_frame(
     picture, text = view(step), value_text(series.transform, step.value)
     if ax is None:
         handles = _handles(_entries(_drawn_labels([step], view), names, view), _styles(view, [step]))
-        figure, (own,) = _grid(1, 1, size, picture.shape[0] / picture.shape[1], handles, _slice_text(view))
+        figure, (own,) = _grid(1, 1, size, picture.shape[0] / picture.shape[1], handles, _slice_text(view, series.case))
     _draw_picture(own if ax is None else ax, picture, text)
     return figure if ax is None else ax
 
@@ -206,7 +218,7 @@ def _one_step(step, series):
         if len(step) != 1: raise ValueError(f"step is a Series of {len(step)} steps; allowed is one step: series[i:i + 1]")
         return step[0], step
     if not isinstance(step, Step): raise TypeError(f"step is a {type(step).__name__}; allowed are a Step and a Series of one step")
-    return step, series or Series((step,), Transform(), Case(step.image, step.truth))
+    return step, series or Series((step,), Transform(), Case(step.image, step.truth, spacing=step.spacing))
 
 # %% ../nbs/11_plot.ipynb #c009f24c
 _LINE, _SQUARE, _GAP = 24, 12, 12  # pixels: height of a line of text, side of a label's square, distance between texts

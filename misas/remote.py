@@ -15,7 +15,8 @@ from threading import Lock, Thread
 import numpy as np
 import torch
 
-from .core import Case, Domain, Model, Source, adapter, as_model
+from .cases import Case, Source
+from .core import Domain, Model, adapter, as_model
 
 # %% ../nbs/34_remote.ipynb #e159f9df
 def _to_npy(array: np.ndarray) -> bytes:

@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/01_scans.ipynb #d8807fab
+# %% ../nbs/01_scans.ipynb #9daf4859
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .files import Raw, Unfit, _tidy, _volume
 
-# %% ../nbs/01_scans.ipynb #2485f17e
+# %% ../nbs/01_scans.ipynb #678ff8e2
 _FACTS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SpacingBetweenSlices", "SliceThickness", "RescaleSlope", "RescaleIntercept",
-          "PhotometricInterpretation", "WindowCenter", "WindowWidth", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIdentifier", "TemporalPositionIndex", "InstanceNumber")
+          "PhotometricInterpretation", "WindowCenter", "WindowWidth", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIdentifier", "TemporalPositionIndex", "InstanceNumber",
+          "DoseGridScaling", "FrameOfReferenceUID", "ReferencedSegmentNumber")
 
 
 def _facts(
@@ -59,10 +61,10 @@ def _rescaled(
     facts: dict,
 ) -> np.ndarray:
     "Real values; the stored dtype is kept where there is nothing to rescale"
-    slope, intercept = float(facts.get("RescaleSlope", 1)) or 1, float(facts.get("RescaleIntercept", 0))
+    slope, intercept = (float(facts.get("RescaleSlope", 1)) or 1) * (float(facts.get("DoseGridScaling", 1)) or 1), float(facts.get("RescaleIntercept", 0))
     return array if (slope, intercept) == (1, 0) else (array * slope + intercept).astype(np.float32)
 
-# %% ../nbs/01_scans.ipynb #60f26786
+# %% ../nbs/01_scans.ipynb #5ee396e2
 def _frames(
     path: Path,  # of a DICOM file
 ) -> list:  # of pairs (pixels `(H, W)` or `(H, W, 3)`, facts)
@@ -70,6 +72,7 @@ def _frames(
     from pydicom import dcmread
     from pydicom.pixels import apply_color_lut
     header = dcmread(path)
+    if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")): raise Unfit(f"it holds no image (its kind is {header.get('Modality', 'unknown')}); allowed are images here, and structures (RTSTRUCT, SEG) as the truth of one")
     pixels, facts, palette = header.pixel_array, _frame_facts(header), header.get("PhotometricInterpretation") == "PALETTE COLOR"
     if palette: pixels = apply_color_lut(pixels, header)
     coloured = palette or header.get("SamplesPerPixel", 1) > 1
@@ -170,7 +173,7 @@ def _evenly_spaced(frames: list) -> Raw:
     spacing = None if _plane_spacing(facts) is None else (_depth(facts), *_plane_spacing(facts))
     return Raw(np.stack([p for p, _ in frames]), "array", spacing, "last" if frames[0][0].ndim == 3 else "none", _window(facts))
 
-# %% ../nbs/01_scans.ipynb #f10d62ab
+# %% ../nbs/01_scans.ipynb #1c5d1170
 _DICOM_ENDINGS, _OTHER_ENDINGS = (".dcm", ".dicom", ".ima"), (".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".csv", ".txt", ".json", ".xml")
 
 
@@ -189,7 +192,7 @@ def _series_in(folder: Path) -> list:  # of lists of pairs (path, header)
     for path in sorted(folder.iterdir()):
         if not _is_dicom(path): continue
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-        if "Rows" in header: found[int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID"))].append((path, header))
+        if "Rows" in header and header.get("Modality") != "SEG": found[int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID"))].append((path, header))
     return [found[key] for key in sorted(found)]
 
 
@@ -223,9 +226,15 @@ def _dicom_files(path: Path, series: int = None) -> list:  # of paths
 
 def _from_dicom(path: Path, series: int = None) -> Raw:
     frames = _dicom_frames(path, series)
-    return _one_frame(*frames[0]) if len(frames) == 1 else _stack(frames)
+    return _in_world(_one_frame(*frames[0]) if len(frames) == 1 else _stack(frames), frames)
 
-# %% ../nbs/01_scans.ipynb #9ef93d82
+
+def _in_world(raw: Raw, frames: list) -> Raw:
+    "With the frame of reference, if all frames have the same one"
+    worlds = {f.get("FrameOfReferenceUID") for _, f in frames}
+    return replace(raw, world=str(*worlds)) if len(worlds) == 1 and None not in worlds else raw
+
+# %% ../nbs/01_scans.ipynb #ce9d463e
 _TIMES = ("TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIdentifier", "TemporalPositionIndex", "InstanceNumber", "frame")
 
 
@@ -248,4 +257,4 @@ def _film(
     order = depths.argsort(kind="stable")
     slices = [_in_time([frames[i] for i in group]) for group in np.split(order, np.flatnonzero(np.diff(depths[order]) > .01) + 1)]
     if len(counts := {len(s) for s in slices}) > 1: raise Unfit(f"its {len(slices)} slices have different numbers of frames, {', '.join(map(str, sorted(counts)))}; allowed is one frame of each slice at each time")
-    return [_one_frame(*moment[0]) if len(moment) == 1 else _stack(list(moment)) for moment in zip(*slices)]
+    return [_in_world(_one_frame(*moment[0]) if len(moment) == 1 else _stack(list(moment)), moment) for moment in zip(*slices)]

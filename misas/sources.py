@@ -86,7 +86,7 @@ def _read(
     if isinstance(x, (np.ndarray, list)): return Raw(np.asarray(x))
     raise TypeError(f"{argument} is a {type(x).__name__}; allowed are a path, a list of paths, a PIL image, an array, a tensor, and an image of torchio, MONAI or nibabel")
 
-# %% ../nbs/01_sources.ipynb #609d8fba
+# %% ../nbs/01_sources.ipynb #48aa369a
 def _apart(
     a: np.ndarray,  # affine
     b: np.ndarray,
@@ -117,7 +117,7 @@ def _together(
         if (raw.spacing is None) != (first.spacing is None) or raw.spacing and not np.allclose(raw.spacing, first.spacing, rtol=_SAME): raise ValueError(f"{both}with spacings {first.spacing} and {raw.spacing} mm; allowed is one spacing")
         if raw.affine is not None and first.affine is not None and _apart(first.affine, raw.affine) > _SAME: raise ValueError(f"{both}which lie in different places, {_elsewhere(first.affine, raw.affine)}; allowed is one grid of voxels")
     whole = np.concatenate(arrays)
-    return Raw(whole if kind == "tensor" else np.moveaxis(whole, 0, -1), kind, first.spacing, "first" if kind == "tensor" else "last", affine=first.affine)
+    return Raw(whole if kind == "tensor" else np.moveaxis(whole, 0, -1), kind, first.spacing, "first" if kind == "tensor" else "last", affine=first.affine, world=first.world)
 
 
 def _from_subject(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resize', 'Fixed', 'Compose', 'conforms']
 
-# %% ../nbs/03_transforms.ipynb #15960eee
+# %% ../nbs/03_transforms.ipynb #7c3cb4e4
 import math
 from dataclasses import dataclass
 
@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from .core import Case, Domain, Intensity, Spatial, Transform, _regridded, as_transform
+from .cases import Case
+from .core import Domain, Intensity, Transform, as_transform
+from .spatial import Spatial, regridded
 
 # %% ../nbs/03_transforms.ipynb #36453de8
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Contrast(Intensity):
 
     def change(self, image, factor, case): return _scaled(image, image.mean(), factor, case.scale)
 
-# %% ../nbs/03_transforms.ipynb #1abb3b8c
+# %% ../nbs/03_transforms.ipynb #f7189eb5
 def _swapped(spacing: tuple, turns: int) -> tuple:
     "Spacing after so many quarter turns within the last two axes"
     return spacing if turns % 2 == 0 else (*spacing[:-2], spacing[-1], spacing[-2])
@@ -114,7 +116,7 @@ class Dihedral(Transform):
         turns, mirror = divmod(int(k), 2)
         def put(x): return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
         return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns),
-                        affine=_regridded(case.affine, _back(turns, mirror, case.ndim), case.shape, put(case.image).shape[1:]))
+                        affine=regridded(case.affine, _back(turns, mirror, case.ndim), case.shape, put(case.image).shape[1:]))
 
 # %% ../nbs/03_transforms.ipynb #21e97e46
 def _resize_plane(
@@ -148,7 +150,7 @@ def _resize_mask(
         if old != new: mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
     return mask
 
-# %% ../nbs/03_transforms.ipynb #5b85f4dd
+# %% ../nbs/03_transforms.ipynb #6315d091
 @dataclass(frozen=True)
 class Resize(Transform):
     "Resize image and mask so that the longer side within the slices has `pixels` pixels"
@@ -166,7 +168,7 @@ class Resize(Transform):
         shape = (*case.shape[:-2], *plane)
         spacing = tuple(d * s / t for d, s, t in zip(case.spacing, case.shape, shape))
         return case.but(image=_resize_image(case.image, shape), truth=None if case.truth is None else _resize_mask(case.truth, shape), spacing=spacing,
-                        affine=_regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape))
+                        affine=regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape))
 
 # %% ../nbs/03_transforms.ipynb #da2ab825
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from functools import partial
 
 import torch
 
-from .core import Case, Domain, Model, as_model
+from .cases import Case
+from .core import Domain, Model, as_model
 from .models import _framework
 from .networks import TorchModel
 from .sizes import _check_sides, _sides

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from misas.artefacts import Blur, Gamma, Ghosting, Gibbs, Motion, MotionShift, Noise, PartialFourier, RicianNoise, Swap, Undersampling, WrapAround
-from misas.core import Case
+from misas.cases import Case
 from misas.data import load_case
 from misas.phantom import phantom
 from misas.transforms import conforms

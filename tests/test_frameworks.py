@@ -132,7 +132,7 @@ def test_transformers(case):
         model = as_model(net, processor=processor, name="hub")
         assert torch.equal(model(case.image[None], case)[0], expected.int()) and tuple(model.labels) == LABELS
         series = get_series(model, case, "rotation", [0, 15], progress=False)
-        assert torch.equal(series[0].pred, expected.int()) and series.labels == list(LABELS)
+        assert torch.equal(series[0].pred, expected.int()) and series.labels == tuple(LABELS)
 
 
 def test_torchscript_and_export(case, tmp_path):
@@ -146,12 +146,12 @@ def test_torchscript_and_export(case, tmp_path):
     torch.export.save(torch.export.export(net, (image.expand(2, -1, -1, -1),), dynamic_shapes=({0: any_size, 2: any_size, 3: any_size},)), tmp_path / "free.pt2")
     with torch.no_grad(): scores = net(image)
     for name in ("scripted.pt", "fixed.pt2", "free.pt2"):
-        model = load_model(tmp_path / name, preprocess=divided, labels=LABELS)
+        model = load_model(tmp_path / name, trust=name.endswith(".pt2"), preprocess=divided, labels=LABELS)
         same_labels(model, case, scores)
         assert len(evaluate(model, case, ["brightness"], dict(brightness=[1, 1.5]), progress=False))
     smaller = case.but(image=case.image[:, :80], truth=None)
-    assert load_model(tmp_path / "free.pt2")(smaller.image[None], smaller).shape == (1, *smaller.shape)
-    with pytest.raises(ValueError, match="was exported for"): load_model(tmp_path / "fixed.pt2")(smaller.image[None], smaller)
+    assert load_model(tmp_path / "free.pt2", trust=True)(smaller.image[None], smaller).shape == (1, *smaller.shape)
+    with pytest.raises(ValueError, match="was exported for"): load_model(tmp_path / "fixed.pt2", trust=True)(smaller.image[None], smaller)
 
 
 def test_fastai(case, tmp_path):

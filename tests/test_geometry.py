@@ -5,7 +5,7 @@ import pytest
 
 MEASURE = """
 import torch
-from misas.core import Case
+from misas.cases import Case
 from misas.geometry import *
 
 def status(key): return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
