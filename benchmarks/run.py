@@ -94,7 +94,7 @@ def against_bare(case, bare, rounds) -> list:
     "(a) and (b): evaluate against the bare loop of as many forwards, as users write it and at its best"
     net, rows = unet(), []
     for name in ("rotation", "brightness", "spike"):
-        values = [v + 1e-3 for v in (STEPS[name][0] * 9)[:72]]      # none of them neutral: 72 forwards for everyone
+        values = [v + 1e-3 * k for k in range(1, 10) for v in STEPS[name][0]][:72]      # all different and none neutral: 72 forwards for everyone
         t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: bare("eager", n=72), "best": lambda: bare("best", n=72)}, rounds)
         rows.append((name, t["evaluate"] / t["eager"], t["evaluate"] / t["best"], t["evaluate"]))
     return rows

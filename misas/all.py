@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #0c556a36
+# %% ../nbs/99_all.ipynb #6c7cc6d0
 from .cases import *
 from .core import *
 from .spatial import *
@@ -26,6 +26,7 @@ from .directions import *
 from .overlay import *
 from .curves import *
 from .plot import *
+from .confusion import *
 from .sensitivity import *
 from .summary import *
 from .compare import *

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['SPREADS', 'spread_scores', 'plot_spread', 'plot_boxes', 'rank_cases', 'plot_ranked']
 
-# %% ../nbs/19_cohort.ipynb #5573c944
+# %% ../nbs/19_cohort.ipynb #5a1eb942
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from .curves import _check_scores, _has_names, _label_colour_map, _neutral_mark, _plain, _score_domain, _value_axis, alt, metric_facts, transform_facts
+from .curves import _FAR, _check_scores, _finite, _has_names, _infinite, _label_colour_map, _neutral_mark, _plain, _runs, _score_axis, _score_domain, _score_title, _strip, _triangles, _value_axis, alt, metric_facts, transform_facts
 from .overlay import _check_names
 
 # %% ../nbs/19_cohort.ipynb #b7b91fb8
@@ -55,7 +55,7 @@ def spread_scores(
     table.attrs["transforms"] = scores.attrs.get("transforms", {})
     return table.astype(dict(cases=int))
 
-# %% ../nbs/19_cohort.ipynb #3c3d9ecc
+# %% ../nbs/19_cohort.ipynb #2d60f1f1
 def _panels(scores: pd.DataFrame) -> list:  # of tables
     "The rows of each transform x metric x label, labels side by side"
     groups = {key: rows for key, rows in scores.groupby(["transform", "metric", "label"], sort=False)}
@@ -80,14 +80,12 @@ def _ready(scores) -> pd.DataFrame:
     return scores.assign(**{c: scores[c].astype(str) for c in ("model", "case", "label")}, score=pd.to_numeric(scores.score).astype(float))
 
 
-def _score_axis(
-    metric: str,
-    domain: list,  # of the scores
-):  # function: column -> encoding
-    "The vertical axis"
-    return lambda column: alt.Y(f"{column}:Q", title=metric, scale=alt.Scale(domain=domain, nice=domain != [0, 1]))
+def _panel_facts(scores, metric) -> dict:  # title, domain, far: is a score infinite?
+    "What all panels of a metric share"
+    own = scores.score[scores.metric == metric]
+    return dict(title=_score_title(metric, metric_facts(scores, metric)["unit"]), domain=_score_domain(own), far=bool(np.isinf(own).any()))
 
-# %% ../nbs/19_cohort.ipynb #95c23233
+# %% ../nbs/19_cohort.ipynb #f5479612
 def _tooltip(names, *columns) -> list:
     "What is shown of a dot"
     return ["model:N", alt.Tooltip("value:N" if names else "value:Q"), *(alt.Tooltip(f"{c}:Q", format=".3~f") for c in columns)]
@@ -95,7 +93,10 @@ def _tooltip(names, *columns) -> list:
 
 def _beside(rows) -> dict:
     "Several models stand side by side"
-    return dict(xOffset=alt.XOffset("model:N", sort=list(rows.model.unique()))) if rows.model.nunique() > 1 else {}
+    return _beside_all(list(rows.model.unique()))
+
+
+def _beside_all(models) -> dict: return dict(xOffset=alt.XOffset("model:N", sort=models, scale=alt.Scale(domain=models))) if len(models) > 1 else {}
 
 
 def _spaced(x, wide):
@@ -104,16 +105,40 @@ def _spaced(x, wide):
     return x
 
 
-def _spread_layers(middle, x, y, colour, dash, names) -> list:
+_FAR_ROW = 20  # pixels that a row of triangles with counts takes
+
+
+def _upper(domain, depth, height) -> float:
+    "Where in the strip what is infinite ends, as a score"
+    low, high = domain
+    return low + (high - low) * (height - depth + 4) / (height - depth)
+
+
+def _far_layers(table, x, models, names, colour, width, rows=True) -> list:
+    "Triangles where cases are infinitely far, and how many they are"
+    far, places = _infinite(table), table.value.nunique() * (1 if rows else len(models))
+    layers = _triangles(far, x, models, _FAR_ROW * rows, names, table.metric.iloc[0], color=alt.value(colour), **{} if rows else _beside_all(models))
+    for k, layer in enumerate(layers):
+        layer.encoding.y = alt.value(_FAR_ROW * k * rows + 6)
+        if places * (5 * len(str(far.far.max())) + 3) <= width:
+            text = layer.copy(deep=True).mark_text(fontSize=9, color="#333").encode(y=alt.value(_FAR_ROW * k * rows + 16), text="far:Q", color=alt.value("#333"))
+            layers[k] = layer + text
+    return layers
+
+
+def _spread_layers(middle, x, y, colour, dash, names, top) -> list:
     "The centre as a bold line, the spread as a band; as dots and bars where values are names"
-    base, low, centre = alt.Chart(_csv(middle)).encode(x), y("low"), y("centre")
-    tooltip = _tooltip(names, "cases", "centre", "low", "high")
+    middle = middle.assign(line=_finite(middle.centre), dot=middle.centre.clip(upper=top), low=_finite(middle.low), high=middle.high.clip(upper=top), fewer=(middle.cases < middle.of).astype(int))
+    base, low = alt.Chart(_csv(middle)).encode(x), y("low")
+    tooltip, detail = _tooltip(names, "cases", "centre", "low", "high"), ["model:N", "run:N"]
     if names:
         base = base.encode(**_beside(middle))
         bars = base.mark_rule(color=colour, strokeWidth=6, opacity=.3, clip=True).encode(low, alt.Y2("high:Q"))
-        return [bars, base.mark_point(color=colour, filled=True, size=55, opacity=1).encode(centre, tooltip=tooltip, **dash("shape"))]
-    band = base.mark_area(color=colour, opacity=.25, clip=True).encode(low, alt.Y2("high:Q"), detail="model:N")
-    return [band, base.mark_line(color=colour, strokeWidth=2.5).encode(centre, **dash("strokeDash")), base.mark_circle(color=colour, size=30, opacity=1).encode(centre, tooltip=tooltip)]
+        return [bars, base.mark_point(color=colour, filled=True, size=55, opacity=1).encode(y("dot"), tooltip=tooltip, **dash("shape"))]
+    band = base.mark_area(color=colour, opacity=.25, clip=True).encode(low, alt.Y2("high:Q"), detail=detail)
+    alone = base.mark_rule(color=colour, strokeWidth=4, opacity=.25, clip=True).transform_filter(alt.datum.fewer == 1).encode(low, alt.Y2("high:Q"))
+    dots = base.mark_point(size=30, opacity=1, color=colour, strokeWidth=1.5).encode(y("dot"), tooltip=tooltip, fill=alt.condition("datum.fewer == 1", alt.value("white"), alt.value(colour)))
+    return [band, *[alone] * bool(middle.fewer.any()), base.mark_line(color=colour, strokeWidth=2.5).encode(y("line"), detail=detail, **dash("strokeDash")), dots]
 
 
 def _case_layers(rows, x, y, colour, names, hover) -> tuple:  # layers below the spread, the layer above it
@@ -125,28 +150,39 @@ def _case_layers(rows, x, y, colour, names, hover) -> tuple:  # layers below the
     # invisible dots catch the pointer, which rarely meets a thin line
     return [base.mark_line(color=colour).encode(**strong)], base.mark_circle(size=90, opacity=0).encode(tooltip=tooltip)
 
-# %% ../nbs/19_cohort.ipynb #7d127dec
+# %% ../nbs/19_cohort.ipynb #8474dcec
 def _check_size(**numbers):
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 1): raise ValueError(f"{name} is {value!r}; allowed are numbers >= 1")
 
 
-def _by_model(models):  # function of a channel
-    "An encoding that tells models apart, where there are several"
-    def encoding(channel): return {channel: getattr(alt, channel[0].upper() + channel[1:])("model:N", sort=models, legend=alt.Legend(symbolType="stroke" if channel == "strokeDash" else "circle"))}
+def _by_model(models, kinds):  # function of a channel
+    "An encoding that tells models apart, where there are several; `kinds`: are values names? of each panel"
+    titles = dict(strokeDash="model (lines)", shape="model (dots)") if len(kinds) > 1 else {}
+    def encoding(channel): return {channel: getattr(alt, channel[0].upper() + channel[1:])("model:N", sort=models, title=titles.get(channel, "model"), legend=alt.Legend(symbolType="stroke" if channel == "strokeDash" else "circle"))}
     return encoding if len(models) > 1 else lambda channel: {}
 
 
-def _spread_panel(rows, facts, middle, domain, colour, dash, hover, number) -> "alt.LayerChart":
+def _spread_panel(rows, facts, middle, about, models, colour, dash, hover, number, width, height) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
-    names = _has_names(rows, facts)
+    names, depth = _has_names(rows, facts), (_FAR_ROW * len(models) + 9) * about["far"]
     rows, middle = _plain_values(rows, names), _plain_values(middle, names)
-    x, y = _spaced(_value_axis(rows, facts, names), names and _beside(rows)), _score_axis(rows.metric.iloc[0], domain)
-    layers = _spread_layers(middle, x, y, colour, dash, names)
+    x, y = _spaced(_value_axis(rows, facts, names), names and _beside(rows)), _score_axis(about["title"], about["domain"], depth / height)
+    layers = _spread_layers(middle.merge(_runs(rows)[["model", "value", "of", "run"]], on=["model", "value"]), x, y, colour, dash, names, _upper(about["domain"], depth, height) if depth else np.inf)
+    layers += _far_layers(rows, x, models, names, colour, width)
     if number is not None:
-        below, above = _case_layers(rows, x, y, colour, names, hover)
+        below, above = _case_layers(rows.assign(score=_finite(rows.score)), x, y, colour, names, hover)
         layers = [*below, *layers, above.properties(name=f"cases_{number}").add_params(*[hover] * (number == 0))]
-    return alt.layer(*_neutral_mark(rows, facts, x, names, domain), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}")
+    strip = _strip(depth) if depth else []
+    return alt.layer(*strip, *_neutral_mark(rows, facts, x, names, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}").properties(width=width, height=height)
+
+
+def _chart_note(scores, text, fewer=False) -> "alt.Title":
+    "What is said above all panels"
+    models = list(scores.model.unique())
+    marks = ", ".join(f"{_FAR[i % len(_FAR)][2]} {m}" for i, m in enumerate(models)) if len(models) > 1 else "▲"
+    far = [f"{marks}: infinitely far (missed or invented); the number of such cases, where there is room"] * bool(np.isinf(scores.score).any())
+    return alt.Title([text, *far, *["hollow dots: of fewer cases"] * bool(fewer)], fontSize=12, fontWeight="normal", anchor="start")
 
 
 def plot_spread(
@@ -163,33 +199,45 @@ def plot_spread(
     "Mean and spread of many cases against the values of each transform, with the cases: an interactive chart"
     _check_size(columns=columns, width=width, height=height)
     middle, scores = spread_scores(_ready(scores), spread, seed), _ready(scores)
-    cases = scores.case.nunique() <= 60 if cases is None else cases
-    found, dash = _label_colour_map(list(scores.label.unique()), _check_names(labels), colours), _by_model(list(scores.model.unique()))
+    cases, models, parts = scores.case.nunique() <= 60 if cases is None else cases, list(scores.model.unique()), _panels(scores)
+    named = [_has_names(rows, transform_facts(scores, rows["transform"].iloc[0])) for rows in parts]
+    found, dash = _label_colour_map(list(scores.label.unique()), _check_names(labels), colours), _by_model(models, set(named))
+    fewer = any(_runs(rows).eval("0 < cases < of").any() for rows, n in zip(parts, named) if not n)
     hover, panels = alt.selection_point(name="case_hover", fields=["case"], on="pointerover", clear="pointerout"), []
-    for i, rows in enumerate(_panels(scores)):
+    for i, rows in enumerate(parts):
         t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
         own = middle[(middle["transform"] == t) & (middle.metric == m) & (middle.label == l)]
-        panel = _spread_panel(rows, transform_facts(scores, t), own, _score_domain(scores.score[scores.metric == m]), found[l], dash, hover, i if cases else None)
-        panels.append(panel.properties(width=width, height=height))
+        panels.append(_spread_panel(rows, transform_facts(scores, t), own, _panel_facts(scores, m), models, found[l], dash, hover, i if cases else None, width, height))
     note = f"{scores.case.nunique()} cases: line {SPREADS[spread]}" + ("; thin lines single cases" if cases else "")
-    chart = alt.concat(*panels, columns=columns or scores.label.nunique(), title=alt.Title(note, fontSize=12, fontWeight="normal", anchor="start"))
+    chart = alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note, fewer))
     for param in chart.params if cases else []: param.views = [f"cases_{i}" for i in range(len(panels))]      # pointed at in one panel, heard in all
     return chart
 
-# %% ../nbs/19_cohort.ipynb #10b39ce8
-def _box_panel(rows, facts, domain, colour, models, size) -> "alt.LayerChart":
+# %% ../nbs/19_cohort.ipynb #096a168c
+def _box_table(rows, top) -> pd.DataFrame:  # model, value, low, q1, median, q3, high
+    "Ends of whiskers and boxes; what is infinite ends at `top`"
+    quartiles, ends = spread_scores(rows, "quartiles"), spread_scores(rows, "range")
+    table = quartiles.rename(columns=dict(low="q1", centre="median", high="q3")).assign(low=ends.low, high=ends.high)
+    numbers = ["low", "q1", "median", "q3", "high"]
+    return table[["model", "value", "cases"]].join(table[numbers].clip(upper=top)).dropna()
+
+
+def _box_panel(rows, facts, about, colour, models, width, height) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
-    numbers, beside = not _has_names(rows, facts), _beside(rows)
-    rows = _plain_values(rows.sort_values("value", key=pd.to_numeric, kind="stable") if numbers else rows, names=True)[["model", "case", "value", "label", "metric", "transform", "score"]]
-    x = _spaced(_value_axis(rows, facts, names=True), beside)
-    x.axis = alt.Axis(labelAngle=0, labelOverlap=True)
-    base = alt.Chart(_csv(rows)).encode(x, _score_axis(rows.metric.iloc[0], domain)("score"), **beside)
-    filled = dict(fillOpacity=alt.FillOpacity("model:N", sort=models, scale=alt.Scale(range=[.5, 0]), legend=None)) if beside else {}
-    box = base.mark_boxplot(extent="min-max", size=size, color=colour, box=dict(stroke=colour, strokeWidth=1.2, fillOpacity=.5), median=False, rule=dict(color=colour))
-    # a median of our own: that of the box plot would take the filling's opacity
-    middle = base.mark_tick(color="black", thickness=2, width=size, opacity=1, orient="horizontal").encode(alt.Y("median(score):Q", title=rows.metric.iloc[0]))
-    dots = base.mark_circle(size=14, color="#444", opacity=.55).encode(tooltip=["case:N", *_tooltip(True, "score")])
-    return alt.layer(*_neutral_mark(rows, facts, x, True, domain), box.encode(**filled), middle, *[dots] * (rows.case.nunique() <= 60), title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}")
+    numbers, beside, size = not _has_names(rows, facts), _beside_all(models), float(np.clip(.6 * width / rows.value.nunique() / len(models), 2, 24))
+    rows, depth = _plain_values(rows.sort_values("value", key=pd.to_numeric, kind="stable") if numbers else rows, names=True), (_FAR_ROW + 9) * about["far"]
+    x, y = _spaced(_value_axis(rows, facts, names=True), beside), _score_axis(about["title"], about["domain"], depth / height)
+    x.axis = alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=5)
+    base = alt.Chart(_csv(_box_table(rows, _upper(about["domain"], depth, height) if depth else np.inf))).encode(x, **beside)
+    filled = dict(fillOpacity=alt.FillOpacity("model:N", sort=models, scale=alt.Scale(domain=models, range=[.5, 0]), legend=None)) if beside else {}
+    whiskers = [base.mark_rule(color=colour).encode(y(a), alt.Y2(b)) for a, b in (("low", "q1"), ("q3", "high"))]
+    box = base.mark_bar(size=size, color=colour, stroke=colour, strokeWidth=1.2, fillOpacity=.5).encode(y("q1"), alt.Y2("q3"), **filled)
+    middle = base.mark_tick(color="black", thickness=2, width=size, opacity=1, orient="horizontal").encode(y("median"))
+    single = rows.assign(score=_finite(rows.score))[["model", "case", "value", "score"]]
+    dots = alt.Chart(_csv(single)).mark_circle(size=14, color="#444", opacity=.55).encode(x, y("score"), tooltip=["case:N", *_tooltip(True, "score")], **beside)
+    far = _far_layers(rows, x, models, True, colour, width, rows=False)
+    layers = [*whiskers, box, middle, *[dots] * (rows.case.nunique() <= 60), *far]
+    return alt.layer(*_strip(depth)[:2 * about["far"]], *_neutral_mark(rows, facts, x, True, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}").properties(width=width, height=height)
 
 
 def plot_boxes(
@@ -205,13 +253,9 @@ def plot_boxes(
     scores = _ready(scores)
     models, found = list(scores.model.unique()), _label_colour_map(list(scores.label.unique()), _check_names(labels), colours)
     if len(models) > 2: raise ValueError(f"scores has the models {', '.join(models)}; allowed are one or two")
-    panels = []
-    for rows in _panels(scores):
-        size = float(np.clip(.6 * width / rows.value.nunique() / len(models), 2, 24))
-        domain, facts = _score_domain(scores.score[scores.metric == rows.metric.iloc[0]]), transform_facts(scores, rows["transform"].iloc[0])
-        panels.append(_box_panel(rows, facts, domain, found[rows.label.iloc[0]], models, size).properties(width=width, height=height))
+    panels = [_box_panel(rows, transform_facts(scores, rows["transform"].iloc[0]), _panel_facts(scores, rows.metric.iloc[0]), found[rows.label.iloc[0]], models, width, height) for rows in _panels(scores)]
     note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest" + (f"; filled: {models[0]}, open: {models[1]}" if len(models) == 2 else "")
-    return alt.concat(*panels, columns=columns or scores.label.nunique(), title=alt.Title(note, fontSize=12, fontWeight="normal", anchor="start"))
+    return alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note))
 
 # %% ../nbs/19_cohort.ipynb #d803b740
 def _case_row(
@@ -249,25 +293,40 @@ def rank_cases(
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/19_cohort.ipynb #4e391c0a
+# %% ../nbs/19_cohort.ipynb #cb5697c5
 def _worst_text(row, facts: dict) -> str:
     "Where a case fared worst: `brightness 0.5 ×, core`"
     unit = facts.get(row.worst_transform, dict(unit=""))["unit"]
     return f"{row.worst_transform} {_plain(row.worst_value)[:6]}{'' if unit in ('°', '') else ' '}{unit}, {row.worst_label}"
 
 
-def _ranked_panel(ranked, means, facts, domain, found, many) -> "alt.LayerChart":
+def _edge_layers(means, y, found, room) -> list:
+    "A strip at the right for labels and cases whose mean is infinite"
+    far = means[np.isinf(means.score)]
+    far, blank, start = far.assign(k=far.groupby("case").cumcount()), alt.Chart(alt.InlineData(values=[{}])), alt.expr(f"width - {room}")
+    strip = blank.mark_rect(color="#f0f0f0", opacity=1).encode(x=alt.value(start), x2=alt.value("width"), y=alt.value(0), y2=alt.value("height"))
+    sign = blank.mark_text(fontSize=13, baseline="top", dy=5, clip=False).encode(x=alt.value(alt.expr(f"width - {room / 2}")), y=alt.value("height"), text=alt.value("∞"))
+    def marks(label, k, rows): return alt.Chart(_csv(rows)).mark_point(shape="triangle-right", filled=True, size=50, opacity=1, color=found[label]).encode(
+        y, x=alt.value(alt.expr(f"width - {room} + {12 + 10 * k}")), tooltip=["case:N", "label:N", alt.Tooltip("far:N", title="mean")])
+    return [strip, sign, *(marks(label, k, rows[["case", "label"]].assign(far="infinite")) for (label, k), rows in far.groupby(["label", "k"], sort=False))]
+
+
+def _ranked_panel(ranked, means, facts, about, found, many, width) -> "alt.LayerChart":
     "The chart of one group of cases"
-    table = ranked.assign(low=ranked[["worst", "best"]].min(axis=1), high=ranked[["worst", "best"]].max(axis=1), where=[_worst_text(r, facts) for r in ranked.itertuples()])
-    metric, y = ranked.metric.iloc[0], alt.Y("case:N", sort=list(ranked.case), title=None, axis=alt.Axis(labelLimit=150))
-    def x(column): return alt.X(f"{column}:Q", title=metric, scale=alt.Scale(domain=domain, nice=domain != [0, 1]))
-    whole, tooltip = alt.Chart(_csv(table[["case", "rank", "score", "worst", "best", "low", "high", "where"]])).encode(y), ["case:N", alt.Tooltip("rank:Q", title=f"rank (1 to {many}, 1 is worst)"), *(alt.Tooltip(f"{c}:Q", format=".3~f") for c in ("score", "worst", "best")), "where:N"]
+    (low, high), room = about["domain"], (14 + 10 * max(len(found), 1)) * about["far"]
+    edge = low + (high - low) * (width - room + 4) / (width - room)
+    table = ranked.assign(low=ranked[["worst", "best"]].min(axis=1), high=ranked[["worst", "best"]].max(axis=1).clip(upper=edge), at=ranked.score.clip(upper=edge), where=[_worst_text(r, facts) for r in ranked.itertuples()])
+    table = table.assign(low=table.low.clip(upper=edge), **{c: table[c].map(lambda v: f"{v:.3f}".replace("inf", "∞")) for c in ("score", "worst", "best")})
+    means, y = means[means.case.isin(ranked.case)], alt.Y("case:N", sort=list(ranked.case), title=None, axis=alt.Axis(labelLimit=150))
+    x = _score_axis(about["title"], about["domain"], room / width, "X")
+    whole, tooltip = alt.Chart(_csv(table[["case", "rank", "score", "worst", "best", "low", "high", "at", "where"]])).encode(y), ["case:N", alt.Tooltip("rank:Q", title=f"rank (1 to {many}, 1 is worst)"), "score:N", "worst:N", "best:N", "where:N"]
     colour = alt.Color("label:N", title="label (mean)", scale=alt.Scale(domain=list(found), range=list(found.values())), legend=alt.Legend(symbolOpacity=1))
-    dots = alt.Chart(_csv(means[means.case.isin(ranked.case)])).mark_circle(size=65, opacity=1).encode(x("score"), y, colour, tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {metric}", format=".3~f")])
+    dots = alt.Chart(_csv(means[np.isfinite(means.score)])).mark_circle(size=65, opacity=1).encode(x("score"), y, colour, tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {about['title']}", format=".3~f")])
     text = whole.mark_text(align="left", color="#555", fontSize=10).encode(x=alt.value("width"), text="where:N")
     text.mark.dx = 8
-    return alt.layer(whole.mark_rule(color="#bbb", strokeWidth=5).encode(x("low"), alt.X2("high:Q"), tooltip=tooltip), dots,
-                     whole.mark_tick(color="black", thickness=2, size=16).encode(x("score"), tooltip=tooltip), text)
+    strip, sign, *far = _edge_layers(means, y, found, room) if room else (None, None)
+    return alt.layer(*[strip, sign] * bool(room), whole.mark_rule(color="#bbb", strokeWidth=5).encode(x("low"), alt.X2("high:Q"), tooltip=tooltip), dots, *far,
+                     whole.mark_tick(color="black", thickness=2, size=16).encode(x("at"), tooltip=tooltip), text)
 
 
 def plot_ranked(
@@ -286,9 +345,9 @@ def plot_ranked(
     facts, found = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, _label_colour_map(list(scores.label.unique()), _check_names(labels), colours)
     for (model, metric), part in ranked.groupby(["model", "metric"], sort=False):
         own = scores[(scores.model == model) & (scores.metric == metric)]
-        means, domain = own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna(), _score_domain(scores.score[scores.metric == metric])
+        means, about = own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna(), _panel_facts(scores, metric)
         groups = {f"all {len(part)} cases": part} if len(part) <= 2 * n else {f"{n} worst of {len(part)} cases": part[:n], f"{n} best": part[-n:]}
         several = f"{model}: " if scores.model.nunique() > 1 else ""
-        panels += [_ranked_panel(group, means, facts, domain, found, len(part)).properties(width=width, height=20 * len(group), title=alt.Title(several + title, anchor="start")) for title, group in groups.items()]
-    note = "Grey: lowest to highest score of a case; black: its mean; text: where it fared worst"
+        panels += [_ranked_panel(group, means, facts, about, found, len(part), width).properties(width=width, height=20 * len(group), title=alt.Title(several + title, anchor="start")) for title, group in groups.items()]
+    note = ["Grey: lowest to highest score of a case; black: its mean; text: where it fared worst", *["∞, ▶: infinitely far (missed or invented)"] * bool(np.isinf(scores.score).any())]
     return alt.vconcat(*panels, spacing=12, title=alt.Title(note, fontSize=12, fontWeight="normal", anchor="start"))

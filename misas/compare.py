@@ -199,7 +199,7 @@ def compare(
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
     return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
 
-# %% ../nbs/14_compare.ipynb #4d60dd82
+# %% ../nbs/14_compare.ipynb #799a5c50
 def _told_apart(scores_a, scores_b) -> list:
     "The two tables, with different names for the two models"
     a, b = _keyed(scores_a, "scores_a"), _keyed(scores_b, "scores_b")
@@ -215,23 +215,22 @@ def plot_compare(
 ) -> "alt.Chart":
     "The score curves of two models on one chart"
     tables = _told_apart(scores_a, scores_b)
-    if not cases: tables = [t.groupby(["model", "transform", "param", "value", "label", "metric"], sort=False).score.mean().reset_index().assign(case=f"mean of {t.case.nunique()} cases" if t.case.nunique() > 1 else t.case.iloc[0]) for t in tables]
     both = pd.concat([t.astype(dict(value=object)) for t in tables], ignore_index=True)
-    both.attrs["transforms"] = scores_b.attrs.get("transforms", {}) | scores_a.attrs.get("transforms", {})
-    return plot_scores(both, **options)
+    for facts in ("transforms", "metrics"): both.attrs[facts] = scores_b.attrs.get(facts, {}) | scores_a.attrs.get(facts, {})
+    return plot_scores(both, cases=cases, **options)
 
-# %% ../nbs/14_compare.ipynb #72db4a79
+# %% ../nbs/14_compare.ipynb #7af5b799
 def _delta_panel(
     cases: pd.DataFrame,  # of one transform and one metric, from `_per_case`
     models: tuple,  # names of A and B
     difference: float,
     colour,  # encoding
     reach: float,  # the axis reaches as far on both sides
-    unit: str,  # of the metric
+    facts: dict,  # of the metric: unit, better
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
-    domain = [-reach, reach]
-    x = alt.X("delta:Q", title=f"Δ {_score_title(cases.metric.iloc[0], unit)}:  ← {models[1]} higher  |  {models[0]} higher →", scale=alt.Scale(domain=domain))
+    domain, (right, left) = [-reach, reach], models if facts["better"] == "higher" else models[::-1]
+    x = alt.X("delta:Q", title=f"Δ {_score_title(cases.metric.iloc[0], facts['unit'])}:  ← {left} better  |  {right} better →", scale=alt.Scale(domain=domain), axis=alt.Axis(tickCount=5, labelFlush=False, labelOverlap="parity", labelSeparation=5))
     y = alt.Y("label:N", title=None, sort=list(cases.label.unique()))
     shown = {f"{c}_text": cases[c].map(lambda s: f"{s:.3f}".replace("inf", "∞")) for c in ("a", "b", "delta")}
     table = cases[["case", "label"]].assign(delta=cases.delta.clip(*domain), jitter=np.linspace(-.6, .6, 7)[np.arange(len(cases)) % 7], **shown)
@@ -239,7 +238,8 @@ def _delta_panel(
     band = alt.Chart(alt.InlineData(values=[dict(low=-difference, high=difference)])).mark_rect(color="#999", opacity=.25).encode(alt.X("low:Q"), alt.X2("high:Q"))
     zero = alt.Chart(alt.InlineData(values=[dict(at=0)])).mark_rule(color="#666").encode(alt.X("at:Q"))
     dots = alt.Chart().mark_circle(size=40, opacity=.6).encode(x, y, alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1, 1])), colour, tooltip=tooltip)
-    middle = alt.Chart().mark_tick(thickness=3, size=30).encode(alt.X("median(delta):Q"), y, colour)
+    medians = cases.groupby("label", sort=False).delta.median().clip(*domain).dropna().reset_index()
+    middle = alt.Chart(alt.InlineData(values=medians.to_dict("records"))).mark_tick(thickness=3, size=30).encode(alt.X("delta:Q"), y, colour)
     return alt.layer(band, zero, dots, middle, data=alt.InlineData(values=table.to_dict("records")),
                      title=alt.TitleParams(cases["transform"].iloc[0], subtitle=["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else []))
 
@@ -265,7 +265,7 @@ def plot_deltas(
     difference, size = _per_metric("difference", difference, facts, .05, Domain(0)), cases.delta.abs()
     for (_, metric), part in cases.groupby(["transform", "metric"], sort=False):
         reach = np.fmax(size[(cases.metric == metric) & np.isfinite(size)].max(), difference[metric]) * 1.05
-        panels.append(_delta_panel(part, pairs.attrs["models"], difference[metric], colour, reach, facts[metric]["unit"]).properties(width=width, height=44 * part.label.nunique()))
+        panels.append(_delta_panel(part, pairs.attrs["models"], difference[metric], colour, reach, facts[metric]).properties(width=width, height=44 * part.label.nunique()))
     return alt.concat(*panels, columns=columns)
 
 

@@ -15,7 +15,7 @@ __all__ = ['rotationTransform', 'cropTransform', 'brightnessTransform', 'contras
            'plot_confusion_series', 'dicom_to_Image', 'batch_results', 'plot_avg_and_dots', 'plot_avg_and_errorbars',
            'plot_boxplot', 'plot_batch', 'Fastai2_model']
 
-# %% ../nbs/70_compat.ipynb #a31ea850
+# %% ../nbs/70_compat.ipynb #6a3288e4
 import io
 from dataclasses import dataclass
 from inspect import Parameter, Signature
@@ -346,7 +346,7 @@ def gif_series(series, fname, duration=150, param_name="param", vmax=None, vmin=
     from misas.plot import gif_series as gif
     gif(_as_series(series, param_name), fname, duration, colours=_colours(cmap, vmin, vmax or _highest(series, truth=False)))
 
-# %% ../nbs/70_compat.ipynb #153b61a0
+# %% ../nbs/70_compat.ipynb #bcf0cfb0
 def plot_eval_series(results, chart_type="line", value_vars=None, value_name="Dice Score"):
     "Scores of every label but the first, or of those in `value_vars`, as an altair chart"
     import altair as alt
@@ -359,8 +359,8 @@ def plot_eval_series(results, chart_type="line", value_vars=None, value_name="Di
 
 def _colour(alt, labels):
     "Colours that everybody can tell apart"
-    from misas.overlay import OKABE_ITO
-    return alt.Color("variable:N", title=None, scale=alt.Scale(domain=labels, range=[OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(labels))]))
+    from misas.overlay import LABEL_COLOURS
+    return alt.Color("variable:N", title=None, scale=alt.Scale(domain=labels, range=[LABEL_COLOURS[i % len(LABEL_COLOURS)] for i in range(len(labels))]))
 
 # %% ../nbs/70_compat.ipynb #593329ed
 def get_confusion(prediction, truth, max_class=None) -> np.ndarray:  # `(n, n)`, rows are the prediction

@@ -64,7 +64,7 @@ def metric_facts(
     facts = dict(unit=known.unit, better=known.better) if known else dict(unit="", better="higher")
     return facts | scores.attrs.get("metrics", {}).get(metric, {})
 
-# %% ../nbs/10_curves.ipynb #27d0a219
+# %% ../nbs/10_curves.ipynb #b202d163
 _BACKGROUND = ("0", "bg", "background")
 
 def _label_colour_map(
@@ -77,11 +77,11 @@ def _label_colour_map(
     if not labels and order[0].lower() not in _BACKGROUND: order = [""] + order
     order += [n for n in names if n not in order]
     number = {n: int(n) if n.isdigit() and not labels else order.index(n) for n in names}
-    rgba = label_colours(8 if colours is None else max(number.values()) + 1, colours)
+    rgba = label_colours() if colours is None else label_colours(max(number.values()) + 1, colours)
     place = {n: k if k < len(rgba) else (k - 1) % (len(rgba) - 1) + 1 for n, k in number.items()}
     return {n: "#999999" if k == 0 else to_hex(rgba[k]) for n, k in place.items()}
 
-# %% ../nbs/10_curves.ipynb #03c9239d
+# %% ../nbs/10_curves.ipynb #3c29766e
 def _plain(value):
     "A value of a categorical axis as text; 2.0 from a file is 2"
     try: return f"{float(value):g}"
@@ -96,18 +96,29 @@ def _has_names(rows, facts):
     return bool(facts["categorical"]) or pd.to_numeric(rows.value, errors="coerce").isna().any()
 
 
+def _runs(rows: pd.DataFrame) -> pd.DataFrame:  # model, label, value, cases, of, run
+    "How many of the cases have a score at each value, and a number for each run of values at which they are the same cases"
+    known = rows.assign(who=rows.case.where(rows.score.notna()))
+    whole, by = known.groupby(["model", "label"]).who.nunique(), known.groupby(["model", "label", "value"])
+    table = by.who.agg(lambda who: frozenset(who.dropna())).reset_index()
+    new = table.who != table.groupby(["model", "label"]).who.shift()
+    return table.assign(cases=table.who.map(len), of=[whole[m, l] for m, l in zip(table.model, table.label)], run=new.cumsum()).drop(columns="who")
+
+
 def _panel_table(
     rows: pd.DataFrame,  # of one transform and one metric
     names: bool,  # are values names?
-) -> pd.DataFrame:  # with the column `several`: "cases" for one of several, "mean" for what is drawn boldly
+) -> pd.DataFrame:  # with the column `several`: "cases" for one of several, "mean" and "fewer" for the means of all and of fewer cases
     "The rows of a panel, ready for drawing"
     value = rows.value.map(_plain) if names else pd.to_numeric(rows.value)
-    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean")[["model", "case", "value", "label", "score", "several"]]
+    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[["model", "case", "value", "label", "score", "several", "run"]]
     if rows.case.nunique() == 1: return rows
-    mean = rows.groupby(["model", "label", "value"], sort=False).score.mean().reset_index()
-    return pd.concat([rows.assign(several="cases"), mean.assign(case=f"mean of {rows.case.nunique()} cases", several="mean")])
+    mean = rows.groupby(["model", "label", "value"], sort=False).score.mean().reset_index().merge(_runs(rows), how="left")
+    fewer = mean.cases.between(1, mean.of - 1)
+    case = [f"mean of {k} of {n} cases" if less else f"mean of {n} cases" for k, n, less in zip(mean.cases, mean.of, fewer)]
+    return pd.concat([rows.assign(several="cases"), mean.assign(case=case, several=np.where(fewer, "fewer", "mean"))[rows.columns]])
 
-# %% ../nbs/10_curves.ipynb #4d006bb1
+# %% ../nbs/10_curves.ipynb #23bdbeb5
 def _score_domain(scores):
     "From 0 to 1 where the scores lie there, else as far as they reach"
     scores = _finite(scores).dropna()
@@ -137,7 +148,29 @@ def _ticks(low, high):
 def _score_title(metric, unit): return f"{metric} [{unit}]" if unit and f"[{unit}]" not in metric else metric
 
 
-def _neutral_mark(rows, facts, x, names, domain):
+def _score_axis(
+    title: str,
+    domain: list,  # of the scores that are finite
+    room: float = 0,  # share of the axis, at its upper end, that is kept for infinite scores
+    channel: str = "Y",
+):  # function: column -> encoding
+    "The axis of scores"
+    low, high = domain
+    scale = alt.Scale(domain=[low, low + (high - low) / (1 - room)], nice=False) if room else alt.Scale(domain=domain, nice=domain != [0, 1])
+    beyond = dict(condition=dict(test=f"datum.value > {high}", value=0), value=1)
+    axis = alt.Axis(labelExpr=f"datum.value > {high} ? '' : datum.label", tickOpacity=beyond) if room else alt.Undefined
+    return lambda column: getattr(alt, channel)(f"{column}:Q", title=title, scale=scale, axis=axis)
+
+
+def _at_left(neutral, rows, facts, names) -> bool:
+    "Is the neutral value so near the left end that nothing fits beside it?"
+    if names: return (order := list(dict.fromkeys(rows.value))).index(neutral) < .08 * len(order)
+    low, high = rows.value.min(), rows.value.max()
+    low, high, at = np.log([low, high, neutral]) if facts["log"] and low > 0 else (low, high, neutral)
+    return bool(at - low < .08 * (high - low))
+
+
+def _neutral_mark(rows, facts, x, names, domain, top=0):
     "A rule where the transform changes nothing, if that is on the axis"
     neutral = facts["neutral"]
     if neutral is None: return []
@@ -146,10 +179,11 @@ def _neutral_mark(rows, facts, x, names, domain):
     mark = alt.Chart(alt.InlineData(values=[dict(value=neutral)])).encode(x=x)
     # written along the rule, where curves are not: low beside scores from 0 to 1, high beside distances
     place = dict(align="left", dx=4) if domain == [0, 1] else dict(align="right", dx=-4)
-    text = mark.mark_text(color="#666", fontSize=9, angle=270, baseline="bottom", dy=-2, **place).encode(y=alt.value("height" if domain == [0, 1] else 0), text=alt.value("unchanged"))
+    side = dict(baseline="top", dy=3) if _at_left(neutral, rows, facts, names) else dict(baseline="bottom", dy=-2)
+    text = mark.mark_text(color="#666", fontSize=9, angle=270, **place, **side).encode(y=alt.value("height" if domain == [0, 1] else top), text=alt.value("unchanged"))
     return [mark.mark_rule(color="#888", strokeDash=[3, 3]), text]
 
-# %% ../nbs/10_curves.ipynb #e04ca98c
+# %% ../nbs/10_curves.ipynb #4932fee3
 def _inline(
     table: pd.DataFrame,
     names: bool,  # are values names?
@@ -169,63 +203,102 @@ def _style(
     style = dict(color=alt.Color("label:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=alt.Legend(title="label (click one)", symbolType="circle", **legend)))
     models = list(scores.model.unique())
     if len(models) == 1: return style
-    if True in lines: style["strokeDash"] = alt.StrokeDash("model:N", sort=models, legend=alt.Legend(symbolType="stroke", **legend))
-    if False in lines: style["shape"] = alt.Shape("model:N", sort=models, legend=alt.Legend(**legend))
+    def title(what): return f"model ({what})" if len(lines) > 1 else "model"
+    if True in lines: style["strokeDash"] = alt.StrokeDash("model:N", sort=models, title=title("lines"), legend=alt.Legend(symbolType="stroke", **legend))
+    if False in lines: style["shape"] = alt.Shape("model:N", sort=models, title=title("dots"), legend=alt.Legend(**legend))
     return style
 
-# %% ../nbs/10_curves.ipynb #071c3706
+# %% ../nbs/10_curves.ipynb #58a65163
+_FAR = [("triangle-up", True, "▲"), ("triangle-up", False, "△"), ("triangle-down", True, "▼"), ("triangle-down", False, "▽"), ("diamond", True, "◆"), ("diamond", False, "◇")]
+
+
+def _infinite(
+    rows: pd.DataFrame,  # of one transform and one metric
+) -> pd.DataFrame:  # model, label, value, far, of, infinite (in words); a row for each value with an infinite score
+    "How many of the cases are infinitely far"
+    counts = rows.assign(far=np.isinf(rows.score), of=rows.score.notna()).groupby(["model", "label", "value"], sort=False)[["far", "of"]].sum().reset_index()
+    return counts.assign(infinite=[f"{k} of {n}" for k, n in zip(counts.far, counts.of)])[counts.far > 0]
+
+
+def _far_rows(scores) -> int:
+    "How many rows of triangles the fullest panel of a metric has"
+    far = scores[np.isinf(pd.to_numeric(scores.score))].drop_duplicates(["transform", "model", "label"])
+    return int(far.groupby("transform").size().max()) if len(far) else 0
+
+
+def _strip(depth: float) -> list:
+    "A strip at the upper end of a panel for scores that are infinite"
+    blank = alt.Chart(alt.InlineData(values=[{}]))
+    return [blank.mark_rect(color="#f0f0f0", opacity=1).encode(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)),
+            blank.mark_text(align="right", dx=-6, fontSize=13, clip=False).encode(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞"))]
+
+
+def _triangles(far, x, models, pitch, names, metric, **encodings) -> list:
+    "Rows of triangles, `pitch` pixels apart"
+    tooltip, layers = ["label:N", alt.Tooltip("value:N" if names else "value:Q"), alt.Tooltip("infinite:N", title=f"{metric} infinite, cases"), "model:N"], []
+    for k, ((model, _), rows) in enumerate(far.groupby(["model", "label"], sort=False)):
+        shape, filled, _ = _FAR[models.index(model) % len(_FAR)]
+        mark = alt.Chart(alt.InlineData(values=rows.to_dict("records"))).mark_point(shape=shape, filled=filled, size=40, strokeWidth=1.3)
+        layers.append(mark.encode(x=x, y=alt.value((k + .5) * pitch), tooltip=tooltip, **encodings))
+    return layers
+
+
+def _notes(table, far, models) -> list:
+    "What a panel says below its title"
+    several = len(models) > 1
+    which = [", ".join(f"{_FAR[i % len(_FAR)][2]} {m}" for i, m in enumerate(models))] if several else []
+    notes = ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which] if len(far) else []
+    return notes + ["○ mean of fewer cases"] * bool((table.several == "fewer").any())
+
+# %% ../nbs/10_curves.ipynb #fa0d0594
 def _joined_by_lines(rows, facts, kind): return kind == "line" and not _has_names(rows, facts)
 
 
 def _score_panel(
     rows: pd.DataFrame,  # of one transform and one metric
     facts: dict,  # from `transform_facts`
-    domain: list,  # of the scores
+    domain: list,  # of the scores that are finite
     kind: str,  # "line" or "point"
     style: dict,  # encodings: color, strokeDash, shape
     click,  # the selection of a label
     number: int,  # of the panel
     unit: str = "",  # of the metric
+    cases: bool = True,  # draw single cases?
+    models: tuple = (),  # of the whole table
+    far_rows: int = 0,  # of triangles, in the fullest panel of this metric
+    height: int = 180,  # in pixels
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
     names, lines, metric = _has_names(rows, facts), _joined_by_lines(rows, facts, kind), rows.metric.iloc[0]
-    table = _panel_table(rows, names)
-    infinite, table = table[np.isinf(table.score)], table.assign(score=_finite(table.score))
+    table, pitch = _panel_table(rows, names), min(9, height / 2 / max(far_rows, 1))
+    far = _infinite(table[table.several == table.several.iloc[0]])
+    table = table.assign(score=_finite(table.score))[cases | (table.several != "cases")]
     x = _value_axis(table, facts, names)
     tooltip = ["label:N", alt.Tooltip("value:N" if names else "value:Q", title=facts["param"]), alt.Tooltip("score:Q", title=metric, format=".3~f"), "case:N", "model:N"]
-    base = alt.Chart().encode(x, alt.Y("score:Q", title=_score_title(metric, unit), scale=alt.Scale(domain=domain, nice=domain != [0, 1])), style["color"], tooltip=tooltip)
-    drawn = [(several, mark, size) for several in ("cases", "mean") if (table.several == several).any()
-             for mark, size in _marks(lines, several == "mean")]
+    base = alt.Chart().encode(x, _score_axis(_score_title(metric, unit), domain, far_rows * pitch / height)("score"), style["color"], tooltip=tooltip)
+    drawn = [(several, mark, size) for several in ("cases", "mean", "fewer") if (table.several == several).any() for mark, size in _marks(lines, several)]
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
     layers = [_layer(base, several, mark, size, style, lines, click) for several, mark, size in drawn]
     layers[-1] = layers[-1].add_params(zoom, *[click] * (number == 0))
-    layers += _beyond(infinite, base, names, metric, click)
-    title = alt.TitleParams(rows["transform"].iloc[0], subtitle=["▲ infinitely far: missed or invented"] if len(infinite) else [])
-    return alt.layer(*_neutral_mark(table, facts, x, names, domain), *layers, data=_inline(table, names), title=title)
+    strip = _strip(far_rows * pitch) if far_rows else []
+    seen = dict(color=style["color"], opacity=alt.when(click).then(alt.value(1)).otherwise(alt.value(.04)))
+    title = alt.TitleParams(rows["transform"].iloc[0], subtitle=_notes(table, far, list(models)))
+    return alt.layer(*_neutral_mark(table, facts, x, names, domain, far_rows * pitch), *layers, *strip, *_triangles(far, x, list(models), pitch, names, metric, **seen), data=_inline(table, names), title=title)
 
 
-def _beyond(infinite, base, names, metric, click) -> list:
-    "Triangles at the upper end of the axis for scores that are infinite"
-    if not len(infinite): return []
-    table = infinite.assign(score="infinite")
-    chart = base.encode(y=alt.value(3), opacity=alt.when(click).then(alt.value(1)).otherwise(alt.value(.04)), detail=["case:N", "model:N"], tooltip=["label:N", "value:N", alt.Tooltip("score:N", title=metric), "case:N", "model:N"])
-    return [chart.properties(data=alt.InlineData(values=table.to_dict("records"))).mark_point(filled=True, shape="triangle-up", size=55)]
-
-
-def _marks(lines, bold):
+def _marks(lines, several):
     "Kind and size of what is drawn: a bold line has its points marked"
-    if not lines: return [("point", 45 if bold else 12)]
-    return [("line", 2.2), ("point", 24)] if bold else [("line", 1)]
+    if not lines: return [("point", 12 if several == "cases" else 45)]
+    return dict(cases=[("line", 1)], mean=[("line", 2.2), ("point", 24)], fewer=[("line", 1.4), ("point", 30)])[several]
 
 
 def _layer(base, several, mark, size, style, lines, click):
     "One layer of a panel: all lines or all points of one kind"
-    chart = base.transform_filter(alt.datum.several == several).encode(
-        opacity=alt.when(click).then(alt.value(1 if several == "mean" else .5)).otherwise(alt.value(.04)), detail=["case:N", "model:N"])
+    chart = base.transform_filter(alt.datum.several == several).encode(opacity=alt.when(click).then(alt.value(.5 if several == "cases" else 1)).otherwise(alt.value(.04)), detail=["run:N" if several != "cases" else "case:N", "model:N"])
     if mark == "line": return chart.mark_line(strokeWidth=size).encode(**{k: v for k, v in style.items() if k == "strokeDash"})
-    return chart.mark_point(filled=True, size=size, **dict(shape="circle") if lines else {}).encode(**{} if lines else {k: v for k, v in style.items() if k == "shape"})
+    return chart.mark_point(filled=several != "fewer", size=size, **dict(shape="circle") if lines else {}).encode(**{} if lines else {k: v for k, v in style.items() if k == "shape"})
 
-# %% ../nbs/10_curves.ipynb #34244be4
+# %% ../nbs/10_curves.ipynb #42a64523
 def plot_scores(
     scores: pd.DataFrame,  # with the columns model, case, transform, param, value, label, metric, score
     kind: str = "line",  # "line" or "point"; names on the axis are never joined by lines
@@ -234,6 +307,7 @@ def plot_scores(
     columns: int = None,  # panels in a row; None: one for each metric, or 3 where there is one metric
     width: int = 240,  # of a panel, in pixels
     height: int = 180,  # of a panel, in pixels
+    cases: bool = True,  # draw each of several cases as a thin line?
 ) -> "alt.Chart":
     "Scores against the values of each transform: an interactive chart"
     scores = _check_scores(scores).assign(label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str))
@@ -243,8 +317,10 @@ def plot_scores(
     parts = [rows for t in scores["transform"].unique() for m in metrics if len(rows := scores[(scores["transform"] == t) & (scores.metric == m)])]
     facts = [transform_facts(scores, rows["transform"].iloc[0]) for rows in parts]
     style = _style(scores, _label_colour_map(list(scores.label.unique()), _check_names(labels), colours), {_joined_by_lines(r, f, kind) for r, f in zip(parts, facts)})
-    panels = [_score_panel(rows, f, _score_domain(scores.score[scores.metric == (m := rows.metric.iloc[0])]), kind, style, click, i, metric_facts(scores, m)["unit"]).properties(width=width, height=height)
-              for i, (rows, f) in enumerate(zip(parts, facts))]
+    own = {m: scores[scores.metric == m] for m in metrics}
+    about = {m: dict(domain=_score_domain(rows.score), unit=metric_facts(scores, m)["unit"], far_rows=_far_rows(rows)) for m, rows in own.items()}
+    shared = dict(kind=kind, style=style, click=click, cases=cases, models=tuple(scores.model.unique()), height=height)
+    panels = [_score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared).properties(width=width, height=height) for i, (rows, f) in enumerate(zip(parts, facts))]
     chart = alt.concat(*panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3)).resolve_scale(x="independent")
     return _everywhere(chart, click.name)
 

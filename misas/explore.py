@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRID_COLUMNS', 'grid', 'plot_grid', 'global_sensitivity', 'plot_sensitivity', 'Worst', 'worst_case', 'plot_worst']
 
-# %% ../nbs/18_explore.ipynb #c25503b9
+# %% ../nbs/18_explore.ipynb #d4fd02d7
 import math, numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .core import Domain, Series, Step, Transform, _values, as_case, as_model, as_transform, nearest_name, sweep
-from .curves import _finite, _score_domain, alt
+from .cases import as_case
+from .core import Domain, Series, Step, Transform, _values, as_model, as_transform, nearest_name, sweep
+from .curves import _finite, _score_domain, _score_title, alt, metric_facts
 from .eval import _unchanged_step, evaluate, with_reference
 from .metrics import as_metrics, measure
 from .transforms import Compose, Fixed
 
-# %% ../nbs/18_explore.ipynb #8d5b672a
+# %% ../nbs/18_explore.ipynb #5fa46ba4
 def _one_parameter(transform) -> Transform:
     "A transform with one parameter"
     transform = as_transform(transform)
@@ -30,12 +31,13 @@ def _one_parameter(transform) -> Transform:
     return transform
 
 
-def _few(transform, values, case, most=9) -> list:
-    "The values given, or at most about nine of the transform's own"
+def _few(transform, values, case, most=11) -> list:
+    "The values given, or at most eleven of the transform's own: every one, every second, ..., with the neutral one and, where that can be, both ends"
     if values is not None: return list(dict.fromkeys(_values(transform, values, case)))
-    own = _values(transform, None, case)
-    picked = {own[i] for i in np.linspace(0, len(own) - 1, most).round().astype(int)}
-    return [v for v in own if v in picked or v == transform.neutral_for(case)]
+    own, neutral = _values(transform, None, case), transform.neutral_for(case)
+    at, least = own.index(neutral) if neutral in own else 0, math.ceil(len(own) / most)
+    step = next((k for k in range(least, 2 * least + 1) if at % k == 0 == (len(own) - 1 - at) % k), least)
+    return own[at % step::step]
 
 
 GRID_COLUMNS = ["model", "case", "transform_a", "param_a", "value_a", "transform_b", "param_b", "value_b", "label", "metric", "score"]
@@ -46,7 +48,7 @@ def grid(
     case,  # anything that `load_case` takes
     transform_a,  # a `Transform`, its name, or a function `(image, value) -> image`; applied first
     transform_b,  # likewise; applied second
-    values_a=None,  # values to try; None: at most about nine of the transform's own
+    values_a=None,  # values to try; None: at most eleven of the transform's own, evenly
     values_b=None,
     metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
@@ -69,7 +71,7 @@ def _one_metric(metric) -> dict:  # {name: function}
     if len(named) != 1: raise ValueError(f"metric is {metric!r}; allowed is one metric")
     return named
 
-# %% ../nbs/18_explore.ipynb #d0702a22
+# %% ../nbs/18_explore.ipynb #d8dcdb47
 def _grid_axis(
     channel,  # `alt.X` or `alt.Y`
     rows: pd.DataFrame,
@@ -93,21 +95,27 @@ def plot_grid(
     if missing := [c for c in GRID_COLUMNS if c not in table]: raise ValueError(f"table has no column {', '.join(missing)}; allowed is what `grid` gives")
     for c in ("model", "transform_a", "transform_b", "metric"):
         if table[c].nunique() != 1: raise ValueError(f"table has {table[c].nunique()} different entries in {c} ({', '.join(map(str, table[c].unique()))}); allowed is one")
-    facts = table.attrs.get("transforms", [{}, {}])
+    facts, metric = table.attrs.get("transforms", [{}, {}]), table.metric.iloc[0]
     mean = table.groupby([c for c in GRID_COLUMNS if c not in ("case", "score")], sort=False).score.mean().reset_index()
-    panels = [_heat_map(rows, label, facts, _score_domain(_finite(mean.score)), cell, len(rows) <= 150 if numbers is None else numbers) for label, rows in mean.groupby("label", sort=False)]
+    panels = [_heat_map(rows, label, facts, _score_domain(mean.score), cell, len(rows) <= 150 if numbers is None else numbers, metric_facts(table, metric)) for label, rows in mean.groupby("label", sort=False)]
     return alt.concat(*panels, columns=columns)
 
 
-def _heat_map(rows, label, facts, domain, cell, numbers):
+def _heat_map(rows, label, facts, domain, cell, numbers, about):
     "The panel of one label"
-    data = alt.InlineData(values=rows[["value_a", "value_b", "score"]].to_dict("records"))
+    rows = rows.assign(far=np.isinf(rows.score), text=[("∞" if np.isinf(v) else f"{v:.2f}") if v == v else "" for v in rows.score], score=_finite(rows.score))
+    shown = rows[["value_a", "value_b", "score", "text", "far"]].astype(object)
+    data = alt.InlineData(values=shown.where(shown.notna(), None).to_dict("records"))
     x, y = _grid_axis(alt.X, rows, "b", facts[1], scale=alt.Scale(padding=0)), _grid_axis(alt.Y, rows, "a", facts[0], sort="descending", scale=alt.Scale(padding=0))
-    scale = alt.Scale(scheme="viridis", domain=domain)
-    base = alt.Chart(data).encode(x, y, tooltip=["value_a:O", "value_b:O", alt.Tooltip("score:Q", format=".3f")])
-    layers = [base.mark_rect().encode(color=alt.condition("isValid(datum.score)", alt.Color("score:Q", title=rows.metric.iloc[0], scale=scale), alt.value("#cccccc")))]
-    middle = domain[0] + .6 * (domain[1] - domain[0])
-    if numbers: layers.append(base.mark_text(fontSize=10).encode(text=alt.Text("score:Q", format=".2f"), color=alt.condition(f"datum.score > {middle}", alt.value("black"), alt.value("white"))))
+    low_is_good = about["better"] == "lower"
+    scale = alt.Scale(scheme="viridis", domain=domain, reverse=low_is_good)
+    base = alt.Chart(data).encode(x, y, tooltip=["value_a:O", "value_b:O", alt.Tooltip("text:N", title=rows.metric.iloc[0])])
+    title = _score_title(rows.metric.iloc[0], about["unit"])
+    layers = [base.mark_rect().encode(color=alt.condition("isValid(datum.score)", alt.Color("score:Q", title=title, scale=scale), alt.value("#cccccc")))]
+    if rows.far.any(): layers.append(base.mark_rect(color="black").transform_filter("datum.far"))
+    middle = domain[0] + (.4 if low_is_good else .6) * (domain[1] - domain[0])
+    dark = f"datum.far || datum.score {'>' if low_is_good else '<='} {middle}"
+    if numbers: layers.append(base.mark_text(fontSize=10).encode(text="text:N", color=alt.condition(dark, alt.value("white"), alt.value("black"))))
     neutral = alt.datum.value_a == facts[0].get("neutral"), alt.datum.value_b == facts[1].get("neutral")
     frame = base.mark_rect(fill=None, strokeWidth=3, stroke="#D55E00").transform_filter(neutral[0] & neutral[1])
     size = dict(width=cell * rows.value_b.nunique(), height=cell * rows.value_a.nunique())

@@ -18,7 +18,7 @@ import torch
 
 from .core import nearest_name
 
-# %% ../nbs/07_metrics.ipynb #b7be5fb4
+# %% ../nbs/07_metrics.ipynb #1b2b649c
 def _check_shapes(truth, pred):
     if truth.shape != pred.shape: raise ValueError(f"pred has shape {tuple(pred.shape)}; allowed is the truth's {tuple(truth.shape)}")
 
@@ -31,6 +31,11 @@ def confusion(
     "How often each label of the truth was predicted as which"
     _check_shapes(truth, pred)
     if (highest := max(truth.max(), pred.max()).item()) >= n: raise ValueError(f"n is {n}, but there is a label {highest}; allowed are labels from 0 to n - 1")
+    return _pairs(truth, pred, n)
+
+
+def _pairs(truth, pred, n) -> torch.Tensor:
+    "`confusion` of labels that are known to be below n"
     pairs = truth.to(torch.int32 if n < 1 << 15 else torch.int64) * n + pred
     return torch.bincount(pairs.flatten(), minlength=n * n).reshape(n, n)
 
@@ -56,7 +61,7 @@ def counts(
     fp, fn = m.sum(0) - tp, m.sum(1) - tp
     return Counts(*(a[:first] for a in (tp, fp, fn, m.sum() - tp - fp - fn)), spacing)
 
-# %% ../nbs/07_metrics.ipynb #848e9975
+# %% ../nbs/07_metrics.ipynb #743fdf1f
 def _compact(
     mask: torch.Tensor,  # `(*S)`, any labels >= 0
     labels: list,  # the label values of interest
@@ -75,7 +80,8 @@ def label_counts(
     spacing: tuple = None,  # of the pixels, mm along each axis
 ) -> Counts:  # an entry per label of interest
     "The four counts of some labels"
-    return counts(confusion(_compact(truth, labels), _compact(pred, labels), len(labels) + 1), len(labels), spacing)
+    _check_shapes(truth, pred)
+    return counts(_pairs(_compact(truth, labels), _compact(pred, labels), len(labels) + 1), len(labels), spacing)
 
 # %% ../nbs/07_metrics.ipynb #e268c1bb
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import center_of_mass
 
-from .core import Case, Domain, Function, Intensity, Series, Step, Transform, as_case
+from .cases import Case, as_case
+from .core import Domain, Function, Intensity, Series, Step, Transform
 from .directions import _directions, _sides, direction_letters
 from .overlay import View, _fit, series_view, value_text
 from .plot import _font

@@ -7,14 +7,15 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence', 'reliability', 'pool_reliability', 'calibration_error', 'plot_calibration', 'auroc',
            'probability_table', 'prominence_correlation']
 
-# %% ../nbs/15_probability.ipynb #ade27df0
+# %% ../nbs/15_probability.ipynb #6cee6ace
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
-from .core import Case, Domain, Transform, as_case, as_model, progress_bar
+from .cases import Case, as_case
+from .core import Domain, Transform, as_model, progress_bar
 from .curves import _check_names, _label_colour_map, alt
 from .eval import _cases_of, _check_truth, _joined, _named_labels, _table
 from .metrics import Counts, _own_metric, as_metrics, known_metric, label_counts
@@ -241,7 +242,7 @@ def calibration_error(
     by = ["model", "label"] if pooled else ["model", "case", "label"]
     return pd.DataFrame([dict(zip(by, key)) | dict(ece=_ece(rows)) for key, rows in (pool_reliability(table) if pooled else table).groupby(by, sort=False)])
 
-# %% ../nbs/15_probability.ipynb #dccd43ce
+# %% ../nbs/15_probability.ipynb #1035c6f3
 def plot_calibration(
     table: pd.DataFrame,  # from `reliability`
     labels=None,  # names of the labels 0, 1, 2, ..., for their colours; None: in order of appearance
@@ -260,13 +261,12 @@ def _calibration_panel(rows, model, colour, reach):
     x = alt.X("confidence:Q", title="probability that the model gives", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     y = alt.Y("frequency:Q", title="share of these pixels that have the label", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     perfect = alt.Chart(pd.DataFrame(dict(confidence=[0, 1], frequency=[0, 1]))).mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1).encode(x, y)
-    hints = alt.Chart(pd.DataFrame(dict(confidence=[.04, .96], frequency=[.95, .05], side=["left", "right"], text=["probability too low", "probability too high"])))
-    words = [hints.transform_filter(alt.datum.side == s).mark_text(align=s, color="#777", fontSize=11).encode(x, y, text="text:N") for s in ("left", "right")]
     base = alt.Chart(rows).encode(x, y, alt.Color("label:N", title="label", scale=alt.Scale(domain=list(colour), range=list(colour.values()))))
     amount = alt.Size("pixels:Q", title="pixels", scale=alt.Scale(type="log", domain=list(reach) if reach[0] < reach[1] else [1, 2 * reach[1]], range=[15, 220]), legend=alt.Legend(format="~s", tickCount=3))
     dots = base.mark_circle(opacity=.85).encode(amount, tooltip=["label", "pixels", alt.Tooltip("confidence", format=".3f"), alt.Tooltip("frequency", format=".3f")])
     errors = ", ".join(f"{l} {_ece(r):.3f}" for l, r in rows.groupby("label", sort=False))
-    return alt.layer(perfect, *words, base.mark_line(strokeWidth=2), dots, title=alt.Title(model, subtitle=f"calibration error: {errors}"))
+    words = ["above the dashed line: probability too low,", "below it: probability too high"]
+    return alt.layer(perfect, base.mark_line(strokeWidth=2), dots, title=alt.Title(model, subtitle=[f"calibration error: {errors}", *words]))
 
 # %% ../nbs/15_probability.ipynb #7feb9a93
 _HALF = 0x3F000000 >> 10  # the leading bits of 0.5 as float32

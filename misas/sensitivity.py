@@ -146,7 +146,7 @@ def worst_score(
     nearest = low[abs(x[low] - x[_neutral_index(values, neutral)]).argmin()]
     return scores[nearest].item(), values[nearest]
 
-# %% ../nbs/12_sensitivity.ipynb #9f935323
+# %% ../nbs/12_sensitivity.ipynb #e90f3f54
 def corruption_error(
     errors,  # `(V,)`, of the model at each value but the neutral one
     reference,  # `(V,)`, of the reference model at the same values
@@ -157,16 +157,11 @@ def corruption_error(
     if errors.shape != reference.shape: raise ValueError(f"reference has shape {reference.shape}; allowed is that of errors, {errors.shape}")
     known = ~np.isnan(errors + reference)
     if not known.any() or abs(reference[known].mean()) < least: return np.nan
-    return float(errors[known].sum() / reference[known].sum())
+    with np.errstate(invalid="ignore"): return float(errors[known].sum() / reference[known].sum())
 
-# %% ../nbs/12_sensitivity.ipynb #e9dc8352
-def mean_curve(
-    matrix,  # `(C, V)`, a curve per case; NaN where a score is missing
-    times=None,  # `(..., C)`, how often each case counts; None: once
-) -> np.ndarray:  # `(V,)` or `(..., V)`
-    "Mean over cases, at each value over those that have a score"
-    matrix = np.asarray(matrix, float)
-    times = np.ones(len(matrix)) if times is None else np.asarray(times, float)
+# %% ../nbs/12_sensitivity.ipynb #7b4eb9c2
+def _mean_of_cases(matrix, times) -> np.ndarray:  # (..., V)
+    "Weighted mean over cases `(C, V)`, at each value over those that have a score"
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = times @ np.where(np.isfinite(matrix), matrix, 0) / (times @ ~np.isnan(matrix))
     # one infinite distance makes the mean infinite, but 0 times infinity is not a number
@@ -174,14 +169,39 @@ def mean_curve(
     return mean
 
 
+def _possible(matrix) -> tuple:  # low, high
+    "Where a mean of such scores can lie"
+    least, most = np.fmin.reduce(matrix, None, initial=np.inf), np.fmax.reduce(matrix, None, initial=-np.inf)
+    return 0 if least >= 0 else -np.inf, 0 if most <= 0 and least < 0 else 1 if 0 <= least and most <= 1 else np.inf
+
+
+def mean_curve(
+    matrix,  # `(C, V)`, a curve per case; NaN where a score is missing
+    times=None,  # `(..., C)`, how often each case counts; None: once
+    neutral: int = None,  # which of the V values is the neutral one; None: there is none
+) -> np.ndarray:  # `(V,)` or `(..., V)`
+    "Mean over cases: the mean at the neutral value, and from there the mean change of the cases that have a score at both"
+    matrix = np.asarray(matrix, float)
+    times = np.ones(len(matrix)) if times is None else np.asarray(times, float)
+    if neutral is None: return _mean_of_cases(matrix, times)
+    clean = matrix[:, [neutral]]
+    matrix = np.where(np.isnan(clean), np.nan, matrix)
+    start = np.where(np.isnan(matrix), np.nan, clean)
+    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()   # elsewhere the plain mean is the same, to the last bit
+    mean, own = _mean_of_cases(matrix, times), _mean_of_cases(start, times)
+    with np.errstate(invalid="ignore"): shift = own[..., [neutral]] - own
+    return np.where(lacking, np.clip(mean + np.where(np.isnan(shift), 0, shift), *_possible(matrix)), mean)
+
+
 def bootstrap_curves(
     matrix,  # `(C, V)`, a curve per case
     resamples: int = 1000,
     seed: int = 0,
+    neutral: int = None,  # which of the V values is the neutral one; None: there is none
 ) -> np.ndarray:  # `(resamples, V)`
     "Mean curves of cases drawn with replacement"
     n = len(matrix)
-    return mean_curve(matrix, np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples))
+    return mean_curve(matrix, np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples), neutral)
 
 
 def _bounds(samples, confidence) -> tuple:

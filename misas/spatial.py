@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['Spatial']
 
-# %% ../nbs/00_spatial.ipynb #79a53b9c
+# %% ../nbs/00_spatial.ipynb #22842d4b
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, pad
 
 from .cases import Case
 from .core import Transform
 
-# %% ../nbs/00_spatial.ipynb #41534eeb
+# %% ../nbs/00_spatial.ipynb #2a783921
 def sampling_positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
@@ -34,18 +34,26 @@ def sampling_positions(
     return [sum(row[j] * axes[j] for j in range(n)).add_(c - s).round_(decimals=6) for row, c, s in zip(pixels, centre, shift)]
 
 
+def _bordered(mask: torch.Tensor) -> torch.Tensor: return pad(mask, (1, 1) * mask.ndim)
+
+
+def _nearest_in(
+    bordered: torch.Tensor,  # `(*S + 2)`: a mask with one more pixel of 0 all around, for all that lies outside
+    positions: list,  # n tensors `(*T)`, in pixels of the mask
+) -> torch.Tensor:  # `(*T)`
+    "The nearest neighbour at each position"
+    flat, whole = 0, torch.int32 if bordered.numel() < 2 ** 31 else torch.int64
+    for p, size, stride in zip(positions, bordered.shape, bordered.stride()):
+        flat = (p + 1.5).clamp_(0, size - 1).to(whole).mul_(stride).add_(flat)      # no number is negative: to cut off is to round down
+    return bordered.flatten().index_select(0, flat.flatten()).reshape(flat.shape)
+
+
 def sample_nearest(
     mask: torch.Tensor,  # `(*S)`
     positions: list,  # n tensors `(*T)`
 ) -> torch.Tensor:  # `(*T)`
     "The mask's nearest neighbour at each position, 0 outside"
-    mask, flat, inside = mask.contiguous(), torch.zeros((), dtype=torch.float64, device=mask.device), torch.ones((), dtype=torch.bool, device=mask.device)
-    for p, size, stride in zip(positions, mask.shape, mask.stride()):
-        index = (p + .5).floor_()
-        within = index.clamp(0, size - 1)
-        inside = (within == index).logical_and_(inside)
-        flat = within.mul_(stride).add_(flat)
-    return mask.flatten().index_select(0, flat.long().flatten()).reshape(flat.shape).mul_(inside)
+    return _nearest_in(_bordered(mask), positions)
 
 
 def _sampling_grid(
@@ -97,7 +105,7 @@ def regridded(
     whole[3 - n:3, 3 - n:3], whole[3 - n:3, 3] = matrix, (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2)
     return affine @ whole
 
-# %% ../nbs/00_spatial.ipynb #3789be45
+# %% ../nbs/00_spatial.ipynb #1796cdb8
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
@@ -114,11 +122,12 @@ class Spatial(Transform):
         "Image and truth of `case`, from the same positions"
         fill = (case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))).to(case.image)
         above = case.image - fill.reshape(-1, *[1] * case.ndim)
+        bordered = None if case.truth is None else _bordered(case.truth)
         image, truth = (None if x is None else torch.empty_like(x, memory_format=torch.contiguous_format) for x in (case.image, case.truth))
         for rows in _slabs(case.shape):
             slab, where = slice(rows.start, rows.stop), positions(rows)
             image[:, slab] = sample_linear(case.image, where, fill, above)
-            if truth is not None: truth[slab] = sample_nearest(case.truth, where)
+            if truth is not None: truth[slab] = _nearest_in(bordered, where)
         return case.but(image=image, truth=truth)
 
     def warp(self, case: Case, matrix: np.ndarray) -> Case:

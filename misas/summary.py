@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MEASURES', 'summarise', 'verdicts', 'plot_summary']
 
-# %% ../nbs/13_summary.ipynb #f4fc816d
-from collections.abc import Sequence
+# %% ../nbs/13_summary.ipynb #fd61c376
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from .core import Domain, nearest_name
 from .curves import _check_scores, _has_names, _plain, _value_axis, alt, metric_facts, transform_facts
 from .sensitivity import _bounds, _on_log, bootstrap_curves, corruption_error, degradation, local_slope, mean_curve, normalised_area, tolerance_interval, worst_score
 
-# %% ../nbs/13_summary.ipynb #c3ebe3b6
+# %% ../nbs/13_summary.ipynb #ff3cd46d
 MEASURES = ("neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area")  # those that get bounds
 
 
@@ -34,9 +34,23 @@ def _neutral_in(rows, neutral):
     return found.value.iloc[0]
 
 
+def _unfound(neutral_score, worst_score, facts):
+    "Is a label not found in the unchanged image? Then a score from 0 to 1 of which more is better has nothing to lose"
+    return (facts.get("least") == 0) & (np.abs(neutral_score) < 1e-6) & (worst_score > -1e-6)
+
+
 def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)}
     "Measures of curves `(..., V)` in which higher is better; without a neutral value there is only a worst score"
     worst = np.fmin.reduce(curves, -1)
+    found = _relative_measures(values, curves, worst, neutral, delta, facts)
+    if neutral is None: return found
+    unfound = _unfound(found["neutral_score"], worst, facts)
+    def known(name, a): return a if name in ("neutral_score", "worst_score") else np.where(unfound, False if name.endswith("_cut") else np.nan, a)[()]
+    return {name: known(name, a) for name, a in found.items()}
+
+
+def _relative_measures(values, curves, worst, neutral, delta, facts) -> dict:
+    "Measures, whatever the score at the neutral value"
     if neutral is None: return dict(worst_score=worst)
     clean, log = curves[..., values.index(neutral)], facts["log"]
     with np.errstate(invalid="ignore"): found = dict(neutral_score=clean, worst_score=worst, drop=clean - worst)
@@ -44,19 +58,18 @@ def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)
     interval = dict(zip(("tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut"), tolerance_interval(values, curves, neutral, delta, log)))
     return found | interval | {name: f(values, curves, neutral, log) for name, f in dict(degradation=degradation, area=normalised_area, slope=local_slope).items()}
 
-# %% ../nbs/13_summary.ipynb #e23f93d4
-def _mean_errors(rows, better) -> pd.Series:
-    "Mean over cases at each value, which goes by its text: 2 is 2.0"
+# %% ../nbs/13_summary.ipynb #c0713f12
+def _errors(rows, better) -> pd.Series:
+    "Error of each case at each value, which goes by its text: 2 is 2.0"
     scores = rows.score.abs() if better == "zero" else rows.score
-    mean = scores.groupby(rows.value.map(_plain), sort=False).mean()
-    return 1 - mean if better == "higher" else mean
+    return (1 - scores if better == "higher" else scores).groupby([rows.case, rows.value.map(_plain).rename("value")], sort=False).mean()
 
 
 def _relative_error(rows, reference, neutral, better) -> float:
-    "Corruption error, over the values that both models have"
-    if not len(reference): return np.nan
-    both = pd.concat([_mean_errors(rows, better), _mean_errors(reference, better)], axis=1, join="inner").drop(index=_plain(neutral), errors="ignore")
-    return corruption_error(both.iloc[:, 0], both.iloc[:, 1])
+    "Corruption error, over the cases and values for which both models have a score"
+    both = pd.concat([_errors(rows, better), _errors(reference, better)], axis=1, join="inner").dropna()
+    mean = both.groupby(level="value", sort=False).mean().drop(index=_plain(neutral), errors="ignore")
+    return corruption_error(mean.iloc[:, 0], mean.iloc[:, 1])
 
 
 def _reference_rows(scores, reference) -> pd.DataFrame:
@@ -68,7 +81,7 @@ def _reference_rows(scores, reference) -> pd.DataFrame:
     if (n := _check_scores(reference).model.nunique()) != 1: raise ValueError(f"reference has {n} models; allowed is one")
     return reference
 
-# %% ../nbs/13_summary.ipynb #4940b0dc
+# %% ../nbs/13_summary.ipynb #f1396b12
 def _with_bounds(samples, confidence) -> dict:
     "Bounds of the measures, from samples `(R,)` of each"
     bounds = {m: _bounds(np.asarray(samples.get(m, ()), float), confidence) for m in MEASURES}
@@ -92,22 +105,37 @@ def _tried(values, mean, neutral, facts, delta) -> dict:
                 log=not names and _on_log(values, log), categorical=names, unit=facts["unit"])
 
 
+def _judged(matrix, neutral) -> tuple:  # matrix, index of the neutral value
+    "The cases with a score at the neutral value; if no case has one, all cases, and nothing to compare them with"
+    at = None if neutral is None else list(matrix.columns).index(neutral)
+    known = matrix if at is None else matrix[matrix[neutral].notna()]
+    return (known, at) if len(known) else (matrix, None)
+
+
+def _fewest(matrix) -> dict:
+    "Where the fewest cases have a score, of the values at which any have one"
+    counts = matrix.notna().sum()
+    counts = counts[counts > 0]
+    return dict(fewest_cases=int(counts.min()) if len(counts) else 0, fewest_value=counts.idxmin() if len(counts) and counts.min() < len(matrix) else None)
+
+
 def _summary_row(rows, reference, facts, delta, better, confidence, resamples, seed) -> dict:
     "All that is said of one curve"
     names, sign = _has_names(rows, facts), 1 if better == "higher" else -1
     facts = facts | dict(categorical=names)
     rows = rows.assign(value=rows.value.map(_plain) if names else pd.to_numeric(rows.value))
-    neutral, matrix = None if facts["neutral"] is None else _neutral_in(rows, facts["neutral"]), _matrix(rows)
+    neutral = None if facts["neutral"] is None else _neutral_in(rows, facts["neutral"])
+    matrix, at = _judged(_matrix(rows), neutral)
     values, curves = list(matrix.columns), _upright(matrix.to_numpy(), better)
-    mean = mean_curve(curves)
-    many = bootstrap_curves(curves, resamples, seed) if len(curves) > 1 else np.empty((0, len(values)))
+    mean = mean_curve(curves, neutral=at)
+    many = bootstrap_curves(curves, resamples, seed, at) if len(curves) > 1 else np.empty((0, len(values)))
     found, sampled = (_turned_back(_measures(values, c, neutral, delta, facts), sign) for c in (mean, many))
-    return dict(cases=len(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, better)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
+    return dict(cases=len(matrix), **_fewest(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, better)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
 
-# %% ../nbs/13_summary.ipynb #1c3ecefc
+# %% ../nbs/13_summary.ipynb #d4805f38
 _NUMBERS = ("tried_low", "tried_high", "neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area", "slope", "corruption_error")
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
-_SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "metric_unit", "better", "cases", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
+_SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "metric_unit", "better", "cases", "fewest_cases", "fewest_value", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
             "tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut", "degradation", "area", "slope", "corruption_error", "failed", "delta", "log", "categorical", *_BOUNDS]
 
 
@@ -134,9 +162,18 @@ def _per_metric(
 def _listed(facts) -> str: return ", ".join(f"{m} in {f['unit']}" if f["unit"] else m for m, f in facts.items())
 
 
-def _check_sampling(confidence, resamples):
+def _names_of_metrics(name, given, metrics) -> list:
+    "Names of metrics, all of which a table has"
+    if isinstance(given, str) or not isinstance(given, Iterable): raise ValueError(f"{name} is {given!r}; allowed is a list of metrics, of {', '.join(metrics)}")
+    given = list(given)
+    if strange := [m for m in given if m not in metrics]: raise ValueError(f"{name} has {strange[0]!r}; {nearest_name(strange[0], metrics)}")
+    return given
+
+
+def _check_sampling(confidence, resamples, seed):
     if confidence not in Domain(0, 1, open=True) or confidence == 1: raise ValueError(f"confidence is {confidence!r}; allowed are numbers > 0 and < 1")
-    if resamples not in Domain(0, whole=True): raise ValueError(f"resamples is {resamples!r}; allowed are {Domain(0, whole=True)}")
+    for name, number in dict(resamples=resamples, seed=seed).items():
+        if number not in Domain(0, whole=True): raise ValueError(f"{name} is {number!r}; allowed are {Domain(0, whole=True)}")
 
 
 def summarise(
@@ -149,19 +186,21 @@ def summarise(
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
     "How sensitive models are: a row per model, transform, label and metric, largest drop first"
-    _check_sampling(confidence, resamples)
+    _check_sampling(confidence, resamples, seed)
     reference, keys, rows = _reference_rows(_check_scores(scores), reference), ["transform", "label", "metric"], []
+    lower_is_better = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
     metrics = {m: metric_facts(scores, m) | (dict(better="lower") if m in lower_is_better else {}) for m in scores.metric.unique()}
     deltas, yardsticks = _per_metric("delta", delta, metrics, .05, Domain(0, open=True)), dict(iter(reference.groupby(keys, sort=False)))
     for (model, *key), part in scores.groupby(["model", *keys], sort=False):
         facts, metric = transform_facts(scores, key[0]), key[-1]
         unit, better = metrics[metric]["unit"], metrics[metric]["better"]
-        measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, deltas[metric], better, confidence, resamples, seed)
+        facts["least"] = 0 if better == "higher" and not unit else None
+        measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, deltas[metric], better, confidence, int(resamples), int(seed))
         rows.append(dict(model=model, param=facts["param"], metric_unit=unit, better=better) | dict(zip(keys, key)) | measured)
     table = pd.DataFrame(rows, columns=_SUMMARY).astype({c: float for c in _NUMBERS})
     return table.iloc[(-table["drop"] / table.delta).argsort(kind="stable")].reset_index(drop=True)
 
-# %% ../nbs/13_summary.ipynb #6618233a
+# %% ../nbs/13_summary.ipynb #6dd961ed
 def _amount(value, unit="") -> str:
     "A value with its unit: −25°, 1.4×, 256 px"
     if isinstance(value, str): return value
@@ -174,8 +213,14 @@ def _score_text(score) -> str: return "∞" if np.isinf(score) else f"{score:.2f
 def _with_unit(text, unit) -> str: return text + ("" if unit in ("", "%") else " ") + unit
 
 
+def _never_found(row) -> bool:
+    "Is the label of a row not found in the unchanged image?"
+    return bool(_unfound(row.neutral_score, row.worst_score, dict(least=0 if row.better == "higher" and not row.metric_unit else None)))
+
+
 def _range_text(row) -> str:
     "What a row of a summary says is tolerated"
+    if _never_found(row): return "not found unchanged"
     if pd.isna(row["drop"]): return "not known"
     if row.categorical: return f"all but {row.failed}" if row.failed else "all"
     ends = f"{_amount(row.tolerance_low, row.unit)} to {_amount(row.tolerance_high, row.unit)}"
@@ -190,14 +235,24 @@ def _worst_text(row) -> str:
     return f"{start}{sign}{_with_unit(_score_text(row.worst_score), row.metric_unit)} at {row.param + ' = ' if row.categorical else ''}{_amount(row.worst_value, row.unit)}"
 
 
+def _fewest_text(row) -> str:
+    "Where a row rests on fewer cases"
+    return "" if pd.isna(row.fewest_value) else f"only {row.fewest_cases:g} of {row.cases:g} cases at {row.param + ' = ' if row.categorical else ''}{_amount(row.fewest_value, row.unit)}"
+
+
+def _tolerates_text(row) -> str:
+    "The part of a sentence on what is tolerated"
+    worse = "a loss" if row.better == "higher" else "a rise"
+    if _never_found(row): return "not found even in the unchanged image; "
+    return "" if pd.isna(row["drop"]) else f"tolerates {_range_text(row)} with {worse} of at most {_with_unit(f'{row.delta:g}', row.metric_unit)}; "
+
+
 def verdicts(
     summary: pd.DataFrame,  # from `summarise`
 ) -> list:  # of sentences, one per row
     "Each row of a summary in words"
     def sentence(row):
-        worse = "a loss" if row.better == "higher" else "a rise"
-        tolerates = "" if pd.isna(row["drop"]) else f"tolerates {_range_text(row)} with {worse} of at most {_with_unit(f'{row.delta:g}', row.metric_unit)}; "
-        return f"{row['transform']}, {row.label}: {tolerates}{row.metric} {_worst_text(row)}"
+        return f"{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {_worst_text(row)}" + (f"; {few}" if (few := _fewest_text(row)) else "")
     return [sentence(row) for _, row in _check_summary(summary).iterrows()]
 
 
@@ -208,7 +263,7 @@ def _check_summary(summary):
     def text(column): return column.astype(object).where(column.notna(), "").map(_plain)      # a table from a file has NaN for ""
     return summary.assign(failed=text(summary.failed), unit=text(summary.unit), metric_unit=text(summary.metric_unit))
 
-# %% ../nbs/13_summary.ipynb #fc576ce9
+# %% ../nbs/13_summary.ipynb #67aba815
 _INTERVALS = dict(tried=("tried_low", "tried_high"), tolerated=("tolerance_low", "tolerance_high"), low=("tolerance_low_lower", "tolerance_low_upper"), high=("tolerance_high_lower", "tolerance_high_upper"))
 _EXPLAINED = ["bar: what the model tolerates · grey: what was tried · dashed: the unchanged image",
               "triangle: the range tried ended here, the tolerance perhaps not · thin lines: bounds of a bar's ends"]
@@ -251,11 +306,11 @@ def _text_layers(rows, y, column, heading, dx, **style) -> list:
 def _summary_panel(rows, colour, width) -> "alt.LayerChart":
     "The chart of one transform and one metric"
     who = rows.label.astype(str) + (" · " + rows.model.astype(str) if rows.model.nunique() > 1 else "")
-    rows = rows.assign(who=who, tolerates=[_range_text(r) for _, r in rows.iterrows()], worst=[_worst_text(r) for _, r in rows.iterrows()])
+    rows = rows.assign(who=who, tolerates=[_range_text(r) for _, r in rows.iterrows()], worst=["; ".join(filter(None, (_worst_text(r), _fewest_text(r)))) for _, r in rows.iterrows()])
     first, y = rows.iloc[0], alt.Y("who:N", sort=list(who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False))
     worse = f"{'loses' if first.better == 'higher' else 'rises by'} at most {_with_unit(f'{first.delta:g}', first.metric_unit)}"
     layers = _text_layers(rows, y, "tolerates", worse, 12, fontWeight="bold") + _text_layers(rows, y, "worst", f"{first.metric}, unchanged → worst", 170)
-    if not first.categorical and rows.tolerance_low.notna().any():
+    if not first.categorical and pd.notna(first.neutral):
         ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))
         layers = _interval_layers(rows, _value_axis(ends, dict(param=first.param, unit=first.unit, log=first.log), False), y, colour) + layers
     else: layers += _text_layers(rows[:1].assign(why="not a range" if first.categorical else "no unchanged image to compare with"), y, "why", "", -width + 8, color="#888")[:1]

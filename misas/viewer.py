@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from .core import Case, Domain, Series, Step
+from .cases import Case
+from .core import Domain, Series, Step
 from .directions import _axis_text, _sides
 from .overlay import View, _checked_series, _check_names, _drawn_labels
 from .planes import _centre, _index_in, _lettered, _like_look, _look, _pixels, _plane, _slice_text, _value_text, _without_prediction, _zoom, plane_letters

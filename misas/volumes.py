@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_montage', 'plot_planes', 'gif_volume']
 
-# %% ../nbs/24_volumes.ipynb #41e2b66b
+# %% ../nbs/24_volumes.ipynb #dff91397
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from .core import Domain, Step
 from .directions import _axis_text
 from .overlay import _check_names, _drawn_labels, _rgb
 from .planes import _as_volumes, _checked_at, _index_in, _lettered, _like_look, _look, _one_volume, _pixels, _plane, _slice_text, _value_text, _zoom, plane_letters
-from .plot import Picture, _TEXT, _add_legend, _captioned, _centred, _draw_picture, _entries, _gif_path, _grid, _handles, _legend_columns, _palette, _styles, _title_size, _write_gif
+from .plot import Picture, _TEXT, _add_legend, _captioned, _centred, _draw_picture, _entries, _gif_path, _grid, _handles, _legend_columns, _legend_width, _palette, _styles, _title_size, _write_gif
 
 # %% ../nbs/24_volumes.ipynb #8c2d4be9
 def _filled(
@@ -49,7 +49,7 @@ def _slices(
     if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     return [int(k) for k in slices]
 
-# %% ../nbs/24_volumes.ipynb #4a5d2e21
+# %% ../nbs/24_volumes.ipynb #e856410c
 def _write_letters(
     ax,  # matplotlib axes
     letters,  # (left, right, top, bottom), or None
@@ -59,7 +59,7 @@ def _write_letters(
     if min(shape[:2]) < 80: return
     places = ((.02, .5, "left", "center"), (.98, .5, "right", "center"), (.5, .98, "center", "top"), (.5, .02, "center", "bottom"))
     for text, (x, y, ha, va) in zip(letters or (), places):
-        ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color="white", fontsize=8, path_effects=[withStroke(linewidth=2, foreground="black")])
+        ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color="white", fontsize=9, weight="bold", path_effects=[withStroke(linewidth=2, foreground="black")])
 
 
 def _labels_in(
@@ -94,7 +94,7 @@ def plot_montage(
         _write_letters(ax, plane_letters(series, step, axis), picture.shape)
     return figure
 
-# %% ../nbs/24_volumes.ipynb #67ecd4cd
+# %% ../nbs/24_volumes.ipynb #87281bc1
 def _draw_plane(
     ax,  # matplotlib axes
     picture: np.ndarray,  # `(h, w, 3)`
@@ -129,7 +129,7 @@ def _plane_axes(
 ):  # figure, `(rows, 3)` axes
     "A figure for three planes of one scale"
     widths = [max(w, 1.2) for _, w in sizes]  # room for a title
-    total = sum(widths) + 1.8
+    total = max(sum(widths) + 1.8, _legend_width(handles))
     lines = -(-len(handles) // _legend_columns(handles, total))
     figure = Picture(total, rows * (max(h for h, _ in sizes) + .35) + .3 + lines * .2 + .25 * (lines > 0))
     _add_legend(figure, handles)

@@ -132,7 +132,7 @@ def test_transformers(case):
         model = as_model(net, processor=processor, name="hub")
         assert torch.equal(model(case.image[None], case)[0], expected.int()) and tuple(model.labels) == LABELS
         series = get_series(model, case, "rotation", [0, 15], progress=False)
-        assert torch.equal(series[0].pred, expected.int()) and series.labels == tuple(LABELS)
+        assert torch.equal(series[0].pred, expected.int()) and tuple(series.labels) == tuple(LABELS)
 
 
 def test_torchscript_and_export(case, tmp_path):
