@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NumpyModel', 'FileModel']
 
-# %% ../nbs/29_arrays.ipynb #629d92f0
+# %% ../nbs/29_arrays.ipynb #29f7b577
 import hashlib, importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .cases import _integers, to_dtype
+from .checksums import checksum
 from .core import Model
 from .networks import OUTPUTS, _match_channels
 
@@ -123,7 +124,7 @@ def _chosen(
     if isinstance(which, int) and which not in names and -len(names) <= which < len(names): return names[which]
     return _one_of(argument, which, names)
 
-# %% ../nbs/29_arrays.ipynb #ed952881
+# %% ../nbs/29_arrays.ipynb #5748b0a8
 def _needs(
     module: str,  # to be imported
     extra: str,  # of misas
@@ -137,12 +138,9 @@ def _needs(
 
 def _digest(*parts) -> str:  # of bytes, arrays, and paths of files
     "A fingerprint of weights, wherever they are"
-    h = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            with open(part, "rb") as f: h.update(hashlib.file_digest(f, "sha256").digest())
-        else: h.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
-    return h.hexdigest()
+    def content(path):
+        with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").digest()
+    return checksum(*(content(part) if isinstance(part, Path) else part for part in parts))
 
 
 class NumpyModel(Model):

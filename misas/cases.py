@@ -85,6 +85,17 @@ def _numbers(
     if len(numbers) != n or any(map(math.isnan, numbers)): raise ValueError(f"{name} is {x!r}; allowed are {allowed}")
     return numbers
 
+# %% ../nbs/00_cases.ipynb #41f9156c
+def checked_spacing(
+    spacing,  # mm along each axis, > 0; None: 1 along each axis
+    ndim: int,
+) -> tuple:
+    "Distances of pixels, as so many numbers"
+    allowed = f"{ndim} numbers > 0, in mm"
+    numbers = (1.,) * ndim if spacing is None else _numbers(spacing, ndim, "spacing", allowed)
+    if not all(0 < s < math.inf for s in numbers): raise ValueError(f"spacing is {spacing}; allowed are {allowed}")
+    return numbers
+
 # %% ../nbs/00_cases.ipynb #6d40375e
 def _default_scale(
     image: torch.Tensor,  # `(C, *S)`
@@ -103,7 +114,7 @@ def _source_of(
     kind = "tensor" if isinstance(image, torch.Tensor) else "array"
     return Source(kind, str(image.dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
 
-# %% ../nbs/00_cases.ipynb #0dbce53a
+# %% ../nbs/00_cases.ipynb #1d3c7eb6
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
@@ -123,7 +134,7 @@ class Case:
         self._set(image=image, source=source, truth=None if self.truth is None else _integers(self.truth, "truth"),
                   affine=None if self.affine is None else np.asarray(self.affine, dtype=float))
         self._check()
-        self._set(spacing=(1.,) * self.ndim if self.spacing is None else tuple(map(float, self.spacing)),
+        self._set(spacing=checked_spacing(self.spacing, self.ndim),
                   scale=_default_scale(image, source.dtype) if self.scale is None else tuple(self.scale), labels=label_names(self.labels))
 
     def _set(self, **changes):
@@ -134,8 +145,6 @@ class Case:
         if self.image.ndim not in (3, 4) or 0 in shape: raise ValueError(f"image has shape {shape}; allowed are (H, W), (C, H, W) and (C, D, H, W) without empty axes")
         if not self.image.isfinite().all(): raise ValueError(f"image has {(~self.image.isfinite()).sum()} pixels that are NaN or infinite; allowed are finite numbers")
         if self.truth is not None and self.truth.shape != size: raise ValueError(f"truth has shape {tuple(self.truth.shape)}; allowed is the image's {tuple(size)}")
-        mm = f"{self.ndim} numbers > 0, in mm"
-        if self.spacing is not None and not all(0 < s < math.inf for s in _numbers(self.spacing, self.ndim, "spacing", mm)): raise ValueError(f"spacing is {self.spacing}; allowed are {mm}")
         if self.affine is not None and (self.affine.shape != (4, 4) or not np.isfinite(self.affine).all()): raise ValueError(f"affine is {self.affine!r}; allowed is a 4 x 4 array of finite numbers")
         levels = "two numbers (black, white), black <= white"
         if self.scale is not None and np.diff(_numbers(self.scale, 2, "scale", levels)) < 0: raise ValueError(f"scale is {self.scale}; allowed are {levels}")

@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['checksum']
 
-# %% ../nbs/00_checksums.ipynb #d149ebae
-import hashlib, inspect, sys, sysconfig, types
+# %% ../nbs/00_checksums.ipynb #a60894fa
+import hashlib, sys, sysconfig, types
 from functools import partial, singledispatch
 from pathlib import Path
 
 import numpy as np
 import torch
 
-# %% ../nbs/00_checksums.ipynb #33cf40da
+# %% ../nbs/00_checksums.ipynb #8cec992f
 def _kind(x) -> str: return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
 @singledispatch
-def _look(x) -> tuple:  # (text or bytes, things that it holds)
+def _look(x) -> tuple:  # (text, things that it holds)
     "What can be seen of an object: its attributes, and the code of a class of the user's"
     if callable(getattr(x, "get_weights", None)) and not isinstance(x, type): return _kind(x), [type(x), x.get_weights()]      # Keras
     slots = [s for c in type(x).__mro__ for s in ([c.__slots__] if isinstance(getattr(c, "__slots__", ()), str) else getattr(c, "__slots__", ()))]
@@ -28,18 +28,27 @@ def _look(x) -> tuple:  # (text or bytes, things that it holds)
     return _kind(x) if " at 0x" in (text := repr(x)) else text, []
 
 
-@_look.register(int | float | complex | str | bytes | type(None) | np.generic | torch.dtype | torch.device | Path)
+@_look.register(int | float | complex | str | type(None) | np.generic | torch.dtype | torch.device | Path)
 def _(x): return f"{_kind(x)} {x!r}", []
+
+
+def _hashed(buffer) -> str: return hashlib.sha256(buffer).hexdigest()      # weights may be large: no text is made of them
+
+
+@_look.register
+def _(x: bytes): return f"bytes {_hashed(x)}", []
 
 
 @_look.register
 def _(x: torch.Tensor):
     if x.layout is not torch.strided or x.is_quantized: return repr(x), []
-    return f"tensor {x.dtype} {tuple(x.shape)}", [x.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()]
+    return f"tensor {x.dtype} {tuple(x.shape)} {_hashed(x.detach().cpu().reshape(-1).view(torch.uint8).numpy())}", []
 
 
 @_look.register
-def _(x: np.ndarray): return f"array {x.dtype.str} {x.shape}", [x.tolist() if x.dtype.hasobject else x.tobytes()]
+def _(x: np.ndarray):
+    if x.dtype.hasobject: return f"array {x.dtype.str} {x.shape}", [x.tolist()]
+    return f"array {x.dtype.str} {x.shape} {_hashed(x.tobytes())}", []
 
 
 @_look.register(list | tuple)
@@ -113,7 +122,7 @@ def _(x: type):
     bare = [getattr(f, "__wrapped__", None) or getattr(f, "fget", None) or getattr(f, "__func__", f) for c in own for f in vars(c).values()]
     return f"{x.__module__}.{x.__qualname__}", [f for f in bare if isinstance(f, types.FunctionType)]
 
-# %% ../nbs/00_checksums.ipynb #3cf667b1
+# %% ../nbs/00_checksums.ipynb #64012839
 _ENOUGH = 100_000  # things looked at: an object may hold half the world
 
 
@@ -129,6 +138,6 @@ def checksum(
         text, held = _look(thing)
         # those that hold others are kept, so that no other thing gets their identity
         if held: seen[id(thing)] = thing
-        digest.update(text.encode(errors="surrogatepass") if isinstance(text, str) else text)
+        digest.update(text.encode(errors="surrogatepass"))
         todo += reversed(held)
     return digest.hexdigest()[:16]

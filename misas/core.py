@@ -6,12 +6,11 @@
 __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model', 'Domain', 'Transform', 'Intensity', 'known_transforms',
            'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #42a65343
+# %% ../nbs/00_core.ipynb #693d92d9
 import difflib, math, numbers
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np

@@ -64,7 +64,7 @@ def _name_of(image) -> str:
     common = re.match(r"(.*)[_\-. ]", os.path.commonprefix([_stem(p) + "_" for p in image]))
     return common[1] if common and common[1] else _stem(image[0])
 
-# %% ../nbs/02_data.ipynb #ab507f75
+# %% ../nbs/02_data.ipynb #e16d134a
 def _windowed(
     image: np.ndarray,
     window: tuple,  # (centre, width)
@@ -79,8 +79,9 @@ def _wanted_window(window, raw):
     if window is None or window is False: return None
     if window is not True:
         allowed = "(centre, width) with width > 0, and True for the one that the file names"
-        if _numbers(window, 2, "window", allowed)[1] <= 0: raise ValueError(f"window is {window!r}; allowed are {allowed}")
-        return _numbers(window, 2, "window", allowed)
+        centre, width = _numbers(window, 2, "window", allowed)
+        if width <= 0: raise ValueError(f"window is {window!r}; allowed are {allowed}")
+        return centre, width
     if raw.window is None: raise ValueError("window is True, but the image's file names no window; allowed is (centre, width)")
     return raw.window
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Distances', 'surface_distances', 'hausdorff', 'hd95', 'assd', 'masd', 'nsd', 'surface_dice']
 
-# %% ../nbs/07b_distances.ipynb #d7cc7c5d
+# %% ../nbs/07b_distances.ipynb #61df0d92
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
+from .cases import checked_spacing
 from .core import Domain
-from .metrics import METRICS, Metric, _check_shapes, _checked_spacing, register_metric
+from .metrics import METRICS, Metric, _check_shapes, register_metric
 
 # %% ../nbs/07b_distances.ipynb #567285e9
 def _edge(
@@ -37,7 +38,7 @@ def _surfaces(
     edge = _edge(mask)
     return edge.nonzero().cpu().numpy() * np.array(spacing), mask[edge].cpu().numpy()
 
-# %% ../nbs/07b_distances.ipynb #8c8cb20b
+# %% ../nbs/07b_distances.ipynb #e8e1bff7
 @dataclass(frozen=True, eq=False)
 class Distances:
     "How far apart two surfaces are, in mm"
@@ -58,7 +59,7 @@ def surface_distances(
 ) -> list:  # of `Distances`, one for each label
     "Distances between the surfaces of truth and prediction"
     _check_shapes(truth, pred)
-    spacing = _checked_spacing(spacing, truth.ndim)
+    spacing = checked_spacing(spacing, truth.ndim)
     (a, label_a), (b, label_b) = _surfaces(truth, spacing), _surfaces(pred, spacing)
     pairs = ((a[label_a == l], b[label_b == l]) for l in labels)
     return [Distances(_to_nearest(t, p), _to_nearest(p, t)) for t, p in pairs]

@@ -27,7 +27,7 @@ from .metrics import as_metrics, confusion, measure
 
 _all_ = ["surface_dice"]  # what else one wants for scoring; to import distances makes them known by their names
 
-# %% ../nbs/08_eval.ipynb #3a51bf3b
+# %% ../nbs/08_eval.ipynb #5ed935db
 def _named_labels(
     labels,  # a list of names, a dict {value: name}, or None
 ) -> dict | None:  # {value: name}
@@ -46,8 +46,7 @@ def _check_truth(case, labels):
         raise ValueError(f"labels has {len(labels)} names, but the truth of case {case.name!r} has the label {highest}; allowed are a name for each label, or a dict {{value: name}} for some of them")
 
 
-
-def _check_names(model, case):
+def _check_agreement(model, case):
     "Model and truth may count the labels differently: one says so where their names disagree"
     if not model.labels or not case.labels or case.truth is None: return
     pairs = [(i, m, c) for i, (m, c) in enumerate(zip(model.labels, case.labels)) if i and m.lower() != c.lower() and not str(i) in (m, c)]
@@ -119,7 +118,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
 
-# %% ../nbs/08_eval.ipynb #5b5b9df5
+# %% ../nbs/08_eval.ipynb #b4ecc426
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -165,7 +164,7 @@ class Job:
     def tables(self, case: Case, wanted: list):  # iterator over (transform, table)
         "Sweep the transforms in `wanted` over the case"
         _check_truth(case, self.labels)
-        _check_names(self.model, case)
+        _check_agreement(self.model, case)
         tried = [_distinct(t, _values(t, self.chosen(t), case)) for t in wanted]      # a bad value is reported before any work
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
@@ -181,7 +180,7 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim)
         return _table(rows, self.model.name, case, transform, self.metrics)
 
-# %% ../nbs/08_eval.ipynb #80604060
+# %% ../nbs/08_eval.ipynb #7a6867c9
 def _model_digest(model) -> str: return checksum(type(model).__name__, *model.fingerprint())
 
 
@@ -201,9 +200,17 @@ class Store:
     folder: Path
     settings: str  # fingerprint of model, metrics, labels
 
+    def paths(self, case, job) -> dict:  # {name of a transform: path}
+        "Where the tables of a case are, or will be"
+        digest = _case_digest(case)      # once for all transforms: an image may be large, or a folder of many files
+        return {str(t): self._path(case, digest, t, job.chosen(t)) for t in job.transforms}
+
     def path(self, case, transform, values) -> Path:
         "Where the table of a case and a transform is, or will be"
-        return self.folder / f"{_plain(case.name)}.{_plain(str(transform))}.{checksum(self.settings, case.name, _case_digest(case), transform.fingerprint(), values)}.parquet"
+        return self._path(case, _case_digest(case), transform, values)
+
+    def _path(self, case, digest, transform, values) -> Path:
+        return self.folder / f"{_plain(case.name)}.{_plain(str(transform))}.{checksum(self.settings, case.name, digest, transform.fingerprint(), values)}.parquet"
 
     def write(self, path: Path, table: pd.DataFrame):
         "Write a table, whole or not at all"
@@ -226,7 +233,7 @@ def _open_store(folder, job) -> Store | None:
     metrics = {name: (m.name, m.function) for name, m in job.metrics.items()}
     return Store(folder, checksum(_model_digest(job.model), metrics, job.labels, job.absent))
 
-# %% ../nbs/08_eval.ipynb #d4f91bd1
+# %% ../nbs/08_eval.ipynb #c2b16a21
 def _read_table(path) -> pd.DataFrame:
     "A table from the store; values that are tuples come out of it as arrays"
     table = pd.read_parquet(path)
@@ -238,7 +245,7 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
     "All tables of one case, from the store where they are there, and what went wrong"
     tables = {}
     try:
-        paths = {str(t): store.path(case, t, job.chosen(t)) for t in job.transforms} if store else {}
+        paths = store.paths(case, job) if store else {}
         tables = {t: _read_table(p) for t, p in paths.items() if p.exists()}
         wanted = [t for t in job.transforms if str(t) not in tables]
         if wanted:

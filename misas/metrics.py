@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'OVERLAP', 'confusion', 'Metric', 'register_metric', 'know
            'specificity', 'volume_difference', 'area_difference', 'volume_difference_percent', 'Masks', 'as_metrics',
            'measure']
 
-# %% ../nbs/07_metrics.ipynb #d7f91757
+# %% ../nbs/07_metrics.ipynb #b272f41d
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from .cases import checked_spacing
 from .core import nearest_name
 
 # %% ../nbs/07_metrics.ipynb #1b2b649c
@@ -243,14 +244,7 @@ def as_metrics(
     if not metrics: raise ValueError("metrics is empty; allowed is at least one metric")
     return {name: _as_metric(m, name) for name, m in metrics.items()}
 
-# %% ../nbs/07_metrics.ipynb #90d92cd7
-def _checked_spacing(spacing, ndim) -> tuple:
-    "Spacing along each axis; 1 mm where it is not known"
-    spacing = (1.,) * ndim if spacing is None else tuple(map(float, spacing))
-    if len(spacing) != ndim or not all(0 < s < np.inf for s in spacing): raise ValueError(f"spacing is {spacing}; allowed are {ndim} numbers > 0, in mm")
-    return spacing
-
-
+# %% ../nbs/07_metrics.ipynb #4daa664b
 def measure(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels
@@ -261,7 +255,7 @@ def measure(
 ) -> dict:  # {metric: array with one score per label}
     "Every metric for every label"
     _check_shapes(truth, pred)
-    named, spacing = as_metrics(metrics), _checked_spacing(spacing, truth.ndim)
+    named, spacing = as_metrics(metrics), checked_spacing(spacing, truth.ndim)
     shared = {family: family(truth, pred, list(labels), spacing) for family in {m.family: None for m in named.values()}}
     return {name: m(shared[m.family], absent) for name, m in named.items()}
 

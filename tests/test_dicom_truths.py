@@ -19,6 +19,7 @@ from misas.eval import evaluate
 from misas.files import save_image
 from misas.structures import roi_names
 from misas.transforms import Brightness
+from turns import rotated
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"     # what the pydicom wheel brings
 STUDY, WORLD = "1.3.6.1.4.1.9590.100.1.2.11", "1.3.6.1.4.1.9590.100.1.2.33"
@@ -26,15 +27,6 @@ SECRETS = dict(PatientName="Meier^Hildegard", PatientID="KIS-20417", PatientBirt
                StudyInstanceUID=STUDY, FrameOfReferenceUID=WORLD, ReferringPhysicianName="Huber^Anton")
 WORDS = [w for v in SECRETS.values() for w in v.replace("^", " ").split() if len(w) > 4]
 SHAPE = (7, 30, 26)
-
-
-def rotated(*degrees):
-    matrix = np.eye(3)
-    for (p, q), angle in zip([(1, 2), (0, 2), (0, 1)], np.radians(degrees)):
-        turn = np.eye(3)
-        turn[[p, q], [p, q]], turn[p, q], turn[q, p] = np.cos(angle), -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 # from (slice, row, column) to DICOM's world (left, posterior, superior); columns of a matrix, then mm

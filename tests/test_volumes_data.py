@@ -17,6 +17,7 @@ from misas.data import find_cases, load_case, load_cine, read_cases, slices_of
 from misas.eval import evaluate
 from misas.files import save_image, save_mask
 from misas.transforms import Brightness
+from turns import rotated
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"     # what the pydicom wheel brings
 SECRETS = dict(PatientName="Meier^Hildegard", PatientID="KIS-20417", PatientBirthDate="19330217", PatientAddress="Hauptstrasse 9", StudyDate="20211105", AcquisitionDate="20211106", AccessionNumber="ACC88812",
@@ -39,15 +40,6 @@ def write_dicom(path, array, **tags):
     path.parent.mkdir(exist_ok=True, parents=True)
     d.save_as(path, enforce_file_format=True)
     return path
-
-
-def rotated(*degrees):
-    matrix = np.eye(3)
-    for (p, q), angle in zip([(1, 2), (0, 2), (0, 1)], np.radians(degrees)):
-        turn = np.eye(3)
-        turn[[p, q], [p, q]], turn[p, q], turn[q, p] = np.cos(angle), -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 AXIAL = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]])      # slices go up, rows to the back, columns to the left
