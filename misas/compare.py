@@ -199,7 +199,7 @@ def compare(
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
     return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
 
-# %% ../nbs/14_compare.ipynb #799a5c50
+# %% ../nbs/14_compare.ipynb #d0d90ba5
 def _told_apart(scores_a, scores_b) -> list:
     "The two tables, with different names for the two models"
     a, b = _keyed(scores_a, "scores_a"), _keyed(scores_b, "scores_b")
@@ -207,15 +207,23 @@ def _told_apart(scores_a, scores_b) -> list:
     return [t.assign(model=name) for t, name in zip((scores_a, scores_b), names)]
 
 
+def _paired_rows(scores, pairs) -> pd.DataFrame:
+    "The rows of a table that stand in `pairs`; those without a score in the other table have none here, so that both means are of the same images"
+    keys = _keyed(scores, "scores").set_index(_KEY).index
+    return scores.assign(score=scores.score.where(keys.isin(pairs.index[pairs.delta.notna()])))[keys.isin(pairs.index)]
+
+
 def plot_compare(
     scores_a: pd.DataFrame,  # score table of model A, drawn with solid lines
     scores_b: pd.DataFrame,  # score table of model B, drawn with dashed lines
     cases: bool = False,  # draw the curves of single cases too?
+    join: str = "strict",  # as in `compare`: with "inner", the curves are of what both tables have
     **options,  # of `plot_scores`: kind, labels, colours, columns, width, height
 ) -> "alt.Chart":
     "The score curves of two models on one chart"
     tables = _told_apart(scores_a, scores_b)
-    both = pd.concat([t.astype(dict(value=object)) for t in tables], ignore_index=True)
+    pairs = pair_scores(*tables, join).set_index(_KEY)
+    both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in tables], ignore_index=True)
     for facts in ("transforms", "metrics"): both.attrs[facts] = scores_b.attrs.get(facts, {}) | scores_a.attrs.get(facts, {})
     return plot_scores(both, cases=cases, **options)
 

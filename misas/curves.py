@@ -250,7 +250,7 @@ def _notes(table, far, models) -> list:
     notes = ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which] if len(far) else []
     return notes + ["○ mean of fewer cases"] * bool((table.several == "fewer").any())
 
-# %% ../nbs/10_curves.ipynb #fa0d0594
+# %% ../nbs/10_curves.ipynb #c88c17a0
 def _joined_by_lines(rows, facts, kind): return kind == "line" and not _has_names(rows, facts)
 
 
@@ -271,11 +271,11 @@ def _score_panel(
     "The chart of one transform and one metric"
     names, lines, metric = _has_names(rows, facts), _joined_by_lines(rows, facts, kind), rows.metric.iloc[0]
     table, pitch = _panel_table(rows, names), min(9, height / 2 / max(far_rows, 1))
-    far = _infinite(table[table.several == table.several.iloc[0]])
+    far, room = _infinite(table[table.several == table.several.iloc[0]]), far_rows and far_rows * pitch + 4       # the highest dot stays below the strip
     table = table.assign(score=_finite(table.score))[cases | (table.several != "cases")]
     x = _value_axis(table, facts, names)
     tooltip = ["label:N", alt.Tooltip("value:N" if names else "value:Q", title=facts["param"]), alt.Tooltip("score:Q", title=metric, format=".3~f"), "case:N", "model:N"]
-    base = alt.Chart().encode(x, _score_axis(_score_title(metric, unit), domain, far_rows * pitch / height)("score"), style["color"], tooltip=tooltip)
+    base = alt.Chart().encode(x, _score_axis(_score_title(metric, unit), domain, room / height)("score"), style["color"], tooltip=tooltip)
     drawn = [(several, mark, size) for several in ("cases", "mean", "fewer") if (table.several == several).any() for mark, size in _marks(lines, several)]
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
     layers = [_layer(base, several, mark, size, style, lines, click) for several, mark, size in drawn]

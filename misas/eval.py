@@ -27,7 +27,7 @@ from .metrics import as_metrics, confusion, measure
 
 _all_ = ["surface_dice"]  # what else one wants for scoring; to import distances makes them known by their names
 
-# %% ../nbs/08_eval.ipynb #5ed935db
+# %% ../nbs/08_eval.ipynb #b95868f8
 def _named_labels(
     labels,  # a list of names, a dict {value: name}, or None
 ) -> dict | None:  # {value: name}
@@ -47,10 +47,10 @@ def _check_truth(case, labels):
 
 
 def _check_agreement(model, case):
-    "Model and truth may count the labels differently: one says so where their names disagree"
+    "Model and truth may count the labels differently: one says so where their names disagree, once for cases that are alike"
     if not model.labels or not case.labels or case.truth is None: return
     pairs = [(i, m, c) for i, (m, c) in enumerate(zip(model.labels, case.labels)) if i and m.lower() != c.lower() and not str(i) in (m, c)]
-    if pairs: warnings.warn(f"model {model.name!r} and the truth of case {case.name!r} give labels different names, e.g. {pairs[0][0]} is {pairs[0][1]!r} and {pairs[0][2]!r}; scores go by the numbers", stacklevel=2)
+    if pairs: warnings.warn(f"model {model.name!r} and the truth give labels different names, e.g. {pairs[0][0]} is {pairs[0][1]!r} and {pairs[0][2]!r}; scores go by the numbers", stacklevel=2)
 
 # %% ../nbs/08_eval.ipynb #36b83d54
 def _present(

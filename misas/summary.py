@@ -15,7 +15,7 @@ from .core import Domain, nearest_name
 from .curves import _check_scores, _has_names, _plain, _value_axis, alt, metric_facts, transform_facts
 from .sensitivity import _bounds, _on_log, bootstrap_curves, corruption_error, degradation, local_slope, mean_curve, normalised_area, tolerance_interval, worst_score
 
-# %% ../nbs/13_summary.ipynb #ff3cd46d
+# %% ../nbs/13_summary.ipynb #aad30283
 MEASURES = ("neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area")  # those that get bounds
 
 
@@ -34,9 +34,12 @@ def _neutral_in(rows, neutral):
     return found.value.iloc[0]
 
 
-def _unfound(neutral_score, worst_score, facts):
-    "Is a label not found in the unchanged image? Then a score from 0 to 1 of which more is better has nothing to lose"
-    return (facts.get("least") == 0) & (np.abs(neutral_score) < 1e-6) & (worst_score > -1e-6)
+def _starts_at_0(better, metric_unit) -> bool: return better == "higher" and not metric_unit
+
+
+def _nothing_to_lose(neutral_score, worst_score, delta, starts_at_0):
+    "Is a label hardly found in the unchanged image? A score that starts at 0, and of which more is better, cannot drop by more than it is"
+    return starts_at_0 & (neutral_score <= delta) & (worst_score > -1e-6)
 
 
 def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)}
@@ -44,8 +47,8 @@ def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)
     worst = np.fmin.reduce(curves, -1)
     found = _relative_measures(values, curves, worst, neutral, delta, facts)
     if neutral is None: return found
-    unfound = _unfound(found["neutral_score"], worst, facts)
-    def known(name, a): return a if name in ("neutral_score", "worst_score") else np.where(unfound, False if name.endswith("_cut") else np.nan, a)[()]
+    lost = _nothing_to_lose(found["neutral_score"], worst, delta, facts.get("starts_at_0", False))
+    def known(name, a): return a if name in ("neutral_score", "worst_score") else np.where(lost, False if name.endswith("_cut") else np.nan, a)[()]
     return {name: known(name, a) for name, a in found.items()}
 
 
@@ -132,7 +135,7 @@ def _summary_row(rows, reference, facts, delta, better, confidence, resamples, s
     found, sampled = (_turned_back(_measures(values, c, neutral, delta, facts), sign) for c in (mean, many))
     return dict(cases=len(matrix), **_fewest(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, better)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
 
-# %% ../nbs/13_summary.ipynb #d4805f38
+# %% ../nbs/13_summary.ipynb #abc7d9ef
 _NUMBERS = ("tried_low", "tried_high", "neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area", "slope", "corruption_error")
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
 _SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "metric_unit", "better", "cases", "fewest_cases", "fewest_value", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
@@ -194,13 +197,13 @@ def summarise(
     for (model, *key), part in scores.groupby(["model", *keys], sort=False):
         facts, metric = transform_facts(scores, key[0]), key[-1]
         unit, better = metrics[metric]["unit"], metrics[metric]["better"]
-        facts["least"] = 0 if better == "higher" and not unit else None
+        facts["starts_at_0"] = _starts_at_0(better, unit)
         measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, deltas[metric], better, confidence, int(resamples), int(seed))
         rows.append(dict(model=model, param=facts["param"], metric_unit=unit, better=better) | dict(zip(keys, key)) | measured)
     table = pd.DataFrame(rows, columns=_SUMMARY).astype({c: float for c in _NUMBERS})
     return table.iloc[(-table["drop"] / table.delta).argsort(kind="stable")].reset_index(drop=True)
 
-# %% ../nbs/13_summary.ipynb #6dd961ed
+# %% ../nbs/13_summary.ipynb #48e2e0bd
 def _amount(value, unit="") -> str:
     "A value with its unit: −25°, 1.4×, 256 px"
     if isinstance(value, str): return value
@@ -213,14 +216,17 @@ def _score_text(score) -> str: return "∞" if np.isinf(score) else f"{score:.2f
 def _with_unit(text, unit) -> str: return text + ("" if unit in ("", "%") else " ") + unit
 
 
-def _never_found(row) -> bool:
-    "Is the label of a row not found in the unchanged image?"
-    return bool(_unfound(row.neutral_score, row.worst_score, dict(least=0 if row.better == "higher" and not row.metric_unit else None)))
+def _is_lost(row) -> bool:
+    "Is the label of a row hardly found in the unchanged image?"
+    return bool(_nothing_to_lose(row.neutral_score, row.worst_score, row.delta, _starts_at_0(row.better, row.metric_unit)))
+
+
+def _lost_text(row) -> str: return "not found" if row.neutral_score < .005 else f"only {_score_text(row.neutral_score)}"
 
 
 def _range_text(row) -> str:
     "What a row of a summary says is tolerated"
-    if _never_found(row): return "not found unchanged"
+    if _is_lost(row): return f"{_lost_text(row)} unchanged"
     if pd.isna(row["drop"]): return "not known"
     if row.categorical: return f"all but {row.failed}" if row.failed else "all"
     ends = f"{_amount(row.tolerance_low, row.unit)} to {_amount(row.tolerance_high, row.unit)}"
@@ -243,7 +249,7 @@ def _fewest_text(row) -> str:
 def _tolerates_text(row) -> str:
     "The part of a sentence on what is tolerated"
     worse = "a loss" if row.better == "higher" else "a rise"
-    if _never_found(row): return "not found even in the unchanged image; "
+    if _is_lost(row): return f"{_lost_text(row)} even in the unchanged image; "
     return "" if pd.isna(row["drop"]) else f"tolerates {_range_text(row)} with {worse} of at most {_with_unit(f'{row.delta:g}', row.metric_unit)}; "
 
 

@@ -17,7 +17,7 @@ from .cases import Case
 from .core import Domain, Intensity, Transform, as_transform
 from .spatial import Spatial, regridded
 
-# %% ../nbs/03_transforms.ipynb #36453de8
+# %% ../nbs/03_transforms.ipynb #9cc13b26
 @dataclass(frozen=True)
 class Rotate(Spatial):
     "Rotate counter-clockwise by `deg` degrees in the plane of `axes`, about the centre of the image"
@@ -25,7 +25,7 @@ class Rotate(Spatial):
     name, param, unit, neutral, values = "rotation", "deg", "°", 0, tuple(range(-180, 181, 5))
 
     def __post_init__(self):
-        if np.size(self.axes) != 2: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
+        if np.shape(self.axes) != (2,) or self.axes[0] == self.axes[1]: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
 
     def matrix(self, deg, ndim):
         if any(not -ndim <= a < ndim for a in self.axes) or len({a % ndim for a in self.axes}) != 2:
