@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #39237bb6
-import json, math, os, re, warnings
+# %% ../nbs/08_eval.ipynb #99cba9af
+import math, warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,12 @@ from joblib import Parallel, delayed
 
 from .allocation import reused_memory
 from .cases import Case, as_case, label_names
-from .checksums import checksum
 from .core import Domain, Series, Step, Transform, _check_batch_size, _values, as_model, as_transform, progress_bar, sweep
 import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
 from .distances import surface_dice
 from .metrics import as_metrics, confusion, measure
+from .store import Store, _model_digest, open_store
 
 _all_ = ["surface_dice"]  # what else one wants for scoring; to import distances makes them known by their names
 
@@ -180,73 +180,19 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim)
         return _table(rows, self.model.name, case, transform, self.metrics)
 
-# %% ../nbs/08_eval.ipynb #7a6867c9
-def _model_digest(model) -> str: return checksum(type(model).__name__, *model.fingerprint())
-
-
-def _case_digest(case) -> str:
-    "Pixels of a case in memory; names, sizes and times of its files"
-    if isinstance(case, Case): return checksum(case.image, case.truth, case.spacing, case.scale, case.source)
-    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in case.files if p.exists()]
-    return checksum(stats, case.rois)
-
-
-def _plain(text: str) -> str: return re.sub(r"[^\w.=+-]+", "_", text)[:80]
-
-
-@dataclass(frozen=True)
-class Store:
-    "A folder of Parquet files, one for each case and transform"
-    folder: Path
-    settings: str  # fingerprint of model, metrics, labels
-
-    def paths(self, case, job) -> dict:  # {name of a transform: path}
-        "Where the tables of a case are, or will be"
-        digest = _case_digest(case)      # once for all transforms: an image may be large, or a folder of many files
-        return {str(t): self._path(case, digest, t, job.chosen(t)) for t in job.transforms}
-
-    def path(self, case, transform, values) -> Path:
-        "Where the table of a case and a transform is, or will be"
-        return self._path(case, _case_digest(case), transform, values)
-
-    def _path(self, case, digest, transform, values) -> Path:
-        return self.folder / f"{_plain(case.name)}.{_plain(str(transform))}.{checksum(self.settings, case.name, digest, transform.fingerprint(), values)}.parquet"
-
-    def write(self, path: Path, table: pd.DataFrame):
-        "Write a table, whole or not at all"
-        part = path.with_suffix(f".{os.getpid()}.part")
-        table.to_parquet(part)
-        os.replace(part, path)
-
-    def note(self, case, error: str | None):
-        "Remember why a case failed, or forget it"
-        path = self.folder / f"{_plain(case.name)}.{checksum(self.settings, case.name)}.error.json"
-        if error is None: path.unlink(missing_ok=True)
-        else: path.write_text(json.dumps(dict(case=case.name, error=error)))
-
-
-def _open_store(folder, job) -> Store | None:
+# %% ../nbs/08_eval.ipynb #fef3b003
+def _store_of(folder, job) -> Store | None:
+    "Where the results of a job are kept"
     if folder is None: return None
-    folder = Path(folder).resolve()      # other processes may stand in another folder
-    if folder.exists() and not folder.is_dir(): raise ValueError(f"store is {str(folder)!r}, which is a file; allowed is a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    metrics = {name: (m.name, m.function) for name, m in job.metrics.items()}
-    return Store(folder, checksum(_model_digest(job.model), metrics, job.labels, job.absent))
-
-# %% ../nbs/08_eval.ipynb #c2b16a21
-def _read_table(path) -> pd.DataFrame:
-    "A table from the store; values that are tuples come out of it as arrays"
-    table = pd.read_parquet(path)
-    if table["value"].dtype == object: table["value"] = [tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in table["value"]]
-    return table
+    return open_store(folder, _model_digest(job.model), {name: (m.name, m.function) for name, m in job.metrics.items()}, job.labels, job.absent)
 
 
 def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or None
     "All tables of one case, from the store where they are there, and what went wrong"
     tables = {}
     try:
-        paths = store.paths(case, job) if store else {}
-        tables = {t: _read_table(p) for t, p in paths.items() if p.exists()}
+        paths = store.paths(case, [(t, job.chosen(t)) for t in job.transforms]) if store else {}
+        tables = {t: table for t, p in paths.items() if (table := store.read(p)) is not None}
         wanted = [t for t in job.transforms if str(t) not in tables]
         if wanted:
             loaded = as_case(case).but(name=case.name)
@@ -255,10 +201,10 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
                 tables[str(transform)] = table
         error = None
     except Exception as e: error = e
-    if store: store.note(case, None if error is None else f"{type(error).__name__}: {error}")
+    if store: store.note(case, error)
     return [tables[str(t)] for t in job.transforms if str(t) in tables], error
 
-# %% ../nbs/08_eval.ipynb #1c95312f
+# %% ../nbs/08_eval.ipynb #c4040408
 def _several(x, kinds) -> list:
     "A list of what may be given alone"
     # arrays and torchio's subjects can be iterated over, and are one thing
@@ -355,7 +301,7 @@ def evaluate(
     if not cases: raise ValueError("cases is empty; allowed is at least one")
     _named_labels(labels)
     job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
-    kept = _open_store(store, job)
+    kept = _store_of(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)
     tables, errors = _gathered(progress_bar(work, progress and len(cases) > 1, total=len(cases), desc="cases"))
     failed = _report_failures(cases, errors)

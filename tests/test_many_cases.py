@@ -31,7 +31,7 @@ def command(tmp_path, pause): return [sys.executable, "-c", RUN, str(tmp_path / 
 
 def test_a_killed_run_goes_on(tmp_path):
     store, log = tmp_path / "store", tmp_path / "log"
-    process = subprocess.Popen(command(tmp_path, .15))
+    process = subprocess.Popen(command(tmp_path, .4))
     deadline = time.time() + 120
     while len(list(store.glob("*.parquet")) if store.exists() else []) < 5 and time.time() < deadline: time.sleep(.02)
     os.kill(process.pid, signal.SIGKILL)
