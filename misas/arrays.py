@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NumpyModel', 'FileModel']
 
-# %% ../nbs/29_arrays.ipynb #29f7b577
+# %% ../nbs/29_arrays.ipynb #ad0ad99d
 import hashlib, importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .cases import _integers, to_dtype
+from .cases import SomeNames, _integers, to_dtype
 from .checksums import checksum
 from .core import Model
 from .networks import OUTPUTS, _match_channels
@@ -124,7 +124,7 @@ def _chosen(
     if isinstance(which, int) and which not in names and -len(names) <= which < len(names): return names[which]
     return _one_of(argument, which, names)
 
-# %% ../nbs/29_arrays.ipynb #5748b0a8
+# %% ../nbs/29_arrays.ipynb #1b065fe1
 def _needs(
     module: str,  # to be imported
     extra: str,  # of misas
@@ -209,6 +209,7 @@ class NumpyModel(Model):
 
     def _check_names(self, classes: int, least: bool = False):
         if self.labels is None or len(self.labels) == classes or least and len(self.labels) > classes: return
+        if isinstance(self.labels, SomeNames) and len(self.labels) < classes: return      # of a dict: further labels are called by their numbers
         raise ValueError(f"labels has {len(self.labels)} names, and the network has {'at least ' if least else ''}{classes} labels; allowed is a name for each")
 
     def predict(self, images, like):

@@ -6,7 +6,7 @@
 __all__ = ['Blur', 'Noise', 'RicianNoise', 'Gamma', 'Swap', 'KSpaceLines', 'Gibbs', 'Undersampling', 'PartialFourier', 'Ghosting',
            'Motion', 'MotionShift', 'WrapAround']
 
-# %% ../nbs/21_artefacts.ipynb #e4028fed
+# %% ../nbs/21_artefacts.ipynb #b818929b
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from .core import Domain, Intensity, Transform
-from .spatial import Spatial
-from .geometry import _axes_of, _make_tuple
+from .spatial import Spatial, _axes_of, _make_axes, _make_tuple
 from .transforms import Rotate
 
 # %% ../nbs/21_artefacts.ipynb #d849df15
@@ -220,7 +219,7 @@ class Ghosting(KSpaceLines):
 
     def weights(self, frequency, intensity): return 1 - intensity * ((frequency % self.num_ghosts == 0) & (frequency != 0)).float()
 
-# %% ../nbs/21_artefacts.ipynb #b02a353e
+# %% ../nbs/21_artefacts.ipynb #61ea3310
 @dataclass(frozen=True)
 class _Moving(KSpaceLines):
     times: tuple = (.45, .55)  # of movements, from 0 to 1
@@ -247,7 +246,7 @@ class Motion(_Moving):
 
     def __post_init__(self):
         super().__post_init__()
-        _make_tuple(self, "axes")
+        _make_axes(self, two=True)
 
     def pose(self, case, deg): return Rotate(axes=self.axes)(case, deg)
 

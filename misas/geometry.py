@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rotate3D', 'Translate', 'Scale', 'Shear', 'Flip', 'FieldOfView', 'Anisotropy', 'Elastic']
 
-# %% ../nbs/20_geometry.ipynb #a765ac4e
+# %% ../nbs/20_geometry.ipynb #8df15a3a
 import math, warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,32 +16,9 @@ from scipy.interpolate import BSpline
 
 from .cases import Case
 from .core import Domain, Intensity, Transform
-from .spatial import Spatial
+from .spatial import Spatial, _axes_of, _hashable, _make_axes, _make_tuple
 
-# %% ../nbs/20_geometry.ipynb #9046c47d
-def _hashable(x):
-    "Lists and arrays as tuples"
-    if isinstance(x, (np.ndarray, np.generic)): x = x.tolist()
-    return tuple(map(_hashable, x)) if isinstance(x, (list, tuple)) else x
-
-
-def _make_tuple(transform: Transform, field: str):
-    "Keep a field as a tuple, whether it was given as a tuple, a list, an array or a single number"
-    value = _hashable(getattr(transform, field))
-    object.__setattr__(transform, field, value if isinstance(value, tuple) else (value,))
-
-
-def _axes_of(
-    axes: tuple,  # whole numbers
-    ndim: int,  # 2 or 3
-    name: str = "axes",  # the argument to name in an error
-) -> list:  # of different numbers from 0 to ndim - 1
-    "Axes, counted from the front"
-    if not len(axes) or any(a not in Domain(-ndim, ndim - 1, whole=True) for a in axes) or len({a % ndim for a in axes}) < len(axes):
-        raise ValueError(f"{name} is {axes if name == 'axes' else axes[0]}; allowed are {'different ' if name == 'axes' else ''}spatial axes from {-ndim} to {ndim - 1}")
-    return [int(a) % ndim for a in axes]
-
-# %% ../nbs/20_geometry.ipynb #25fa5f30
+# %% ../nbs/20_geometry.ipynb #0fdf305a
 @dataclass(frozen=True)
 class Rotate3D(Spatial):
     "Rotate a volume by `deg` degrees about `axis` through its centre"
@@ -49,6 +26,7 @@ class Rotate3D(Spatial):
     name, param, unit, neutral, values = "rotation-3d", "deg", "°", 0, tuple(range(-45, 46, 5))
 
     def __post_init__(self):
+        super().__post_init__()
         _make_tuple(self, "axis")
         if len(self.axis) != 3 or any(a not in Domain() for a in self.axis) or not any(self.axis):
             raise ValueError(f"axis is {self.axis}; allowed are three finite numbers (slice, row, column), not all of them 0")
@@ -71,7 +49,7 @@ class Translate(Spatial):
         matrix[_axes_of((self.axis,), ndim, "axis")[0], ndim] = shift
         return matrix
 
-# %% ../nbs/20_geometry.ipynb #07e186e3
+# %% ../nbs/20_geometry.ipynb #de439339
 @dataclass(frozen=True)
 class Scale(Spatial):
     "Make the object `factor` times as long along `axes`, about the centre of the image"
@@ -79,13 +57,15 @@ class Scale(Spatial):
     name, param, unit, neutral, values = "scale", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     domain, log = Domain(0, open=True), True
 
-    def __post_init__(self): _make_tuple(self, "axes")
+    def __post_init__(self):
+        super().__post_init__()
+        _make_axes(self)
 
     def matrix(self, factor, ndim):
         chosen = _axes_of(self.axes, ndim)
         return np.diag([factor if a in chosen else 1. for a in range(ndim)])
 
-# %% ../nbs/20_geometry.ipynb #2cf8c2e4
+# %% ../nbs/20_geometry.ipynb #1913f7c9
 @dataclass(frozen=True)
 class Shear(Spatial):
     "Move each point along the second of `axes` by tan `deg` times where it lies along the first"
@@ -93,8 +73,8 @@ class Shear(Spatial):
     name, param, unit, neutral, values, domain = "shear", "deg", "°", 0, tuple(range(-40, 41, 5)), Domain(-89, 89)
 
     def __post_init__(self):
-        _make_tuple(self, "axes")
-        if len(self.axes) != 2: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
+        super().__post_init__()
+        _make_axes(self, two=True)
 
     def matrix(self, deg, ndim):
         along, moved = _axes_of(self.axes, ndim)
@@ -119,7 +99,7 @@ class Flip(Spatial):
         matrix[axis, axis] = 1 - 2 * mirrored
         return matrix
 
-# %% ../nbs/20_geometry.ipynb #4c878cdf
+# %% ../nbs/20_geometry.ipynb #9edcdb68
 def _cut(
     case: Case,
     margins: list,  # pixels to cut at both ends of each spatial axis
@@ -136,7 +116,7 @@ class FieldOfView(Transform):
     axes: tuple = (-2, -1)  # spatial axes along which to cut; (0,) leaves out slices
     name, param, neutral, values, domain = "field-of-view", "fraction", 1, tuple(k / 10 for k in range(3, 11)), Domain(0, 1, open=True)
 
-    def __post_init__(self): _make_tuple(self, "axes")
+    def __post_init__(self): _make_axes(self)
 
     def apply(self, case, fraction):
         chosen = _axes_of(self.axes, case.ndim)
@@ -237,7 +217,7 @@ def _neat_values(
     step = ten * (.2 if limit < 2 * ten else .5 if limit < 5 * ten else 1)
     return tuple(float(f"{k * step:.12g}") for k in range(int(limit / step) + 1))
 
-# %% ../nbs/20_geometry.ipynb #f12af967
+# %% ../nbs/20_geometry.ipynb #2bb93f08
 @dataclass(frozen=True)
 class Elastic(Spatial):
     "Deform smoothly and at random, by up to `displacement` mm; the border stays where it is"
@@ -246,6 +226,7 @@ class Elastic(Spatial):
     name, param, unit, neutral, domain = "elastic", "displacement", "mm", 0, Domain(0)
 
     def __post_init__(self):
+        super().__post_init__()
         object.__setattr__(self, "points", _hashable(self.points))
         if any(p not in Domain(5, whole=True) for p in np.ravel(self.points).tolist()): raise ValueError(f"points is {self.points}; allowed are {Domain(5, whole=True)}")
         if self.seed not in Domain(0, whole=True): raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")

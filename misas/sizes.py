@@ -87,7 +87,7 @@ def _filled(
     inside = _centred(torch.ones_like(images[0, 0], dtype=torch.bool), shape)
     return torch.where(inside, _centred(images, shape), fill.to(images).reshape(*fill.shape, *[1] * len(shape)))
 
-# %% ../nbs/04_sizes.ipynb #942e273e
+# %% ../nbs/04_sizes.ipynb #8199783b
 def _sides(argument, value, ndim) -> tuple:
     "One number for all sides, or one for each"
     sides = tuple(map(int, value)) if isinstance(value, (tuple, list)) else (int(value),) * ndim
@@ -107,7 +107,9 @@ class PadTo(Size):
     multiple: object = 16  # one whole number for all sides, or one for each
     fill: float = None  # intensity of the new pixels; None: the image's own background
 
-    def __post_init__(self): _check_sides("multiple", self.multiple)
+    def __post_init__(self):
+        _check_sides("multiple", self.multiple)
+        if self.fill is not None and self.fill not in Domain(): raise ValueError(f"fill is {self.fill!r}; allowed are {Domain()}, and None for the image's own background")
 
     def apply(self, images, fill):
         shape = tuple(-(-n // m) * m for n, m in zip(images.shape[2:], _sides("multiple", self.multiple, images.ndim - 2)))

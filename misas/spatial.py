@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Spatial']
 
-# %% ../nbs/00_spatial.ipynb #22842d4b
+# %% ../nbs/00_spatial.ipynb #a448a367
 import math
 from dataclasses import dataclass, field
 
@@ -14,9 +14,43 @@ import torch
 from torch.nn.functional import grid_sample, pad
 
 from .cases import Case
-from .core import Transform
+from .core import Domain, Transform
 
-# %% ../nbs/00_spatial.ipynb #2a783921
+# %% ../nbs/00_spatial.ipynb #498421fd
+def _hashable(x):
+    "Lists and arrays as tuples"
+    if isinstance(x, (np.ndarray, np.generic)): x = x.tolist()
+    return tuple(map(_hashable, x)) if isinstance(x, (list, tuple)) else x
+
+
+def _make_tuple(transform: Transform, field: str):
+    "Keep a field as a tuple, whether it was given as a tuple, a list, an array or a single number"
+    value = _hashable(getattr(transform, field))
+    object.__setattr__(transform, field, value if isinstance(value, tuple) else (value,))
+
+
+def _make_axes(
+    transform: Transform,
+    two: bool = False,  # does it take two of them?
+):
+    "Keep `axes` as a tuple, or say that no image has such axes"
+    _make_tuple(transform, "axes")
+    axes, anywhere = transform.axes, Domain(-3, 2, whole=True)
+    if not axes or two and len(axes) != 2 or any(a not in anywhere for a in axes) or len(set(axes)) < len(axes):
+        raise ValueError(f"axes is {axes}; allowed are {'two ' * two}different spatial axes, whole numbers from -3 to 2")
+
+
+def _axes_of(
+    axes: tuple,  # whole numbers
+    ndim: int,  # 2 or 3
+    name: str = "axes",  # the argument to name in an error
+) -> list:  # of different numbers from 0 to ndim - 1
+    "Axes, counted from the front"
+    if not len(axes) or any(a not in Domain(-ndim, ndim - 1, whole=True) for a in axes) or len({a % ndim for a in axes}) < len(axes):
+        raise ValueError(f"{name} is {axes if name == 'axes' else axes[0]}; allowed are {'different ' if name == 'axes' else ''}spatial axes from {-ndim} to {ndim - 1}")
+    return [int(a) % ndim for a in axes]
+
+# %% ../nbs/00_spatial.ipynb #e0006f05
 def sampling_positions(
     matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift in its last column: from old to new positions, in mm from the centre
     shape: tuple,  # `(*S)` with n axes
@@ -27,6 +61,7 @@ def sampling_positions(
     "For each pixel of the transformed image, where in the original one it comes from, in pixels"
     n, spacing, centre = len(shape), np.asarray(spacing), (np.asarray(shape) - 1) / 2
     inverse = np.linalg.inv(matrix[:, :n])
+    if not np.isfinite(inverse).all(): raise np.linalg.LinAlgError("the inverse is not finite")
     pixels = inverse * spacing / spacing[:, None]
     shift = inverse @ matrix[:, n] / spacing if matrix.shape[1] > n else np.zeros(n)
     axes = [torch.arange(s, dtype=torch.float64, device=device).sub(c).reshape([-1 if i == j else 1 for j in range(n)]) for i, (s, c) in enumerate(zip(shape, centre))]
@@ -105,11 +140,15 @@ def regridded(
     whole[3 - n:3, 3 - n:3], whole[3 - n:3, 3] = matrix, (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2)
     return affine @ whole
 
-# %% ../nbs/00_spatial.ipynb #1796cdb8
+# %% ../nbs/00_spatial.ipynb #b8a8ee3f
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
     fill: float = field(default=None, kw_only=True)  # intensity of what comes in from outside; None: the image's own background
+
+    # a subclass with a `__post_init__` of its own calls this one
+    def __post_init__(self):
+        if self.fill is not None and self.fill not in Domain(): raise ValueError(f"fill is {self.fill!r}; allowed are {Domain()}, and None for the image's own background")
 
     def matrix(self, value, ndim: int) -> np.ndarray:
         "`(ndim, ndim)`, or `(ndim, ndim + 1)` with a shift: from old to new positions, in mm from the centre, along the array's axes"
@@ -132,6 +171,7 @@ class Spatial(Transform):
 
     def warp(self, case: Case, matrix: np.ndarray) -> Case:
         "Image and truth of `case`, resampled where `matrix` says"
-        return self.resample(case, lambda rows: sampling_positions(matrix, case.shape, case.spacing, case.image.device, rows))
+        try: return self.resample(case, lambda rows: sampling_positions(matrix, case.shape, case.spacing, case.image.device, rows))
+        except np.linalg.LinAlgError as e: raise ValueError(f"{self} squeezes the image to nothing, with the matrix {matrix.tolist()}; allowed are values that leave something of it") from e
 
     def apply(self, case, value): return self.warp(case, self.matrix(value, case.ndim))

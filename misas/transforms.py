@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resize', 'Fixed', 'Compose', 'conforms']
 
-# %% ../nbs/03_transforms.ipynb #7c3cb4e4
+# %% ../nbs/03_transforms.ipynb #9fbfa064
 import math
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from .cases import Case
-from .core import Domain, Intensity, Transform, as_transform
-from .spatial import Spatial, regridded
+from .core import Domain, Intensity, Transform, as_transform, same_value
+from .spatial import Spatial, _axes_of, _make_axes, regridded
 
-# %% ../nbs/03_transforms.ipynb #9cc13b26
+# %% ../nbs/03_transforms.ipynb #6a81ab8f
 @dataclass(frozen=True)
 class Rotate(Spatial):
     "Rotate counter-clockwise by `deg` degrees in the plane of `axes`, about the centre of the image"
@@ -25,12 +25,11 @@ class Rotate(Spatial):
     name, param, unit, neutral, values = "rotation", "deg", "°", 0, tuple(range(-180, 181, 5))
 
     def __post_init__(self):
-        if np.shape(self.axes) != (2,) or self.axes[0] == self.axes[1]: raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes")
+        super().__post_init__()
+        _make_axes(self, two=True)
 
     def matrix(self, deg, ndim):
-        if any(not -ndim <= a < ndim for a in self.axes) or len({a % ndim for a in self.axes}) != 2:
-            raise ValueError(f"axes is {self.axes}; allowed are two different spatial axes from {-ndim} to {ndim - 1}")
-        row, col = (a % ndim for a in self.axes)
+        row, col = _axes_of(self.axes, ndim)
         cos, sin = math.cos(math.radians(deg)), math.sin(math.radians(deg))
         matrix = np.eye(ndim)
         matrix[[row, row, col, col], [row, col, row, col]] = cos, -sin, sin, cos
@@ -45,22 +44,24 @@ class Zoom(Spatial):
 
     def matrix(self, factor, ndim): return factor * np.eye(ndim)
 
-# %% ../nbs/03_transforms.ipynb #7db8033e
+# %% ../nbs/03_transforms.ipynb #16edc9cf
 @dataclass(frozen=True)
 class Crop(Transform):
     "Black `pixels` at each border of image and mask, along `axes`"
     axes: tuple = (-2, -1)  # spatial axes along which to cut
     name, param, unit, neutral, domain = "crop", "pixels", "px", 0, Domain(0, whole=True)
 
+    def __post_init__(self): _make_axes(self)
+
     def values_for(self, case):
         "From 0 to half of the shorter side, in about ten steps"
-        half = min(case.shape[a] for a in self.axes) // 2
+        half = min(case.shape[a] for a in _axes_of(self.axes, case.ndim)) // 2
         return tuple(range(0, half + 1, max(1, round(half / 100) * 10)))
 
     def apply(self, case, pixels):
         outside = torch.ones(case.shape, dtype=torch.bool, device=case.image.device)
         inside = [slice(None)] * case.ndim
-        for a in self.axes: inside[a] = slice(int(pixels), max(int(pixels), case.shape[a] - int(pixels)))
+        for a in _axes_of(self.axes, case.ndim): inside[a] = slice(int(pixels), max(int(pixels), case.shape[a] - int(pixels)))
         outside[tuple(inside)] = False
         return case.but(image=case.image.masked_fill(outside, case.scale[0]), truth=None if case.truth is None else case.truth.masked_fill(outside, 0))
 
@@ -170,29 +171,28 @@ class Resize(Transform):
         return case.but(image=_resize_image(case.image, shape), truth=None if case.truth is None else _resize_mask(case.truth, shape), spacing=spacing,
                         affine=regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape))
 
-# %% ../nbs/03_transforms.ipynb #da2ab825
+# %% ../nbs/03_transforms.ipynb #68338487
 @dataclass(frozen=True)
 class Fixed(Transform):
     "`transform`, held at `value`: it has no parameter"
-    transform: Transform
+    transform: Transform  # or its name, or a function `(image, value) -> image`
     value: object
+
+    def __post_init__(self):
+        object.__setattr__(self, "transform", as_transform(self.transform))
+        object.__setattr__(self, "value", self.transform.check(self.value))
 
     def __str__(self): return f"{self.transform}={self.value}"
     def fingerprint(self): return (*self.transform.fingerprint(), self.value)
     def check(self, value): return value
     def apply(self, case, value=None): return self.transform(case, self.value)
-
-
-def _all_or_none(values):
-    "A tuple, or None where one of them is"
-    values = tuple(values)
-    return None if None in values else values
+    def _is_neutral(self, value, case): return self.transform._is_neutral(self.value, case)
 
 
 class Compose(Transform):
     "Several transforms, one after the other; neighbours that have a matrix are resampled once"
     def __init__(self,
-        *members,  # `Transform`s, `Fixed` ones, or functions `(image, value) -> image`
+        *members,  # `Transform`s, `Fixed` ones, names, or functions `(image, value) -> image`
     ):
         if not members: raise ValueError("members is empty; allowed is at least one transform")
         members = tuple(as_transform(m) for m in members)
@@ -213,27 +213,37 @@ class Compose(Transform):
     @property
     def unit(self): return ", ".join(m.unit for m in self.free)
     @property
-    def neutral(self): return self._one.neutral if self._one else _all_or_none(m.neutral for m in self.free)
+    def neutral(self): return self._neutral(lambda m: m.neutral)
     @property
     def log(self): return self._one.log if self._one else False
     @property
     def categorical(self): return self._one.categorical if self._one else True
 
-    def neutral_for(self, case): return self._one.neutral_for(case) if self._one else _all_or_none(m.neutral_for(case) for m in self.free)
+    def _neutral(self, neutral_of):
+        "The value at which each member changes nothing; None if a member always does"
+        neutral = tuple(map(neutral_of, self.free))
+        fixed = [(m.value, neutral_of(m.transform)) for m in self.members if isinstance(m, Fixed)]
+        if None in neutral or any(n is None or not same_value(v, n) for v, n in fixed): return None
+        return neutral[0] if self._one else neutral
+
+    def neutral_for(self, case): return self._neutral(lambda m: m.neutral_for(case))
     def values_for(self, case): return self._one.values_for(case) if self._one else ()
-    # Fixed members change the case at the neutral value too
-    def _is_neutral(self, value, case): return False
+    def _is_neutral(self, value, case): return all(t._is_neutral(v, case) for t, v in self._pairs(value))
+
+    def _pairs(self, value) -> list:
+        "Every member's transform and value"
+        values = iter([value] if self._one else value)
+        return [(m.transform, m.value) if isinstance(m, Fixed) else (m, next(values)) for m in self.members]
 
     def check(self, value):
         if self._one: return self._one.check(value)
+        if getattr(value, "ndim", 0) == 1: value = tuple(value)      # a row of an array
         if not isinstance(value, (tuple, list)) or len(value) != len(self.free):
             raise ValueError(f"value of {self} is {value!r}; allowed is a tuple with {len(self.free)} numbers ({self.param})")
         return tuple(m.check(v) for m, v in zip(self.free, value))
 
     def apply(self, case, value):
-        values = iter([value] if self._one else value)
-        pairs = [(m.transform, m.value) if isinstance(m, Fixed) else (m, next(values)) for m in self.members]
-        for run in _runs(pairs): case = run[0][0](case, run[0][1]) if len(run) == 1 else _warp_once(case, run)
+        for run in _runs(self._pairs(value)): case = run[0][0](case, run[0][1]) if len(run) == 1 else _warp_once(case, run)
         return case
 
 # %% ../nbs/03_transforms.ipynb #429cafa3
