@@ -48,13 +48,18 @@ def to_source(
     if source.kind == "pil": return Image.fromarray(np.ascontiguousarray(array))
     return torch.from_numpy(array.copy()) if source.kind == "tensor" else array
 
-# %% ../nbs/00_cases.ipynb #20125fa4
+# %% ../nbs/00_cases.ipynb #6c8a3357
+def _numpy_like(tensor: torch.Tensor) -> torch.Tensor:
+    "`tensor` in a dtype that numpy has"
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+# %% ../nbs/00_cases.ipynb #589b022c
 def _integers(
     mask,  # array-like of labels: integers, booleans, or whole numbers stored as floats
     name: str,  # the argument to name in an error
 ) -> torch.Tensor:  # int32
     "A mask as non-negative int32 labels"
-    array = np.asarray(mask.detach().cpu() if isinstance(mask, torch.Tensor) else mask)
+    array = np.asarray(_numpy_like(mask.detach().cpu()) if isinstance(mask, torch.Tensor) else mask)
     if array.dtype.kind not in "biuf": raise TypeError(f"{name} has dtype {array.dtype}; allowed are integers and booleans")
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         raise ValueError(f"{name} has labels that are no whole numbers, e.g. {array[array != np.rint(array)][0]}; allowed are integers >= 0")
@@ -62,15 +67,19 @@ def _integers(
     if array.size and array.max() >= 2**31: raise ValueError(f"{name} has the label {array.max()}; allowed are integers < 2**31")
     return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32))
 
-# %% ../nbs/00_cases.ipynb #8f241e77
+# %% ../nbs/00_cases.ipynb #76a9dccc
+class SomeNames(tuple):
+    "Names of the labels 0, 1, 2 ... that were given in a dict: there may be more labels than names"
+
+
 def label_names(
     labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
 ) -> tuple | None:
     "Names by their label; a label without a name is called by its number"
-    if labels is None: return None
+    if labels is None or isinstance(labels, SomeNames): return labels
     keys = list(labels) if isinstance(labels, dict) else range(len(labels)) if isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str) else []
     if not len(keys) or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys): raise ValueError(f"labels is {labels!r}; allowed are a list of names for the labels 0, 1, 2 ..., and a dict {{value: name}}")
-    return tuple(str(labels[i] if i in keys else i) for i in range(max(keys) + 1))
+    return (SomeNames if isinstance(labels, dict) else tuple)(str(labels[i] if i in keys else i) for i in range(max(keys) + 1))
 
 # %% ../nbs/00_cases.ipynb #94e14c21
 def _numbers(
@@ -106,15 +115,16 @@ def _default_scale(
     low, high = min(0., image.min().item()), image.max().item()
     return (0., 1.) if low == 0 and high <= 1 else (low, high)
 
-# %% ../nbs/00_cases.ipynb #927e42bb
+# %% ../nbs/00_cases.ipynb #2b555df6
 def _source_of(
     image,  # tensor or array, `(H, W)` or `(C, *S)`
 ) -> Source:
     "The form that an image in the library's layout has"
     kind = "tensor" if isinstance(image, torch.Tensor) else "array"
-    return Source(kind, str(image.dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
+    dtype = (_numpy_like(image) if kind == "tensor" else image).dtype
+    return Source(kind, str(dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
 
-# %% ../nbs/00_cases.ipynb #1d3c7eb6
+# %% ../nbs/00_cases.ipynb #f969d483
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
@@ -142,6 +152,7 @@ class Case:
 
     def _check(self):
         shape, size = tuple(self.image.shape), self.image.shape[1:]
+        if not isinstance(self.name, str): raise TypeError(f"name is {self.name!r}; allowed is a text")
         if self.image.ndim not in (3, 4) or 0 in shape: raise ValueError(f"image has shape {shape}; allowed are (H, W), (C, H, W) and (C, D, H, W) without empty axes")
         if not self.image.isfinite().all(): raise ValueError(f"image has {(~self.image.isfinite()).sum()} pixels that are NaN or infinite; allowed are finite numbers")
         if self.truth is not None and self.truth.shape != size: raise ValueError(f"truth has shape {tuple(self.truth.shape)}; allowed is the image's {tuple(size)}")
@@ -179,7 +190,7 @@ class Case:
         kind = "no truth" if self.truth is None else f"truth with labels {self.truth.unique().tolist()}"
         return f"Case({self.name!r}, {self.image.shape[0]} x {' x '.join(map(str, self.shape))}, {kind})"
 
-# %% ../nbs/00_cases.ipynb #9288230c
+# %% ../nbs/00_cases.ipynb #ace9d19b
 def _border(
     channel: torch.Tensor,  # `(*S)`
 ) -> torch.Tensor:  # 1D
@@ -194,8 +205,9 @@ def _background(
     from skimage.filters import threshold_otsu
     border = _border(channel)
     if border.min() == border.max(): return border[0]
-    dark = border <= float(threshold_otsu(border.cpu().numpy()))
-    return border[dark].median()
+    border = border.cpu().double()
+    dark = border <= float(threshold_otsu(border.numpy()))
+    return border[dark].median().to(channel)
 
 # %% ../nbs/00_cases.ipynb #a3fea610
 READERS = []  # functions that make a `Case` of what users hold; `misas.data` adds `load_case`

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['QuantumNoise', 'Dose', 'CalibrationShift', 'WindowLevel', 'WindowWidth', 'SparseView', 'Rings', 'MetalStreaks']
 
-# %% ../nbs/22_ct.ipynb #31454dcd
-import math, warnings
+# %% ../nbs/22_ct.ipynb #f7dcf4bf
+import math, sys, warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,14 +16,21 @@ from torch.nn.functional import grid_sample, interpolate
 
 from .cases import Case
 from .core import Domain, Intensity
-from .geometry import _hashable
+from .spatial import _hashable
 
-# %% ../nbs/22_ct.ipynb #cf7c8bdf
+# %% ../nbs/22_ct.ipynb #8e3430b7
+def _warn(message: str):
+    "A warning about the line that called misas"
+    frame, level, outside = sys._getframe(), 1, 2
+    while frame:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == "misas": outside = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=outside)
+
+
 def _expect_hu(case: Case, transform):
     "Warn where an image does not seem to be in HU"
-    low, high = case.image.min().item(), case.image.max().item()
-    if min(low, case.scale[0]) >= 0:
-        warnings.warn(f"{transform} takes HU, in which air is -1000; case {case.name!r} has intensities from {low:g} to {high:g}", stacklevel=5)  # where the transform was called
+    if min(case.image.min().item(), case.scale[0]) >= 0: _warn(f"{transform} takes HU, in which air is -1000; case {case.name!r} has no negative intensities")
 
 # %% ../nbs/22_ct.ipynb #afe60091
 def _spectrum(
@@ -93,7 +100,7 @@ class CalibrationShift(Intensity):
         _expect_hu(case, self)
         return image + shift * (1 + image / 1000 if self.air else 1)
 
-# %% ../nbs/22_ct.ipynb #8f4756b3
+# %% ../nbs/22_ct.ipynb #bfcf4b44
 def _seen(
     new: torch.Tensor,  # `(C, *S)`, as in another window
     image: torch.Tensor,  # `(C, *S)`, the window that it comes from
@@ -114,7 +121,7 @@ class _Window(Intensity):
     def _expect_window(self, case):
         black, white = case.scale
         if black < -500 and white - black >= 2000:
-            warnings.warn(f"level of {self} is None, but case {case.name!r} seems to be in HU, from {black:g} to {white:g}; give the centre of the model's window, such as level=40", stacklevel=5)
+            _warn(f"level of {self} is None, but case {case.name!r} seems to be in HU, from {black:g} to {white:g}; give the centre of the model's window, such as level=40")
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class WindowLevel(_Window):
         if self.level is not None: return image - shift
         self._expect_window(case)
         if self.width is None and case.scale[1] - case.scale[0] <= 1:
-            warnings.warn(f"width of {self} is None, but case {case.name!r} goes from {case.scale[0]:g} to {case.scale[1]:g}; give the width of its window in HU, such as width=400", stacklevel=4)
+            _warn(f"width of {self} is None, but case {case.name!r} goes from {case.scale[0]:g} to {case.scale[1]:g}; give the width of its window in HU, such as width=400")
         step = 1 if self.width is None else (case.scale[1] - case.scale[0]) / self.width
         return _seen(image - shift * step, image, case)
 

@@ -136,7 +136,7 @@ def threshold_scores(
         tables.append(_table(pd.concat(rows), model.name, case, Threshold()))
     return _joined(tables)
 
-# %% ../nbs/15_probability.ipynb #00be0df3
+# %% ../nbs/15_probability.ipynb #15889e09
 def _optimum(value, score, delta) -> dict:
     "Best threshold of one curve, and the loss next to it"
     order = np.argsort(value)
@@ -158,6 +158,8 @@ def optimal_thresholds(
     pooled: bool = False,  # one threshold per label for all cases together, from their mean curve?
 ) -> pd.DataFrame:  # columns model, case, label, threshold, best, at_half, loss_below, loss_above; losses as fractions of the best score
     "The threshold that serves each label best, and what a slightly different one costs"
+    if missing := [c for c in ("model", "case", "transform", "label", "metric", "value", "score") if c not in scores]:
+        raise ValueError(f"scores has no column {', '.join(map(repr, missing))}; allowed is a table from threshold_scores (one from probability_table has the best thresholds already, in its column 'threshold')")
     if metric not in set(scores.metric): raise ValueError(f"metric is {metric!r}; allowed are those of the table: {', '.join(scores.metric.unique())}")
     if (known := known_metric(metric)) and known.better != "higher": raise ValueError(f"metric is {metric!r}, of which less is better; allowed are metrics of which more is better")
     if not delta > 0: raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")

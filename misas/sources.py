@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READABLE']
 
-# %% ../nbs/01_sources.ipynb #24027ae3
+# %% ../nbs/01_sources.ipynb #a0629a1d
 import warnings
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .cases import _numpy_like
 from .files import Raw, Unfit, _from_monai, _from_nibabel, _from_nifti, _from_picture, _from_torchio, _rearranged
 from .scans import _from_dicom, _is_dicom
 
@@ -39,7 +40,7 @@ def _channels_first(
     "The array in the library's layout"
     return {"none": lambda: array[None], "first": lambda: array, "last": lambda: np.moveaxis(array, -1, 0)}[channels]()
 
-# %% ../nbs/01_sources.ipynb #032b2b73
+# %% ../nbs/01_sources.ipynb #5873e571
 READABLE = ("PNG, JPEG, TIFF, BMP and other pictures", "DICOM (.dcm, or a folder of one series)", "NIfTI (.nii, .nii.gz)", "NumPy (.npy)")
 
 
@@ -78,7 +79,7 @@ def _read(
     "Pixels of whatever a user holds"
     if _is_path(x): return _reading(_read_file, x, argument, series)
     if isinstance(x, Image.Image): return _from_picture(x)
-    if isinstance(x, torch.Tensor): return _from_monai(x) if hasattr(x, "affine") and hasattr(x, "meta") else Raw(x.detach().cpu().numpy(), "tensor")
+    if isinstance(x, torch.Tensor): return _from_monai(x) if hasattr(x, "affine") and hasattr(x, "meta") else Raw(_numpy_like(x.detach().cpu()).numpy(), "tensor")
     if isinstance(x, (list, tuple)) and len(x) and all(map(_is_path, x)): return _together([(str(p), _read(p, argument)) for p in x], argument)
     if _is_subject(x): return _from_subject(x, argument)
     if hasattr(x, "data") and hasattr(x, "affine") and hasattr(x, "spacing"): return _from_torchio(x)
