@@ -84,13 +84,13 @@ def _rois(
     if wrong := [f"{name}={label}" for name, label in pairs if not name or not label.isdecimal()]: raise ValueError(f"rois has {wrong[0]!r}; allowed are NAME,NAME,... and NAME=LABEL,...")
     return {name: int(label) for name, label in pairs}
 
-# %% ../nbs/90_cli.ipynb #05fed8fa
+# %% ../nbs/90_cli.ipynb #f2962f77
 def _few(series, most=9):
     "At most `most` steps of a series, from end to end, the neutral one among them"
     if len(series) <= most: return series
     picked = {round(i * (len(series) - 1) / (most - 1)) for i in range(most)}
-    neutral = series.transform.neutral_for(series.case)
-    if neutral in series.values: picked = picked - {min(picked, key=lambda i: abs(i - series.values.index(neutral)))} | {series.values.index(neutral)}
+    neutral = next((i for i, s in enumerate(series) if series.transform._is_neutral(s.value, series.case)), None)
+    if neutral is not None: picked = picked - {min(picked, key=lambda i: abs(i - neutral))} | {neutral}
     return type(series)(tuple(series[i] for i in sorted(picked)), series.transform, series.case, series.model, series.labels)
 
 

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #99cba9af
-import math, warnings
+# %% ../nbs/08_eval.ipynb #182983b5
+import math, pickle, warnings
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from joblib import Parallel, delayed
 
 from .allocation import reused_memory
 from .cases import Case, as_case, label_names
-from .core import Domain, Series, Step, Transform, _check_batch_size, _values, as_model, as_transform, progress_bar, sweep
+from .consistency import with_own_reference
+from .core import Domain, Series, Step, Transform, _check_batch_size, _listed, _values, as_model, as_transform, progress_bar, sweep
 import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
 from .distances import surface_dice
@@ -27,7 +29,7 @@ from .store import Store, _model_digest, open_store
 
 _all_ = ["surface_dice"]  # what else one wants for scoring; to import distances makes them known by their names
 
-# %% ../nbs/08_eval.ipynb #b95868f8
+# %% ../nbs/08_eval.ipynb #0670bd18
 def _named_labels(
     labels,  # a list of names, a dict {value: name}, or None
 ) -> dict | None:  # {value: name}
@@ -51,6 +53,15 @@ def _check_agreement(model, case):
     if not model.labels or not case.labels or case.truth is None: return
     pairs = [(i, m, c) for i, (m, c) in enumerate(zip(model.labels, case.labels)) if i and m.lower() != c.lower() and not str(i) in (m, c)]
     if pairs: warnings.warn(f"model {model.name!r} and the truth give labels different names, e.g. {pairs[0][0]} is {pairs[0][1]!r} and {pairs[0][2]!r}; scores go by the numbers", stacklevel=2)
+
+
+
+def _check_found(model, step):
+    "A model may find nothing at all, even in the unchanged image: one says so, once for cases that are alike"
+    truth, pred = _present(step.truth) - {0}, _present(step.pred) - {0}
+    if not truth or truth & pred: return
+    remedy = "divide the truth by 255" if truth == {255} else "check which intensities, size and orientation it expects, and its labels (suggest_preparation looks for what helps)"
+    warnings.warn(f"model {model.name!r} finds none of the truth's labels {sorted(truth)} in an unchanged image, but {f'the labels {sorted(pred)}' if pred else 'background only'}: {remedy}", stacklevel=2)
 
 # %% ../nbs/08_eval.ipynb #36b83d54
 def _present(
@@ -84,7 +95,7 @@ def _rows(
     rows = [(v, called[l], m, s.get((l, m), float(nothing[m][0]))) for v, s in scored for l in found for m in metrics]
     return pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
 
-# %% ../nbs/08_eval.ipynb #c8b9b082
+# %% ../nbs/08_eval.ipynb #44a71f0d
 COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
 
 
@@ -97,13 +108,10 @@ def _table(rows, model, case, transform, metrics=()) -> pd.DataFrame:
 
 
 def _referenced(series: Series) -> list:
-    "The series' steps, with the neutral prediction as truth where there is none"
+    "The series' steps, with the model's own answer as truth where there is none"
     if series.case.truth is not None: return list(series)
-    transform, neutral = series.transform, series.transform.neutral_for(series.case)
-    start = next((s for s in series if neutral is not None and s.value == neutral), None)
-    if start is None: raise ValueError(f"series has no truth, and its values {series.values} do not hold the neutral value of {transform} ({neutral}) to compare with; allowed are series with one of the two")
-    reference = series.case.but(image=start.image, truth=start.pred, spacing=series.case.spacing)
-    return [Step(s.value, s.image, transform(reference, s.value).truth, s.pred, s.spacing) for s in series]
+    if any(s.reference is None for s in series): raise ValueError("series has no truth, and its steps have no reference to be compared with; allowed are series as get_series makes them")
+    return [replace(s, truth=s.reference) for s in series]
 
 
 def score(
@@ -118,17 +126,14 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
 
-# %% ../nbs/08_eval.ipynb #b4ecc426
+# %% ../nbs/08_eval.ipynb #a70d3de3
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
 ) -> Case:
     "The case with a truth: its own, or the model's answer on the untransformed image"
-    model, case = as_model(model), as_case(case)
-    if case.truth is not None: return case
-    # in the model's own size, where the answer fits the image
-    ready = model.prepare(case)
-    return ready.but(truth=model(ready.to(model.device).image[None].clone(), like=ready)[0].cpu())
+    case = as_case(case)
+    return case if case.truth is not None else with_own_reference(as_model(model), case)
 
 
 def _unchanged_step(model, case) -> Step:
@@ -168,9 +173,14 @@ class Job:
         tried = [_distinct(t, _values(t, self.chosen(t), case)) for t in wanted]      # a bad value is reported before any work
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
-        unchanged = cache(lambda: self.scores_of(_unchanged_step(self.model, case)))
+        unchanged = cache(lambda: self._unchanged_scores(case))
         with reused_memory():
             for transform, values in zip(wanted, tried): yield transform, self._table(case, transform, values, unchanged)
+
+    def _unchanged_scores(self, case) -> dict:
+        step = _unchanged_step(self.model, case)
+        _check_found(self.model, step)
+        return self.scores_of(step)
 
     def _table(self, case, transform, values, unchanged) -> pd.DataFrame:
         neutral = [transform._is_neutral(v, case) for v in values]
@@ -180,11 +190,18 @@ class Job:
         rows = _rows(scored, self.metrics, _named_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim)
         return _table(rows, self.model.name, case, transform, self.metrics)
 
-# %% ../nbs/08_eval.ipynb #fef3b003
+# %% ../nbs/08_eval.ipynb #5d155d1c
 def _store_of(folder, job) -> Store | None:
     "Where the results of a job are kept"
     if folder is None: return None
     return open_store(folder, _model_digest(job.model), {name: (m.name, m.function) for name, m in job.metrics.items()}, job.labels, job.absent)
+
+
+def _portable(error: Exception) -> Exception:
+    "The error, or what it says where it cannot be sent from one process to another"
+    try: pickle.loads(pickle.dumps(error))
+    except Exception: return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or None
@@ -200,11 +217,16 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
                 if store: store.write(paths[str(transform)], table)
                 tables[str(transform)] = table
         error = None
-    except Exception as e: error = e
+    except Exception as e: error = _portable(e)
     if store: store.note(case, error)
     return [tables[str(t)] for t in job.transforms if str(t) in tables], error
 
-# %% ../nbs/08_eval.ipynb #c4040408
+# %% ../nbs/08_eval.ipynb #c48e6fd0
+def _is_pair(x) -> bool:
+    "A tuple of two is an image and its truth; two cases are two cases"
+    return isinstance(x, tuple) and len(x) == 2 and not any(isinstance(part, (tuple, Case, CaseFile)) for part in x)
+
+
 def _several(x, kinds) -> list:
     "A list of what may be given alone"
     # arrays and torchio's subjects can be iterated over, and are one thing
@@ -222,13 +244,19 @@ def _cases_of(cases) -> list:  # of `Case` and `CaseFile`, no two of the same na
     "A folder, a CSV file, one case or several, as a list"
     if isinstance(cases, (str, Path)) and Path(cases).is_dir(): cases = find_cases(cases)
     elif isinstance(cases, (str, Path)) and str(cases).lower().endswith(".csv"): cases = read_cases(cases)
-    seen, distinct = {}, []
-    for case in map(_lazy, _several(cases, (str, Path, Case, CaseFile))):
-        # other processes may stand in another folder
-        if isinstance(case, CaseFile): case = case.resolved()
-        seen[case.name] = seen.get(case.name, 0) + 1
-        number = f"{case.name}-{seen[case.name]}"
-        distinct.append(case if seen[case.name] == 1 else case.but(name=number) if isinstance(case, Case) else replace(case, name=number))
+    several = [_lazy(c) for c in ([cases] if _is_pair(cases) else _several(cases, (str, Path, Case, CaseFile)))]
+    # other processes may stand in another folder
+    several = [c.resolved() if isinstance(c, CaseFile) else c for c in several]
+    return [c if c.name == name else c.but(name=name) if isinstance(c, Case) else replace(c, name=name) for c, name in zip(several, _distinct_names([c.name for c in several]))]
+
+
+def _distinct_names(names) -> list:
+    "a, a, b becomes a, a-2, b, whatever else is called a-2"
+    taken, distinct = set(names), []
+    for name in names:
+        free = name if name not in distinct else next(f"{name}-{k}" for k in count(2) if f"{name}-{k}" not in taken)
+        taken.add(free)
+        distinct.append(free)
     return distinct
 
 
@@ -300,6 +328,7 @@ def evaluate(
     transforms, cases = _checked_transforms(transforms, values), _cases_of(cases)
     if not cases: raise ValueError("cases is empty; allowed is at least one")
     _named_labels(labels)
+    values = {name: _listed(v) for name, v in values.items()} if isinstance(values, dict) else None if values is None else _listed(values)
     job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
     kept = _store_of(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Store', 'open_store']
 
-# %% ../nbs/07c_store.ipynb #c28b13b7
-import json, os, re
+# %% ../nbs/07c_store.ipynb #a00bb779
+import json, os, re, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +16,17 @@ import pandas as pd
 from .cases import Case
 from .checksums import checksum
 
-# %% ../nbs/07c_store.ipynb #a6145aca
-def _model_digest(model) -> str: return checksum(type(model).__name__, *model.fingerprint())
+# %% ../nbs/07c_store.ipynb #e6add248
+def _model_digest(model) -> str: return checksum(type(model).__name__, model.labels, *model.fingerprint())
 
 
 def _case_digest(case) -> str:
     "Pixels of a case in memory; names, sizes and times of its files"
-    if isinstance(case, Case): return checksum(case.image, case.truth, case.spacing, case.scale, case.source)
+    if isinstance(case, Case): return checksum(case.image, case.truth, case.spacing, case.scale, case.source, case.labels, case.affine)
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in case.files if p.exists()]
-    return checksum(stats, case.rois)
+    return checksum(stats, case.rois)      # its labels come from these files
 
-# %% ../nbs/07c_store.ipynb #98922003
+# %% ../nbs/07c_store.ipynb #ad709d98
 def _plain_name(text: str) -> str: return re.sub(r"[^\w.=+-]+", "_", text)[:80]
 
 
@@ -52,9 +52,12 @@ class Store:
         os.replace(part, path)
 
     def read(self, path: Path) -> pd.DataFrame | None:
-        "A table as it was written, or None if it is not there"
+        "A table as it was written, or None if it is not there, or not whole"
         if not path.exists(): return None
-        table = pd.read_parquet(path)
+        try: table = pd.read_parquet(path)
+        except (OSError, ValueError) as e:
+            warnings.warn(f"{path.name} in the store is damaged, and is computed again ({type(e).__name__})", stacklevel=2)
+            return None
         # values that are tuples come out of a file as arrays
         if table["value"].dtype == object: table["value"] = [tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in table["value"]]
         return table

@@ -84,7 +84,7 @@ def _reference_rows(scores, reference) -> pd.DataFrame:
     if (n := _check_scores(reference).model.nunique()) != 1: raise ValueError(f"reference has {n} models; allowed is one")
     return reference
 
-# %% ../nbs/13_summary.ipynb #f1396b12
+# %% ../nbs/13_summary.ipynb #f6bfb96b
 def _with_bounds(samples, confidence) -> dict:
     "Bounds of the measures, from samples `(R,)` of each"
     bounds = {m: _bounds(np.asarray(samples.get(m, ()), float), confidence) for m in MEASURES}
@@ -96,7 +96,7 @@ def _upright(scores, better) -> np.ndarray:
     return scores if better == "higher" else -scores if better == "lower" else -abs(scores)
 
 
-def _turned_back(measures, sign) -> dict: return {k: sign * v if k in ("neutral_score", "worst_score", "slope") else v for k, v in measures.items()}
+def _turned_back(measures, sign) -> dict: return {k: sign * v + 0. if k in ("neutral_score", "worst_score", "slope") else v for k, v in measures.items()}      # 0 has no sign
 
 
 def _tried(values, mean, neutral, facts, delta) -> dict:

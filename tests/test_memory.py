@@ -1,11 +1,13 @@
-"Movements of a whole volume need little more memory than the volume"
+"Work on a whole volume needs little more memory than the volume"
 import tracemalloc
 
+import numpy as np
 import pytest, torch
 from torch.profiler import ProfilerActivity, profile
 
 from misas.cases import Case
 from misas.geometry import Elastic, Rotate3D, Translate
+from misas.probability import threshold_counts
 
 
 def case(*shape): return Case(torch.rand(1, *shape), truth=torch.zeros(shape, dtype=torch.int32), spacing=(1.2, 1, 1))
@@ -35,9 +37,16 @@ def test_peak_memory_counts_tensors_and_arrays():
 
 
 @pytest.mark.parametrize("transform, value, small", [(Rotate3D(axis=(1, 2, .5)), 17, 17), (Elastic(), 5, .5), (Translate(), 5, 5)])
-def test_memory(transform, value, small):
+def test_movements(transform, value, small):
     transform(case(8, 9, 9), small)
     peak_memory(lambda: None)
     volume = case(80, 256, 256)
     # 40 MiB of it are the results; 303 to 309 MiB when volumes are resampled in one piece instead of slab by slab
-    assert 40 < peak_memory(lambda: transform(volume, value)) < 160
+    assert 40 < peak_memory(lambda: transform(volume, value)) < 220
+
+
+def test_thresholds():
+    peak_memory(lambda: None)
+    probabilities = torch.rand(100, 400, 400)
+    where = probabilities > .8
+    assert peak_memory(lambda: threshold_counts(probabilities, where, np.arange(1, 100) / 100)) < 61 / 2         # the map has 61 MiB
