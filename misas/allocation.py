@@ -5,16 +5,14 @@
 # %% auto #0
 __all__ = ['reused_memory']
 
-# %% ../nbs/00_allocation.ipynb #1617fc71
+# %% ../nbs/00_allocation.ipynb #1cab39ec
 import ctypes, os
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import RLock
 
-# %% ../nbs/00_allocation.ipynb #bf5d5b9a
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3      # as in <malloc.h>
-_KEEPING = {_M_MMAP_THRESHOLD: 2 ** 30, _M_TRIM_THRESHOLD: 2 ** 31 - 1}
-_USUAL = {_M_MMAP_THRESHOLD: 2 ** 25, _M_TRIM_THRESHOLD: 2 ** 26}
+# %% ../nbs/00_allocation.ipynb #dd0d2b5c
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4      # as in <malloc.h>
 
 
 @cache
@@ -26,11 +24,21 @@ def _glibc():
     return library if hasattr(library, "gnu_get_libc_version") and not told else None
 
 
-def _set(thresholds: dict):
-    for name, size in thresholds.items(): _glibc().mallopt(name, size)
+def _keep():
+    "Let what becomes free stay"
+    library = _glibc()
+    if not library.mallopt(_M_MMAP_THRESHOLD, 2 ** 30): library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, 2 ** 31 - 1)
 
-# %% ../nbs/00_allocation.ipynb #7a431bf1
-_lock, _running = Lock(), 0
+
+def _give_back():
+    "As usual again; what is free goes back to the kernel"
+    library = _glibc()
+    for name, value in ((_M_MMAP_MAX, 65536), (_M_MMAP_THRESHOLD, 2 ** 25), (_M_TRIM_THRESHOLD, 2 ** 26)): library.mallopt(name, value)
+    library.malloc_trim(0)
+
+# %% ../nbs/00_allocation.ipynb #3edef300
+_lock, _running = RLock(), 0      # a sweep that is given up may end wherever memory is cleaned up, in here too
 
 
 def _count(change: int) -> int:
@@ -45,8 +53,8 @@ def reused_memory():
     "While this lasts, memory that becomes free stays with the process, to be used again; afterwards it is given back"
     if not _glibc(): yield; return
     with _lock:
-        if _count(1) == 1: _set(_KEEPING)
+        if _count(1) == 1: _keep()
     try: yield
     finally:
         with _lock:
-            if _count(-1) == 0: _set(_USUAL); _glibc().malloc_trim(0)
+            if _count(-1) == 0: _give_back()

@@ -5,41 +5,63 @@
 # %% auto #0
 __all__ = ['SPREADS', 'spread_scores', 'plot_spread', 'plot_boxes', 'rank_cases', 'plot_ranked']
 
-# %% ../nbs/19_cohort.ipynb #5a1eb942
+# %% ../nbs/19_cohort.ipynb #47833cf0
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from .curves import _FAR, _check_scores, _finite, _has_names, _infinite, _label_colour_map, _neutral_mark, _plain, _runs, _score_axis, _score_domain, _score_title, _strip, _triangles, _value_axis, alt, metric_facts, transform_facts
-from .overlay import _check_names
+from .core import Domain
+from .curves import _FAR, _check_scores, _field, _finite, _has_names, _infinite, _label_colour_map, _mark, _neutral_mark, _plain, _runs, _score_axis, _score_domain, _score_title, _strip, _triangles, _value_axis, alt, metric_facts, transform_facts
+from .overlay import _amount, _check_names, _check_numbers
 
-# %% ../nbs/19_cohort.ipynb #b7b91fb8
+# %% ../nbs/19_cohort.ipynb #006121c0
 SPREADS = dict(ci="mean, band: 95 % interval of the mean", sd="mean, band: ± standard deviation", quartiles="median, band: middle half of the cases", range="median, band: lowest to highest")
 
 
-def _interval(x: np.ndarray, seed: int) -> tuple:
-    "95 % percentile bootstrap of the mean"
+def _intervals(
+    x: np.ndarray,  # `(groups, cases)`
+    seed: int,
+) -> np.ndarray:  # `(groups, 2)`; NaN for a single case, and where a score is infinite
+    "95 % percentile bootstrap of the mean of each group; of all of them the same cases are drawn"
     from scipy.stats import bootstrap
-    if len(x) < 2 or np.isinf(x).any(): return np.nan, np.nan
-    return tuple(map(float, bootstrap((x,), np.mean, n_resamples=1000, method="percentile", rng=seed).confidence_interval))
+    ends, finite = np.full((len(x), 2), np.nan), np.flatnonzero(np.isfinite(x).all(1))
+    if x.shape[1] < 2: return ends
+    # not more than some million numbers at once
+    for rows in np.array_split(finite, -(-len(finite) * x.shape[1] // 4000)) if len(finite) else []:
+        interval = bootstrap((x[rows],), np.mean, axis=1, n_resamples=1000, method="percentile", rng=seed).confidence_interval
+        ends[rows] = np.column_stack([interval.low, interval.high])
+    return ends
 
 
-def _centre_and_spread(
-    x: pd.Series,  # scores of the cases, NaN where there is none
+def _centre_and_ends(
+    x: np.ndarray,  # `(groups, cases)`: scores
     spread: str,
     seed: int,
-) -> pd.Series:
-    "How many cases there are, their centre, and the ends of their spread"
-    x = x.dropna().to_numpy(float)
-    if not len(x): return pd.Series(dict(cases=0, centre=np.nan, low=np.nan, high=np.nan))
+) -> np.ndarray:  # `(groups, 3)`
+    "The centre of each group, and the ends of its spread"
+    far = np.isinf(x).any(1)
     # an infinite distance makes a mean infinite: whoever misses a structure is not the better for it
-    if spread == "quartiles": centre, low, high = np.median(x), *np.quantile(x, (.25, .75), method="nearest" if np.isinf(x).any() else "linear")
-    elif spread == "range": centre, low, high = np.median(x), x.min(), x.max()
-    else:
-        sd = x.std(ddof=1) if len(x) > 1 and np.isfinite(x).all() else np.nan
-        centre, (low, high) = x.mean(), (x.mean() - sd, x.mean() + sd) if spread == "sd" else _interval(x, seed)
-    return pd.Series(dict(cases=len(x), centre=centre, low=low, high=high))
+    if spread == "quartiles":
+        low, high = np.where(far, *(np.quantile(np.where(far[:, None] & (method == "linear"), 0, x), (.25, .75), axis=1, method=method) for method in ("nearest", "linear")))
+        return np.column_stack([np.median(x, 1), low, high])
+    if spread == "range": return np.column_stack([np.median(x, 1), x.min(1), x.max(1)])
+    if spread == "ci": return np.column_stack([x.mean(1), _intervals(x, seed)])
+    sd = np.where(far, 0, x.T).T.std(1, ddof=1) if x.shape[1] > 1 else np.nan
+    sd, centre = np.where(far, np.nan, sd), x.mean(1)
+    return np.column_stack([centre, centre - sd, centre + sd])
+
+
+def _of_groups(
+    groups: list,  # of arrays with scores, NaN where there is none
+    spread: str,
+    seed: int,
+) -> pd.DataFrame:  # columns cases, centre, low, high; a row for each group
+    "Groups of the same number of cases are reckoned together"
+    known, rows = [x[~np.isnan(x)] for x in groups], np.full((len(groups), 3), np.nan)
+    cases = np.array([len(x) for x in known], int)
+    for n in set(cases.tolist()) - {0}: rows[cases == n] = _centre_and_ends(np.stack([known[i] for i in np.flatnonzero(cases == n)]), spread, seed)
+    return pd.DataFrame(rows, columns=["centre", "low", "high"]).assign(cases=cases)[["cases", "centre", "low", "high"]]
 
 
 def spread_scores(
@@ -49,13 +71,13 @@ def spread_scores(
 ) -> pd.DataFrame:  # columns model, transform, param, value, label, metric, cases, centre, low, high
     "Centre and spread of the cases at each value"
     if spread not in SPREADS: raise ValueError(f"spread is {spread!r}; allowed are {', '.join(map(repr, SPREADS))}")
-    scores = _check_scores(scores).assign(score=pd.to_numeric(scores.score))
-    groups = scores.groupby(["model", "transform", "param", "value", "label", "metric"], sort=False).score
-    table = pd.DataFrame([dict(zip(groups.keys, key)) | _centre_and_spread(x, spread, seed).to_dict() for key, x in groups])
+    keys = ["model", "transform", "param", "value", "label", "metric"]
+    groups = {key: x.to_numpy(float) for key, x in pd.to_numeric(_check_scores(scores).score).groupby([scores[k] for k in keys], sort=False)}
+    table = pd.DataFrame(list(groups), columns=keys).join(_of_groups(list(groups.values()), spread, seed))
     table.attrs["transforms"] = scores.attrs.get("transforms", {})
-    return table.astype(dict(cases=int))
+    return table
 
-# %% ../nbs/19_cohort.ipynb #2d60f1f1
+# %% ../nbs/19_cohort.ipynb #5b78a927
 def _panels(scores: pd.DataFrame) -> list:  # of tables
     "The rows of each transform x metric x label, labels side by side"
     groups = {key: rows for key, rows in scores.groupby(["transform", "metric", "label"], sort=False)}
@@ -63,10 +85,10 @@ def _panels(scores: pd.DataFrame) -> list:  # of tables
     return [groups[key] for t in orders[0] for m in orders[1] for l in orders[2] if (key := (t, m, l)) in groups]
 
 
-def _csv(table: pd.DataFrame) -> "alt.InlineData":
+def _csv(table: pd.DataFrame) -> dict:  # data of a chart
     "A table as altair takes it without a limit on its rows, and without a check of each entry"
     kinds = {c: "number" if pd.api.types.is_numeric_dtype(table[c]) else "string" for c in table}
-    return alt.InlineData(values=table.to_csv(index=False), format=alt.CsvDataFormat(type="csv", parse=kinds))
+    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
 
 
 def _plain_values(table, names):
@@ -80,15 +102,22 @@ def _ready(scores) -> pd.DataFrame:
     return scores.assign(**{c: scores[c].astype(str) for c in ("model", "case", "label")}, score=pd.to_numeric(scores.score).astype(float))
 
 
+def _known(scores) -> tuple:  # {transform: facts}, {metric: facts}
+    "What is known of the transforms and metrics of a table of one's own, which forgets it: pandas would copy it with every part of the table"
+    facts = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, {m: _panel_facts(scores, m) for m in scores.metric.unique()}
+    scores.attrs = {}
+    return facts
+
+
 def _panel_facts(scores, metric) -> dict:  # title, domain, far: is a score infinite?
     "What all panels of a metric share"
     own = scores.score[scores.metric == metric]
     return dict(title=_score_title(metric, metric_facts(scores, metric)["unit"]), domain=_score_domain(own), far=bool(np.isinf(own).any()))
 
-# %% ../nbs/19_cohort.ipynb #f5479612
+# %% ../nbs/19_cohort.ipynb #2b367536
 def _tooltip(names, *columns) -> list:
     "What is shown of a dot"
-    return ["model:N", alt.Tooltip("value:N" if names else "value:Q"), *(alt.Tooltip(f"{c}:Q", format=".3~f") for c in columns)]
+    return [_field("model:N"), _field("value:N" if names else "value:Q"), *(_field(f"{c}:Q", format=".3~f") for c in columns)]
 
 
 def _beside(rows) -> dict:
@@ -96,13 +125,12 @@ def _beside(rows) -> dict:
     return _beside_all(list(rows.model.unique()))
 
 
-def _beside_all(models) -> dict: return dict(xOffset=alt.XOffset("model:N", sort=models, scale=alt.Scale(domain=models))) if len(models) > 1 else {}
+def _beside_all(models) -> dict: return dict(xOffset=_field("model:N", sort=models, scale=dict(domain=models))) if len(models) > 1 else {}
 
 
-def _spaced(x, wide):
+def _spaced(x, wide) -> dict:
     "The axis of names, with gaps that show what belongs together"
-    if wide: x.scale = alt.Scale(paddingInner=.3, paddingOuter=.15)
-    return x
+    return x.to_dict(validate=False) | (dict(scale=dict(paddingInner=.3, paddingOuter=.15)) if wide else {})
 
 
 _FAR_ROW = 20  # pixels that a row of triangles with counts takes
@@ -121,45 +149,41 @@ def _far_layers(table, x, models, names, colour, width, rows=True) -> list:
     for k, layer in enumerate(layers):
         layer.encoding.y = alt.value(_FAR_ROW * k * rows + 6)
         if places * (5 * len(str(far.far.max())) + 3) <= width:
-            text = layer.copy(deep=True).mark_text(fontSize=9, color="#333").encode(y=alt.value(_FAR_ROW * k * rows + 16), text="far:Q", color=alt.value("#333"))
-            layers[k] = layer + text
+            encoding = layer.encoding.to_dict(validate=False) | dict(y=alt.value(_FAR_ROW * k * rows + 16), text=_field("far:Q"), color=alt.value("#333"))
+            layers[k] = alt.layer(layer, _mark(dict(layer.data), "text", encoding, fontSize=9, color="#333"))
     return layers
 
 
 def _spread_layers(middle, x, y, colour, dash, names, top) -> list:
     "The centre as a bold line, the spread as a band; as dots and bars where values are names"
     middle = middle.assign(line=_finite(middle.centre), dot=middle.centre.clip(upper=top), low=_finite(middle.low), high=middle.high.clip(upper=top), fewer=(middle.cases < middle.of).astype(int))
-    base, low = alt.Chart(_csv(middle)).encode(x), y("low")
-    tooltip, detail = _tooltip(names, "cases", "centre", "low", "high"), ["model:N", "run:N"]
+    data, band = _csv(middle), dict(x=x, y=y("low"), y2=dict(field="high"))
+    dot = dict(x=x, y=y("dot"), tooltip=_tooltip(names, "cases", "centre", "low", "high"))
     if names:
-        base = base.encode(**_beside(middle))
-        bars = base.mark_rule(color=colour, strokeWidth=6, opacity=.3, clip=True).encode(low, alt.Y2("high:Q"))
-        return [bars, base.mark_point(color=colour, filled=True, size=55, opacity=1).encode(y("dot"), tooltip=tooltip, **dash("shape"))]
-    band = base.mark_area(color=colour, opacity=.25, clip=True).encode(low, alt.Y2("high:Q"), detail=detail)
-    alone = base.mark_rule(color=colour, strokeWidth=4, opacity=.25, clip=True).transform_filter(alt.datum.fewer == 1).encode(low, alt.Y2("high:Q"))
-    dots = base.mark_point(size=30, opacity=1, color=colour, strokeWidth=1.5).encode(y("dot"), tooltip=tooltip, fill=alt.condition("datum.fewer == 1", alt.value("white"), alt.value(colour)))
-    return [band, *[alone] * bool(middle.fewer.any()), base.mark_line(color=colour, strokeWidth=2.5).encode(y("line"), detail=detail, **dash("strokeDash")), dots]
+        beside = _beside(middle)
+        bars = _mark(data, "rule", band | beside, color=colour, strokeWidth=6, opacity=.3, clip=True)
+        return [bars, _mark(dict(data), "point", dot | beside | dash("shape"), color=colour, filled=True, size=55, opacity=1)]
+    detail, fill = [_field("model:N"), _field("run:N")], dict(condition=dict(test="datum.fewer == 1", value="white"), value=colour)
+    layers = [_mark(data, "area", band | dict(detail=detail), color=colour, opacity=.25, clip=True)]
+    if middle.fewer.any(): layers.append(_mark(data, "rule", band, "(datum.fewer === 1)", color=colour, strokeWidth=4, opacity=.25, clip=True))
+    layers.append(_mark(data, "line", dict(x=x, y=y("line"), detail=detail) | dash("strokeDash"), color=colour, strokeWidth=2.5))
+    return [*layers, _mark(data, "point", dot | dict(fill=fill), size=30, opacity=1, color=colour, strokeWidth=1.5)]
 
 
-def _case_layers(rows, x, y, colour, names, hover) -> tuple:  # layers below the spread, the layer above it
+def _case_layers(rows, x, y, colour, names, hover, **above) -> tuple:  # layers below the spread, the layer above it
     "Each case as a thin line or tick that stands out when pointed at"
-    base = alt.Chart(_csv(rows[["model", "case", "value", "score"]])).encode(x, y("score"), detail=["case:N", "model:N"])
-    strong = dict(opacity=alt.when(hover, empty=False).then(alt.value(1)).otherwise(alt.value(.5)), strokeWidth=alt.when(hover, empty=False).then(alt.value(3)).otherwise(alt.value(1)))
-    tooltip = ["case:N", *_tooltip(names, "score")]
-    if names: return [], base.encode(**_beside(rows)).mark_tick(color=colour, orient="horizontal", width=10).encode(tooltip=tooltip, **strong)
+    data, where = _csv(rows[["model", "case", "value", "score"]]), dict(x=x, y=y("score"), detail=[_field("case:N"), _field("model:N")])
+    def strong(to, otherwise): return alt.when(hover, empty=False).then(alt.value(to)).otherwise(alt.value(otherwise))
+    seen, tooltip = dict(opacity=strong(1, .5), strokeWidth=strong(3, 1)), dict(tooltip=[_field("case:N"), *_tooltip(names, "score")])
+    if names: return [], _mark(data, "tick", where | _beside(rows) | tooltip | seen, color=colour, orient="horizontal", width=10, **above)
     # invisible dots catch the pointer, which rarely meets a thin line
-    return [base.mark_line(color=colour).encode(**strong)], base.mark_circle(size=90, opacity=0).encode(tooltip=tooltip)
+    return [_mark(data, "line", where | seen, color=colour)], _mark(dict(data), "circle", where | tooltip, size=90, opacity=0, **above)
 
-# %% ../nbs/19_cohort.ipynb #8474dcec
-def _check_size(**numbers):
-    for name, value in numbers.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 1): raise ValueError(f"{name} is {value!r}; allowed are numbers >= 1")
-
-
+# %% ../nbs/19_cohort.ipynb #b01591a9
 def _by_model(models, kinds):  # function of a channel
     "An encoding that tells models apart, where there are several; `kinds`: are values names? of each panel"
     titles = dict(strokeDash="model (lines)", shape="model (dots)") if len(kinds) > 1 else {}
-    def encoding(channel): return {channel: getattr(alt, channel[0].upper() + channel[1:])("model:N", sort=models, title=titles.get(channel, "model"), legend=alt.Legend(symbolType="stroke" if channel == "strokeDash" else "circle"))}
+    def encoding(channel): return {channel: _field("model:N", sort=models, title=titles.get(channel, "model"), legend=dict(symbolType="stroke" if channel == "strokeDash" else "circle"))}
     return encoding if len(models) > 1 else lambda channel: {}
 
 
@@ -171,10 +195,10 @@ def _spread_panel(rows, facts, middle, about, models, colour, dash, hover, numbe
     layers = _spread_layers(middle.merge(_runs(rows)[["model", "value", "of", "run"]], on=["model", "value"]), x, y, colour, dash, names, _upper(about["domain"], depth, height) if depth else np.inf)
     layers += _far_layers(rows, x, models, names, colour, width)
     if number is not None:
-        below, above = _case_layers(rows.assign(score=_finite(rows.score)), x, y, colour, names, hover)
-        layers = [*below, *layers, above.properties(name=f"cases_{number}").add_params(*[hover] * (number == 0))]
+        below, above = _case_layers(rows.assign(score=_finite(rows.score)), x, y, colour, names, hover, name=f"cases_{number}", params=[hover] * (number == 0))
+        layers = [*below, *layers, above]
     strip = _strip(depth) if depth else []
-    return alt.layer(*strip, *_neutral_mark(rows, facts, x, names, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}").properties(width=width, height=height)
+    return alt.layer(*strip, *_neutral_mark(rows, facts, x, names, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}", width=width, height=height)
 
 
 def _chart_note(scores, text, fewer=False) -> "alt.Title":
@@ -183,6 +207,11 @@ def _chart_note(scores, text, fewer=False) -> "alt.Title":
     marks = ", ".join(f"{_FAR[i % len(_FAR)][2]} {m}" for i, m in enumerate(models)) if len(models) > 1 else "▲"
     far = [f"{marks}: infinitely far (missed or invented); the number of such cases, where there is room"] * bool(np.isinf(scores.score).any())
     return alt.Title([text, *far, *["hollow dots: of fewer cases"] * bool(fewer)], fontSize=12, fontWeight="normal", anchor="start")
+
+
+def _check_panels(columns, width, height):
+    _check_numbers(Domain(1, whole=True), columns=columns)
+    _check_numbers(Domain(1), width=width, height=height)
 
 
 def plot_spread(
@@ -197,47 +226,57 @@ def plot_spread(
     seed: int = 0,  # of the bootstrap
 ) -> "alt.Chart":
     "Mean and spread of many cases against the values of each transform, with the cases: an interactive chart"
-    _check_size(columns=columns, width=width, height=height)
-    middle, scores = spread_scores(_ready(scores), spread, seed), _ready(scores)
+    _check_panels(columns, width, height)
+    scores = _ready(scores)
+    facts, about = _known(scores)
     cases, models, parts = scores.case.nunique() <= 60 if cases is None else cases, list(scores.model.unique()), _panels(scores)
-    named = [_has_names(rows, transform_facts(scores, rows["transform"].iloc[0])) for rows in parts]
+    middle = {key: rows for key, rows in spread_scores(scores, spread, seed).groupby(["transform", "metric", "label"])}
+    named = [_has_names(rows, facts[rows["transform"].iloc[0]]) for rows in parts]
     found, dash = _label_colour_map(list(scores.label.unique()), _check_names(labels), colours), _by_model(models, set(named))
     fewer = any(_runs(rows).eval("0 < cases < of").any() for rows, n in zip(parts, named) if not n)
     hover, panels = alt.selection_point(name="case_hover", fields=["case"], on="pointerover", clear="pointerout"), []
     for i, rows in enumerate(parts):
         t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
-        own = middle[(middle["transform"] == t) & (middle.metric == m) & (middle.label == l)]
-        panels.append(_spread_panel(rows, transform_facts(scores, t), own, _panel_facts(scores, m), models, found[l], dash, hover, i if cases else None, width, height))
+        panels.append(_spread_panel(rows, facts[t], middle[t, m, l], about[m], models, found[l], dash, hover, i if cases else None, width, height))
     note = f"{scores.case.nunique()} cases: line {SPREADS[spread]}" + ("; thin lines single cases" if cases else "")
     chart = alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note, fewer))
     for param in chart.params if cases else []: param.views = [f"cases_{i}" for i in range(len(panels))]      # pointed at in one panel, heard in all
     return chart
 
-# %% ../nbs/19_cohort.ipynb #096a168c
-def _box_table(rows, top) -> pd.DataFrame:  # model, value, low, q1, median, q3, high
-    "Ends of whiskers and boxes; what is infinite ends at `top`"
-    quartiles, ends = spread_scores(rows, "quartiles"), spread_scores(rows, "range")
+# %% ../nbs/19_cohort.ipynb #9b71e0bb
+def _box_stats(scores) -> dict:  # {(transform, metric, label): table with the columns model, value (as text), cases, low, q1, median, q3, high}
+    "Ends of whiskers and boxes, for all panels at once"
+    scores = scores.assign(value=scores.value.map(_plain))
+    quartiles, ends = spread_scores(scores, "quartiles"), spread_scores(scores, "range")
     table = quartiles.rename(columns=dict(low="q1", centre="median", high="q3")).assign(low=ends.low, high=ends.high)
-    numbers = ["low", "q1", "median", "q3", "high"]
-    return table[["model", "value", "cases"]].join(table[numbers].clip(upper=top)).dropna()
+    columns = ["model", "value", "cases", "low", "q1", "median", "q3", "high"]
+    return {key: rows[columns] for key, rows in table.groupby(["transform", "metric", "label"], sort=False)}
 
 
-def _box_panel(rows, facts, about, colour, models, width, height) -> "alt.LayerChart":
+def _box_table(stats, numbers: bool, top: float) -> pd.DataFrame:
+    "The rows of a panel in the order of its axis; what is infinite ends at `top`"
+    if numbers: stats = stats.sort_values("value", key=pd.to_numeric, kind="stable")
+    ends = list(stats.columns[3:])
+    return (stats if top == np.inf else stats.assign(**stats[ends].clip(upper=top))).dropna()
+
+
+def _box_panel(rows, stats, facts, about, colour, models, width, height) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
     numbers, beside, size = not _has_names(rows, facts), _beside_all(models), float(np.clip(.6 * width / rows.value.nunique() / len(models), 2, 24))
     rows, depth = _plain_values(rows.sort_values("value", key=pd.to_numeric, kind="stable") if numbers else rows, names=True), (_FAR_ROW + 9) * about["far"]
     x, y = _spaced(_value_axis(rows, facts, names=True), beside), _score_axis(about["title"], about["domain"], depth / height)
-    x.axis = alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=5)
-    base = alt.Chart(_csv(_box_table(rows, _upper(about["domain"], depth, height) if depth else np.inf))).encode(x, **beside)
-    filled = dict(fillOpacity=alt.FillOpacity("model:N", sort=models, scale=alt.Scale(domain=models, range=[.5, 0]), legend=None)) if beside else {}
-    whiskers = [base.mark_rule(color=colour).encode(y(a), alt.Y2(b)) for a, b in (("low", "q1"), ("q3", "high"))]
-    box = base.mark_bar(size=size, color=colour, stroke=colour, strokeWidth=1.2, fillOpacity=.5).encode(y("q1"), alt.Y2("q3"), **filled)
-    middle = base.mark_tick(color="black", thickness=2, width=size, opacity=1, orient="horizontal").encode(y("median"))
+    x["axis"] = dict(labelAngle=0, labelOverlap="parity", labelSeparation=5)
+    data = _csv(_box_table(stats, numbers, _upper(about["domain"], depth, height) if depth else np.inf))
+    filled = dict(fillOpacity=_field("model:N", sort=models, scale=dict(domain=models, range=[.5, 0]), legend=None)) if beside else {}
+    def between(a, b): return dict(x=x, y=y(a), y2=dict(field=b)) | beside
+    whiskers = [_mark(data, "rule", between(a, b), color=colour) for a, b in (("low", "q1"), ("q3", "high"))]
+    box = _mark(data, "bar", between("q1", "q3") | filled, size=size, color=colour, stroke=colour, strokeWidth=1.2, fillOpacity=.5)
+    middle = _mark(data, "tick", dict(x=x, y=y("median")) | beside, color="black", thickness=2, width=size, opacity=1, orient="horizontal")
     single = rows.assign(score=_finite(rows.score))[["model", "case", "value", "score"]]
-    dots = alt.Chart(_csv(single)).mark_circle(size=14, color="#444", opacity=.55).encode(x, y("score"), tooltip=["case:N", *_tooltip(True, "score")], **beside)
+    dots = _mark(_csv(single), "circle", dict(x=x, y=y("score"), tooltip=[_field("case:N"), *_tooltip(True, "score")]) | beside, size=14, color="#444", opacity=.55)
     far = _far_layers(rows, x, models, True, colour, width, rows=False)
     layers = [*whiskers, box, middle, *[dots] * (rows.case.nunique() <= 60), *far]
-    return alt.layer(*_strip(depth)[:2 * about["far"]], *_neutral_mark(rows, facts, x, True, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}").properties(width=width, height=height)
+    return alt.layer(*_strip(depth)[:2 * about["far"]], *_neutral_mark(rows, facts, x, True, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}", width=width, height=height)
 
 
 def plot_boxes(
@@ -249,11 +288,15 @@ def plot_boxes(
     height: int = 160,  # of a panel, in pixels
 ) -> "alt.Chart":
     "The distribution of the cases' scores at each value of each transform, as box plots: an interactive chart"
-    _check_size(columns=columns, width=width, height=height)
+    _check_panels(columns, width, height)
     scores = _ready(scores)
+    facts, about = _known(scores)
     models, found = list(scores.model.unique()), _label_colour_map(list(scores.label.unique()), _check_names(labels), colours)
     if len(models) > 2: raise ValueError(f"scores has the models {', '.join(models)}; allowed are one or two")
-    panels = [_box_panel(rows, transform_facts(scores, rows["transform"].iloc[0]), _panel_facts(scores, rows.metric.iloc[0]), found[rows.label.iloc[0]], models, width, height) for rows in _panels(scores)]
+    stats, panels = _box_stats(scores), []
+    for rows in _panels(scores):
+        t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
+        panels.append(_box_panel(rows, stats[t, m, l], facts[t], about[m], found[l], models, width, height))
     note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest" + (f"; filled: {models[0]}, open: {models[1]}" if len(models) == 2 else "")
     return alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note))
 
@@ -293,11 +336,17 @@ def rank_cases(
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/19_cohort.ipynb #cb5697c5
+# %% ../nbs/19_cohort.ipynb #2aa32830
 def _worst_text(row, facts: dict) -> str:
     "Where a case fared worst: `brightness 0.5 ×, core`"
     unit = facts.get(row.worst_transform, dict(unit=""))["unit"]
-    return f"{row.worst_transform} {_plain(row.worst_value)[:6]}{'' if unit in ('°', '') else ' '}{unit}, {row.worst_label}"
+    return f"{row.worst_transform} {_short(row.worst_value)}{'' if unit in ('°', '') else ' '}{unit}, {row.worst_label}"
+
+
+def _short(value, most: int = 40) -> str:
+    "A value in a few digits, or a name, whole if it is not very long"
+    try: return _amount(float(value))
+    except (TypeError, ValueError): return text if len(text := str(value)) <= most else text[:most - 1] + "…"
 
 
 def _edge_layers(means, y, found, room) -> list:
@@ -318,15 +367,15 @@ def _ranked_panel(ranked, means, facts, about, found, many, width) -> "alt.Layer
     table = ranked.assign(low=ranked[["worst", "best"]].min(axis=1), high=ranked[["worst", "best"]].max(axis=1).clip(upper=edge), at=ranked.score.clip(upper=edge), where=[_worst_text(r, facts) for r in ranked.itertuples()])
     table = table.assign(low=table.low.clip(upper=edge), **{c: table[c].map(lambda v: f"{v:.3f}".replace("inf", "∞")) for c in ("score", "worst", "best")})
     means, y = means[means.case.isin(ranked.case)], alt.Y("case:N", sort=list(ranked.case), title=None, axis=alt.Axis(labelLimit=150))
-    x = _score_axis(about["title"], about["domain"], room / width, "X")
+    x = _score_axis(about["title"], about["domain"], room / width)
     whole, tooltip = alt.Chart(_csv(table[["case", "rank", "score", "worst", "best", "low", "high", "at", "where"]])).encode(y), ["case:N", alt.Tooltip("rank:Q", title=f"rank (1 to {many}, 1 is worst)"), "score:N", "worst:N", "best:N", "where:N"]
     colour = alt.Color("label:N", title="label (mean)", scale=alt.Scale(domain=list(found), range=list(found.values())), legend=alt.Legend(symbolOpacity=1))
-    dots = alt.Chart(_csv(means[np.isfinite(means.score)])).mark_circle(size=65, opacity=1).encode(x("score"), y, colour, tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {about['title']}", format=".3~f")])
+    dots = alt.Chart(_csv(means[np.isfinite(means.score)])).mark_circle(size=65, opacity=1).encode(alt.X(**x("score")), y, colour, tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {about['title']}", format=".3~f")])
     text = whole.mark_text(align="left", color="#555", fontSize=10).encode(x=alt.value("width"), text="where:N")
     text.mark.dx = 8
     strip, sign, *far = _edge_layers(means, y, found, room) if room else (None, None)
-    return alt.layer(*[strip, sign] * bool(room), whole.mark_rule(color="#bbb", strokeWidth=5).encode(x("low"), alt.X2("high:Q"), tooltip=tooltip), dots, *far,
-                     whole.mark_tick(color="black", thickness=2, size=16).encode(x("at"), tooltip=tooltip), text)
+    return alt.layer(*[strip, sign] * bool(room), whole.mark_rule(color="#bbb", strokeWidth=5).encode(alt.X(**x("low")), alt.X2("high:Q"), tooltip=tooltip), dots, *far,
+                     whole.mark_tick(color="black", thickness=2, size=16).encode(alt.X(**x("at")), tooltip=tooltip), text)
 
 
 def plot_ranked(
@@ -339,8 +388,9 @@ def plot_ranked(
     width: int = 320,  # of a panel, in pixels
 ) -> "alt.Chart":
     "The worst and the best cases of each model and metric, and where they fared worst: an interactive chart"
-    _check_size(n=n, width=width)
-    ranked, scores, panels = rank_cases(scores, by, lower_is_better).dropna(subset="score"), _ready(scores), []
+    _check_numbers(Domain(1, whole=True), n=n)
+    _check_numbers(Domain(1), width=width)
+    ranked, scores, panels, n = rank_cases(scores, by, lower_is_better).dropna(subset="score"), _ready(scores), [], int(n)
     if not len(ranked): raise ValueError("scores has no score that is a number; allowed is at least one")
     facts, found = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, _label_colour_map(list(scores.label.unique()), _check_names(labels), colours)
     for (model, metric), part in ranked.groupby(["model", "metric"], sort=False):

@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['plot_confusion', 'plot_confusion_series']
 
-# %% ../nbs/11b_confusion.ipynb #06371f43
+# %% ../nbs/11b_confusion.ipynb #5e5e3da0
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from .core import Series, Step
+from .core import Domain, Series, Step
 from .eval import _present, _referenced
 from .metrics import confusion
-from .overlay import _array, _check_names, _checked_series, _label_name, value_text
+from .overlay import _array, _check_names, _check_numbers, _checked_series, _label_name, value_text
 from .plot import Picture, _TEXT, _inches, _one_step, _panels, _rows
 
 # %% ../nbs/11b_confusion.ipynb #0f9f012e
@@ -53,7 +54,7 @@ def _cell_texts(counts, normalise, with_count) -> list:
     "What is written into the cells, row by row"
     return [_cell_text(count, share, normalise, with_count) for count, share in zip(counts.flat, _shares(counts, normalise).flat)]
 
-# %% ../nbs/11b_confusion.ipynb #673a7f91
+# %% ../nbs/11b_confusion.ipynb #ffc8b4ab
 def _cell_side(texts: list) -> float:
     "Inches in which the numbers fit, at 8 points"
     return max(.5, max(_inches(t, 8) for t in texts) + .1)
@@ -81,8 +82,7 @@ def _draw_confusion(
 ):  # the image, for a colour bar
     "A heat map into an axes"
     shares, slanted = _shares(counts, normalise), _slanted(names, cell)
-    image = ax.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=top or 1)
-    image.cmap.set_bad("#dddddd")
+    image = ax.imshow(np.ma.masked_invalid(shares), cmap=matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd"), vmin=0, vmax=top or 1)
     ax.set_xticks(range(len(names)), names, **dict(rotation=45, ha="right", rotation_mode="anchor") if slanted else {}); ax.set_yticks(range(len(names)), names)
     ax.set_xlabel("prediction", color=_TEXT); ax.set_ylabel(rows, color=_TEXT)
     ax.tick_params(colors=_TEXT, length=0)
@@ -132,7 +132,7 @@ def _checked_matrix(matrix, names):
     if names is not None and len(names) != len(counts): raise ValueError(f"labels has {len(names)} names; allowed are {len(counts)}, one for each row")
     return counts, [_label_name(k, names) for k in range(len(counts))]
 
-# %% ../nbs/11b_confusion.ipynb #d93a914b
+# %% ../nbs/11b_confusion.ipynb #3975b6ec
 def plot_confusion_series(
     series: Series,  # without a truth, the prediction for the unchanged image takes its place
     labels: Sequence = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
@@ -144,8 +144,8 @@ def plot_confusion_series(
     counts, names = _counts(_referenced(_checked_series(series)), _check_names(labels) or series.labels)
     reference = "truth" if series.case.truth is not None else "prediction, unchanged image"
     top = max(c.max() for c in counts) if normalise is None else 1
+    _check_numbers(Domain(0, open=True), panel=panel)
     side = max(1.8, len(names) * max(_cell_side(_cell_texts(c, normalise, False)) for c in counts)) if panel is None else panel
-    if not side > 0: raise ValueError(f"panel is {panel!r}; allowed are numbers > 0")
     figure, axes = _matrix_panels(len(series), columns, names, side)
     for ax, step, c in zip(axes, series, counts): image = _draw_confusion(ax, c, normalise, names, top, side / len(names), value_text(series.transform, step.value), reference, with_count=False)
     for ax in axes: ax.label_outer()

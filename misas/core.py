@@ -23,7 +23,7 @@ from .allocation import reused_memory
 from .cases import Case, Source, _integers, as_case, label_names, to_source
 from .consistency import with_own_reference
 
-# %% ../nbs/00_core.ipynb #6c66bf03
+# %% ../nbs/00_core.ipynb #bd6cbeb2
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
     name = "model"  # stands in the score table
@@ -44,8 +44,8 @@ class Model:
         return None
 
     def fingerprint(self) -> tuple:
-        "Texts and tensors that tell this model's answers from another one's; kept results are known by them"
-        return (self.name,)
+        "What tells this model's answers from another one's, of which a checksum is made; kept results are known by it"
+        return (self.name, type(self), vars(self))
 
     def __call__(self, images: torch.Tensor, like: Case = None) -> torch.Tensor:
         "Checked labels `(B, *S)`, int32, of images `(B, C, *S)`"
@@ -280,7 +280,7 @@ def _is_finite(image: torch.Tensor) -> bool:
     "No NaN, no infinite pixel: it would show in the sum, which is found faster than a look at each; only a sum can overflow by itself"
     return math.isfinite(image.sum()) or image.isfinite().all().item()
 
-# %% ../nbs/00_core.ipynb #37d0bf04
+# %% ../nbs/00_core.ipynb #4bbff6b6
 @dataclass(frozen=True)
 class Transform:
     "A family of changes with one parameter; subclasses implement `apply`"
@@ -313,8 +313,8 @@ class Transform:
         return value
 
     def fingerprint(self) -> tuple:
-        "What tells this transform from another one; kept results are known by it"
-        return (repr(self),)
+        "What tells this transform from another one, of which a checksum is made; kept results are known by it"
+        return (type(self), vars(self))
 
     def neutral_for(self, case: Case):
         "The value that changes nothing in this case; None if there is none"

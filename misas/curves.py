@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['transform_facts', 'metric_facts', 'plot_scores']
 
-# %% ../nbs/10_curves.ipynb #2f0fc273
+# %% ../nbs/10_curves.ipynb #93e0d00b
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from .core import Transform
+from .core import Domain, Transform
 from .eval import COLUMNS
 from .metrics import known_metric
-from .overlay import _check_names, label_colours
+from .overlay import _check_names, _check_numbers, label_colours
 
 # %% ../nbs/10_curves.ipynb #846f5bc6
 class _Lazy:
@@ -81,7 +81,7 @@ def _label_colour_map(
     place = {n: k if k < len(rgba) else (k - 1) % (len(rgba) - 1) + 1 for n, k in number.items()}
     return {n: "#999999" if k == 0 else to_hex(rgba[k]) for n, k in place.items()}
 
-# %% ../nbs/10_curves.ipynb #3c29766e
+# %% ../nbs/10_curves.ipynb #d51eb21a
 def _plain(value):
     "A value of a categorical axis as text; 2.0 from a file is 2"
     try: return f"{float(value):g}"
@@ -98,11 +98,13 @@ def _has_names(rows, facts):
 
 def _runs(rows: pd.DataFrame) -> pd.DataFrame:  # model, label, value, cases, of, run
     "How many of the cases have a score at each value, and a number for each run of values at which they are the same cases"
-    known = rows.assign(who=rows.case.where(rows.score.notna()))
-    whole, by = known.groupby(["model", "label"]).who.nunique(), known.groupby(["model", "label", "value"])
-    table = by.who.agg(lambda who: frozenset(who.dropna())).reset_index()
-    new = table.who != table.groupby(["model", "label"]).who.shift()
-    return table.assign(cases=table.who.map(len), of=[whole[m, l] for m, l in zip(table.model, table.label)], run=new.cumsum()).drop(columns="who")
+    who, whole = {}, {}
+    for model, label, value, case, known in zip(rows.model, rows.label, rows.value, rows.case, rows.score.notna()):
+        who.setdefault((model, label, value), set()).update([case] * known)
+        whole.setdefault((model, label), set()).update([case] * known)
+    keys = sorted(who)
+    new = [i == 0 or key[:2] != keys[i - 1][:2] or who[key] != who[keys[i - 1]] for i, key in enumerate(keys)]
+    return pd.DataFrame(keys, columns=["model", "label", "value"]).assign(cases=[len(who[k]) for k in keys], of=[len(whole[k[:2]]) for k in keys], run=np.cumsum(new))
 
 
 def _panel_table(
@@ -118,7 +120,32 @@ def _panel_table(
     case = [f"mean of {k} of {n} cases" if less else f"mean of {n} cases" for k, n, less in zip(mean.cases, mean.of, fewer)]
     return pd.concat([rows.assign(several="cases"), mean.assign(case=case, several=np.where(fewer, "fewer", "mean"))[rows.columns]])
 
-# %% ../nbs/10_curves.ipynb #23bdbeb5
+# %% ../nbs/10_curves.ipynb #cb9cd578
+_TYPES = dict(Q="quantitative", N="nominal")
+
+def _field(
+    shorthand: str,  # a column and its type, such as "value:Q"
+    **more,  # title, scale, axis ...
+) -> dict:
+    "A column as an encoding"
+    column, kind = shorthand.split(":")
+    return dict(field=column, type=_TYPES[kind]) | more
+
+
+def _mark(
+    data,  # of the layer; None: that of the panel
+    kind: str,  # "line", "point", "rule" ...
+    encoding: dict,  # {channel: encoding}
+    where: str = None,  # only rows for which this is true, as a Vega expression
+    params: list = (),  # selections
+    name: str = None,  # of the layer
+    **look,  # of the mark: color, size ...
+) -> "alt.Chart":
+    "A layer of a panel"
+    some = dict(data=data, transform=where and [dict(filter=where)], params=[p.param for p in params], name=name)
+    return alt.Chart(mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **{k: v for k, v in some.items() if v})
+
+# %% ../nbs/10_curves.ipynb #5fb6dc96
 def _score_domain(scores):
     "From 0 to 1 where the scores lie there, else as far as they reach"
     scores = _finite(scores).dropna()
@@ -129,12 +156,12 @@ def _score_domain(scores):
 def _value_axis(rows, facts, names):
     "The horizontal axis of a panel"
     title = f"{facts['param']} [{facts['unit']}]" if facts["unit"] else facts["param"]
-    if names: return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=alt.Axis(labelAngle=0))
+    if names: return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=dict(labelAngle=0))
     low, high = rows.value.min(), rows.value.max()
     log = bool(facts["log"]) and low > 0
     ends = [low, high] if low < high else [low / 2, low * 2] if log else [low - 1, low + 1]
-    scale = alt.Scale(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8, **dict(base=2) if log else {})
-    axis = alt.Axis(labelOverlap=True, tickCount=6, **dict(format="~g", values=_ticks(*ends)) if log else {})
+    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8) | (dict(base=2) if log else {})
+    axis = dict(labelOverlap=True, tickCount=6) | (dict(format="~g", values=_ticks(*ends)) if log else {})
     return alt.X("value:Q", scale=scale, axis=axis, title=title)
 
 
@@ -152,14 +179,13 @@ def _score_axis(
     title: str,
     domain: list,  # of the scores that are finite
     room: float = 0,  # share of the axis, at its upper end, that is kept for infinite scores
-    channel: str = "Y",
 ):  # function: column -> encoding
     "The axis of scores"
     low, high = domain
-    scale = alt.Scale(domain=[low, low + (high - low) / (1 - room)], nice=False) if room else alt.Scale(domain=domain, nice=domain != [0, 1])
+    scale = dict(domain=[low, low + (high - low) / (1 - room)], nice=False) if room else dict(domain=domain, nice=domain != [0, 1])
     beyond = dict(condition=dict(test=f"datum.value > {high}", value=0), value=1)
-    axis = alt.Axis(labelExpr=f"datum.value > {high} ? '' : datum.label", tickOpacity=beyond) if room else alt.Undefined
-    return lambda column: getattr(alt, channel)(f"{column}:Q", title=title, scale=scale, axis=axis)
+    axis = dict(axis=dict(labelExpr=f"datum.value > {high} ? '' : datum.label", tickOpacity=beyond)) if room else {}
+    return lambda column: _field(f"{column}:Q", title=title, scale=scale, **axis)
 
 
 def _at_left(neutral, rows, facts, names) -> bool:
@@ -176,21 +202,21 @@ def _neutral_mark(rows, facts, x, names, domain, top=0):
     if neutral is None: return []
     neutral = _plain(neutral) if names else float(neutral)
     if not (neutral in set(rows.value) if names else rows.value.min() <= neutral <= rows.value.max()): return []
-    mark = alt.Chart(alt.InlineData(values=[dict(value=neutral)])).encode(x=x)
+    data = dict(values=[dict(value=neutral)])
     # written along the rule, where curves are not: low beside scores from 0 to 1, high beside distances
     place = dict(align="left", dx=4) if domain == [0, 1] else dict(align="right", dx=-4)
     side = dict(baseline="top", dy=3) if _at_left(neutral, rows, facts, names) else dict(baseline="bottom", dy=-2)
-    text = mark.mark_text(color="#666", fontSize=9, angle=270, **place, **side).encode(y=alt.value("height" if domain == [0, 1] else top), text=alt.value("unchanged"))
-    return [mark.mark_rule(color="#888", strokeDash=[3, 3]), text]
+    text = dict(x=x, y=alt.value("height" if domain == [0, 1] else top), text=alt.value("unchanged"))
+    return [_mark(data, "rule", dict(x=x), color="#888", strokeDash=[3, 3]), _mark(data, "text", text, color="#666", fontSize=9, angle=270, **place, **side)]
 
-# %% ../nbs/10_curves.ipynb #4932fee3
+# %% ../nbs/10_curves.ipynb #d103bcf0
 def _inline(
     table: pd.DataFrame,
     names: bool,  # are values names?
-) -> "alt.InlineData":
+) -> dict:  # data of a chart
     "A table as altair takes it without a limit on its rows; as CSV, because altair checks lists entry by entry"
     kinds = {c: "number" if c == "score" or c == "value" and not names else "string" for c in table}
-    return alt.InlineData(values=table.to_csv(index=False), format=alt.CsvDataFormat(type="csv", parse=kinds))
+    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
 
 
 def _style(
@@ -200,15 +226,15 @@ def _style(
 ) -> dict:  # encodings: color, strokeDash, shape
     "Colour by label; where there are several models, dashes of lines and shapes of points by model"
     legend = dict(symbolOpacity=1, symbolSize=80)
-    style = dict(color=alt.Color("label:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=alt.Legend(title="label (click one)", symbolType="circle", **legend)))
+    style = dict(color=_field("label:N", scale=dict(domain=list(colours), range=list(colours.values())), legend=dict(title="label (click one)", symbolType="circle", **legend)))
     models = list(scores.model.unique())
     if len(models) == 1: return style
     def title(what): return f"model ({what})" if len(lines) > 1 else "model"
-    if True in lines: style["strokeDash"] = alt.StrokeDash("model:N", sort=models, title=title("lines"), legend=alt.Legend(symbolType="stroke", **legend))
-    if False in lines: style["shape"] = alt.Shape("model:N", sort=models, title=title("dots"), legend=alt.Legend(**legend))
+    if True in lines: style["strokeDash"] = _field("model:N", sort=models, title=title("lines"), legend=dict(symbolType="stroke", **legend))
+    if False in lines: style["shape"] = _field("model:N", sort=models, title=title("dots"), legend=legend)
     return style
 
-# %% ../nbs/10_curves.ipynb #58a65163
+# %% ../nbs/10_curves.ipynb #c7df5c5e
 _FAR = [("triangle-up", True, "▲"), ("triangle-up", False, "△"), ("triangle-down", True, "▼"), ("triangle-down", False, "▽"), ("diamond", True, "◆"), ("diamond", False, "◇")]
 
 
@@ -216,6 +242,7 @@ def _infinite(
     rows: pd.DataFrame,  # of one transform and one metric
 ) -> pd.DataFrame:  # model, label, value, far, of, infinite (in words); a row for each value with an infinite score
     "How many of the cases are infinitely far"
+    if not np.isinf(rows.score).any(): return pd.DataFrame(columns=["model", "label", "value", "far", "of", "infinite"])
     counts = rows.assign(far=np.isinf(rows.score), of=rows.score.notna()).groupby(["model", "label", "value"], sort=False)[["far", "of"]].sum().reset_index()
     return counts.assign(infinite=[f"{k} of {n}" for k, n in zip(counts.far, counts.of)])[counts.far > 0]
 
@@ -228,18 +255,18 @@ def _far_rows(scores) -> int:
 
 def _strip(depth: float) -> list:
     "A strip at the upper end of a panel for scores that are infinite"
-    blank = alt.Chart(alt.InlineData(values=[{}]))
-    return [blank.mark_rect(color="#f0f0f0", opacity=1).encode(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)),
-            blank.mark_text(align="right", dx=-6, fontSize=13, clip=False).encode(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞"))]
+    blank = dict(values=[{}])
+    return [_mark(blank, "rect", dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)), color="#f0f0f0", opacity=1),
+            _mark(blank, "text", dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞")), align="right", dx=-6, fontSize=13, clip=False)]
 
 
 def _triangles(far, x, models, pitch, names, metric, **encodings) -> list:
     "Rows of triangles, `pitch` pixels apart"
-    tooltip, layers = ["label:N", alt.Tooltip("value:N" if names else "value:Q"), alt.Tooltip("infinite:N", title=f"{metric} infinite, cases"), "model:N"], []
+    tooltip, layers = [_field("label:N"), _field("value:N" if names else "value:Q"), _field("infinite:N", title=f"{metric} infinite, cases"), _field("model:N")], []
     for k, ((model, _), rows) in enumerate(far.groupby(["model", "label"], sort=False)):
         shape, filled, _ = _FAR[models.index(model) % len(_FAR)]
-        mark = alt.Chart(alt.InlineData(values=rows.to_dict("records"))).mark_point(shape=shape, filled=filled, size=40, strokeWidth=1.3)
-        layers.append(mark.encode(x=x, y=alt.value((k + .5) * pitch), tooltip=tooltip, **encodings))
+        encoding = dict(x=x, y=alt.value((k + .5) * pitch), tooltip=tooltip, **encodings)
+        layers.append(_mark(dict(values=rows.to_dict("records")), "point", encoding, shape=shape, filled=filled, size=40, strokeWidth=1.3))
     return layers
 
 
@@ -250,7 +277,7 @@ def _notes(table, far, models) -> list:
     notes = ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which] if len(far) else []
     return notes + ["○ mean of fewer cases"] * bool((table.several == "fewer").any())
 
-# %% ../nbs/10_curves.ipynb #c88c17a0
+# %% ../nbs/10_curves.ipynb #2c3283a9
 def _joined_by_lines(rows, facts, kind): return kind == "line" and not _has_names(rows, facts)
 
 
@@ -266,6 +293,7 @@ def _score_panel(
     cases: bool = True,  # draw single cases?
     models: tuple = (),  # of the whole table
     far_rows: int = 0,  # of triangles, in the fullest panel of this metric
+    width: int = 240,  # in pixels
     height: int = 180,  # in pixels
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
@@ -273,17 +301,17 @@ def _score_panel(
     table, pitch = _panel_table(rows, names), min(9, height / 2 / max(far_rows, 1))
     far, room = _infinite(table[table.several == table.several.iloc[0]]), far_rows and far_rows * pitch + 4       # the highest dot stays below the strip
     table = table.assign(score=_finite(table.score))[cases | (table.several != "cases")]
-    x = _value_axis(table, facts, names)
-    tooltip = ["label:N", alt.Tooltip("value:N" if names else "value:Q", title=facts["param"]), alt.Tooltip("score:Q", title=metric, format=".3~f"), "case:N", "model:N"]
-    base = alt.Chart().encode(x, _score_axis(_score_title(metric, unit), domain, room / height)("score"), style["color"], tooltip=tooltip)
+    x = _value_axis(table, facts, names).to_dict(validate=False)
+    tooltip = [_field("label:N"), _field("value:N" if names else "value:Q", title=facts["param"]), _field("score:Q", title=metric, format=".3~f"), _field("case:N"), _field("model:N")]
+    base = dict(x=x, y=_score_axis(_score_title(metric, unit), domain, room / height)("score"), color=style["color"], tooltip=tooltip)
     drawn = [(several, mark, size) for several in ("cases", "mean", "fewer") if (table.several == several).any() for mark, size in _marks(lines, several)]
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
-    layers = [_layer(base, several, mark, size, style, lines, click) for several, mark, size in drawn]
-    layers[-1] = layers[-1].add_params(zoom, *[click] * (number == 0))
+    params = [[]] * (len(drawn) - 1) + [[zoom, *[click] * (number == 0)]]
+    layers = [_layer(base, several, mark, size, style, lines, click, p) for (several, mark, size), p in zip(drawn, params)]
     strip = _strip(far_rows * pitch) if far_rows else []
-    seen = dict(color=style["color"], opacity=alt.when(click).then(alt.value(1)).otherwise(alt.value(.04)))
-    title = alt.TitleParams(rows["transform"].iloc[0], subtitle=_notes(table, far, list(models)))
-    return alt.layer(*_neutral_mark(table, facts, x, names, domain, far_rows * pitch), *layers, *strip, *_triangles(far, x, list(models), pitch, names, metric, **seen), data=_inline(table, names), title=title)
+    seen = dict(color=style["color"], opacity=_clicked(click, 1))
+    title = dict(text=rows["transform"].iloc[0], subtitle=_notes(table, far, list(models)))
+    return alt.layer(*_neutral_mark(table, facts, x, names, domain, far_rows * pitch), *layers, *strip, *_triangles(far, x, list(models), pitch, names, metric, **seen), data=_inline(table, names), title=title, width=width, height=height)
 
 
 def _marks(lines, several):
@@ -292,13 +320,19 @@ def _marks(lines, several):
     return dict(cases=[("line", 1)], mean=[("line", 2.2), ("point", 24)], fewer=[("line", 1.4), ("point", 30)])[several]
 
 
-def _layer(base, several, mark, size, style, lines, click):
-    "One layer of a panel: all lines or all points of one kind"
-    chart = base.transform_filter(alt.datum.several == several).encode(opacity=alt.when(click).then(alt.value(.5 if several == "cases" else 1)).otherwise(alt.value(.04)), detail=["run:N" if several != "cases" else "case:N", "model:N"])
-    if mark == "line": return chart.mark_line(strokeWidth=size).encode(**{k: v for k, v in style.items() if k == "strokeDash"})
-    return chart.mark_point(filled=several != "fewer", size=size, **dict(shape="circle") if lines else {}).encode(**{} if lines else {k: v for k, v in style.items() if k == "shape"})
+def _clicked(click, opacity) -> dict:
+    "Opacity of a label that is clicked, or of all; the others fade"
+    return alt.when(click).then(alt.value(opacity)).otherwise(alt.value(.04))
 
-# %% ../nbs/10_curves.ipynb #42a64523
+
+def _layer(base, several, mark, size, style, lines, click, params):
+    "One layer of a panel: all lines or all points of one kind"
+    own, detail = "strokeDash" if mark == "line" else "shape", [_field("run:N" if several != "cases" else "case:N"), _field("model:N")]
+    encoding = base | dict(opacity=_clicked(click, .5 if several == "cases" else 1), detail=detail) | {k: v for k, v in style.items() if k == own and (mark == "line" or not lines)}
+    look = dict(strokeWidth=size) if mark == "line" else dict(filled=several != "fewer", size=size) | (dict(shape="circle") if lines else {})
+    return _mark(None, mark, encoding, f"(datum.several === '{several}')", params, **look)
+
+# %% ../nbs/10_curves.ipynb #3203a769
 def plot_scores(
     scores: pd.DataFrame,  # with the columns model, case, transform, param, value, label, metric, score
     kind: str = "line",  # "line" or "point"; names on the axis are never joined by lines
@@ -312,16 +346,20 @@ def plot_scores(
     "Scores against the values of each transform: an interactive chart"
     scores = _check_scores(scores).assign(label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str))
     if kind not in ("line", "point"): raise ValueError(f"kind is {kind!r}; allowed are 'line' and 'point'")
-    if columns is not None and not columns >= 1: raise ValueError(f"columns is {columns!r}; allowed are numbers >= 1")
+    _check_numbers(Domain(1, whole=True), columns=columns)
+    _check_numbers(Domain(1), width=width, height=height)
     metrics, click = scores.metric.unique(), alt.selection_point(name="label_click", fields=["label"], bind="legend")
-    parts = [rows for t in scores["transform"].unique() for m in metrics if len(rows := scores[(scores["transform"] == t) & (scores.metric == m)])]
-    facts = [transform_facts(scores, rows["transform"].iloc[0]) for rows in parts]
+    known, units = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, {m: metric_facts(scores, m)["unit"] for m in metrics}
+    scores.attrs = {}  # pandas would copy them with every part of the table
+    groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
+    parts = [groups[t, m] for t in known for m in metrics if (t, m) in groups]
+    facts = [known[rows["transform"].iloc[0]] for rows in parts]
     style = _style(scores, _label_colour_map(list(scores.label.unique()), _check_names(labels), colours), {_joined_by_lines(r, f, kind) for r, f in zip(parts, facts)})
     own = {m: scores[scores.metric == m] for m in metrics}
-    about = {m: dict(domain=_score_domain(rows.score), unit=metric_facts(scores, m)["unit"], far_rows=_far_rows(rows)) for m, rows in own.items()}
-    shared = dict(kind=kind, style=style, click=click, cases=cases, models=tuple(scores.model.unique()), height=height)
-    panels = [_score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared).properties(width=width, height=height) for i, (rows, f) in enumerate(zip(parts, facts))]
-    chart = alt.concat(*panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3)).resolve_scale(x="independent")
+    about = {m: dict(domain=_score_domain(rows.score), unit=units[m], far_rows=_far_rows(rows)) for m, rows in own.items()}
+    shared = dict(kind=kind, style=style, click=click, cases=cases, models=tuple(scores.model.unique()), width=width, height=height)
+    panels = [_score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared) for i, (rows, f) in enumerate(zip(parts, facts))]
+    chart = alt.concat(*panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3), resolve=dict(scale=dict(x="independent")))
     return _everywhere(chart, click.name)
 
 

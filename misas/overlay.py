@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OKABE_ITO', 'LABEL_COLOURS', 'label_colours', 'intensity_window', 'overlay', 'View', 'series_view', 'value_text']
 
-# %% ../nbs/09_overlay.ipynb #e588b939
+# %% ../nbs/09_overlay.ipynb #8e078775
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,14 +79,23 @@ def _grey_levels(
     levels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return levels if levels.ndim == 2 else np.moveaxis(levels, 0, -1)
 
-# %% ../nbs/09_overlay.ipynb #4fd97d61
+# %% ../nbs/09_overlay.ipynb #b85f892b
+def _check_numbers(
+    domain: Domain,
+    **numbers,  # {name of an argument: its value}; None is what the argument is without
+):
+    "An error for a number that is not in the domain"
+    for name, value in numbers.items():
+        if value is not None and value not in domain: raise ValueError(f"{name} is {value!r}; allowed are {domain}")
+
+# %% ../nbs/09_overlay.ipynb #439bf75c
 def _fit(
     shape,  # `(H, W)`
     size: int,  # wanted length of the longest side, in pixels
     spacing=(1, 1),  # height and width of a pixel; only their ratio counts
 ) -> float:
     "Scale that brings a picture near a size: a whole number, or a fraction if the picture must shrink"
-    if not size >= 1: raise ValueError(f"size is {size!r}; allowed are numbers >= 1")
+    _check_numbers(Domain(1), size=size)
     longest = max(n * s for n, s in zip(shape, _stretch(spacing)))
     return max(1, size // longest) if longest <= size else size / longest
 
@@ -204,7 +213,7 @@ def _rgb(
     n = len(LABEL_COLOURS if colours is None else colours) if not isinstance(colours, str) else min(highest, 255)
     return (label_colours(max(n, 1) + 1, colours)[1:, :3] * 255).astype(np.float32)
 
-# %% ../nbs/09_overlay.ipynb #889e1784
+# %% ../nbs/09_overlay.ipynb #2d04f7b7
 @dataclass(frozen=True)
 class View:
     "How the steps of a series are looked at: the same for all of them"
@@ -216,7 +225,7 @@ class View:
     axis: int = 0  # across which a volume is cut
     index: int = None  # of the slice of a volume; None for 2D
     channel: int = 0  # shown where there are neither one nor three
-    spacing: tuple = (1, 1)  # height and width of a pixel
+    spacing: tuple = (1, 1)  # height and width of a pixel, where the step does not know its own
     sides: tuple = None  # axes of the volume that run down and across the picture, each with 1, or -1 for backwards: ((0, -1), (2, 1)); None: as stored
 
     def cut(self, array):
@@ -228,6 +237,11 @@ class View:
         back = [i for i, way in ((-2, rows), (-1, columns)) if way < 0]
         return plane.flip(back) if back else plane
 
+    def pixel_size(self, step: Step) -> tuple:  # height and width, in mm
+        "How large a pixel of the step is: a transform, or the model's preparation, may have changed it"
+        if step.spacing is None: return self.spacing
+        return tuple(step.spacing) if self.index is None else tuple(step.spacing[i] for i, _ in self.sides or _sides(self.axis))
+
     def pixels(self, step: Step):
         "What is shown of the step's image: three channels as colours, else one of them"
         image = self.cut(step.image)
@@ -236,7 +250,7 @@ class View:
     def __call__(self, step: Step, scale: float = None) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
         return overlay(self.pixels(step), self.cut(step.pred), self.cut(step.truth), self.window, self.colours, self.alpha,
-                       self.pred, self.truth, self.channel, self.spacing, scale)
+                       self.pred, self.truth, self.channel, self.pixel_size(step), scale)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"

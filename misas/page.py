@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['save_viewer']
 
-# %% ../nbs/26_page.ipynb #c10f1c68
+# %% ../nbs/26_page.ipynb #77808044
 import base64, hashlib, html, io, json, os, uuid
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .core import Domain, Series, Step
-from .overlay import View, _array, _check_names, _dashes, _edge, _grey_levels, _nearest, _rgb, _scaled, _stretch
+from .overlay import View, _array, _check_names, _check_numbers, _dashes, _edge, _grey_levels, _nearest, _rgb, _scaled, _stretch
 from .planes import _like_look, _look, _zoom, plane_letters
 from .plot import _entries, _styles
 from .viewer import _all_labels, _canvas, _caption, _depths, _first_slices, _legend, _one_case, _series_names, _start, _step_view
@@ -185,7 +185,7 @@ def _filled_page(
     for name, text in texts.items(): page = page.replace(f"@{name}@", str(text))
     return page.replace("@DATA@", json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
 
-# %% ../nbs/26_page.ipynb #638df2dc
+# %% ../nbs/26_page.ipynb #88ada4d5
 def _page_path(path):
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"): raise ValueError(f"path is '{path}'; allowed are names that end with .html")
@@ -232,6 +232,7 @@ def save_viewer(
 ) -> Path:  # of the file
     "One web page with sliders for value and slice, which needs neither Python nor a network"
     several, path = _one_case(series), _page_path(path)
+    _check_numbers(Domain(0, open=True), limit=limit)
     if quality is not None and quality not in Domain(1, 100, whole=True): raise ValueError(f"quality is {quality!r}; allowed are {Domain(1, 100, whole=True)}, and None")
     look, names, steps = _look(several[0], **look), _check_names(labels) or several[0].labels, [step for s in several for step in s]
     data, (height, width) = _page_data(several, look, axis, slices, size, quality, limit)

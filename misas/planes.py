@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plane_letters']
 
-# %% ../nbs/24_planes.ipynb #f897704c
+# %% ../nbs/24_planes.ipynb #efbf7070
 import inspect
 from dataclasses import replace
 from functools import reduce

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Picture', 'plot_series', 'plot_transform', 'plot_frame', 'gif_series', 'plot_scores', 'label_colours', 'overlay']
 
-# %% ../nbs/11_plot.ipynb #bee12ffd
+# %% ../nbs/11_plot.ipynb #d60c0cc6
 import inspect, io, os, uuid, warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,10 +20,10 @@ from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
 from .cases import Case, as_case
-from .core import Series, Step, Transform, _values, as_transform
+from .core import Domain, Series, Step, Transform, _values, as_transform
 from .curves import plot_scores
 from .directions import _axis_text
-from .overlay import View, _check_names, _drawn_labels, _fit, _label_name, _rgb, label_colours, overlay, series_view, value_text
+from .overlay import View, _check_names, _check_numbers, _drawn_labels, _fit, _label_name, _rgb, label_colours, overlay, series_view, value_text
 
 _all_ = ["plot_scores", "label_colours", "overlay"]  # what else one wants for drawing
 
@@ -48,7 +48,7 @@ def _inches(text: str, points: float) -> float:
     "How long a text is in letters of so many points"
     return max(map(_font().getlength, text.split("\n"))) / 13 * points / 72
 
-# %% ../nbs/11_plot.ipynb #d4755bca
+# %% ../nbs/11_plot.ipynb #cdb519c6
 def _draw_picture(
     ax,  # matplotlib axes
     picture: np.ndarray,  # `(H, W, 3)`
@@ -59,6 +59,7 @@ def _draw_picture(
     ax.imshow(picture, interpolation="antialiased")
     ax.set_title(title, color=_TEXT, fontsize=size)
     ax.set_axis_off()
+    for axis in (ax.xaxis, ax.yaxis): axis.set_visible(False)  # or the layout measures ticks that nobody sees
 
 
 def _title_size(
@@ -132,7 +133,7 @@ def _add_legend(figure, handles, title=None):
     if handles or title: figure.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(handles, figure.get_figwidth()), frameon=False,
                               labelcolor=_TEXT, fontsize=9, handlelength=1.4, title=title, title_fontproperties=dict(size=9)).get_title().set_color(_TEXT)
 
-# %% ../nbs/11_plot.ipynb #ee43f81b
+# %% ../nbs/11_plot.ipynb #097c546c
 def _like_view(function):
     "Show the arguments of `series_view` in the signature in place of **view, for completion and help"
     own, view = (list(inspect.signature(f).parameters.values()) for f in (function, series_view))
@@ -151,6 +152,7 @@ def _grid(
 ):  # figure, n axes
     "A figure with panels and a legend, just high enough"
     rows, columns = _rows(n, columns)
+    _check_numbers(Domain(0, open=True), panel=panel)
     width = max(columns * panel, _legend_width(handles, title))
     lines = -(-len(handles) // _legend_columns(handles, width)) + bool(title)
     figure, axes = _panels(n, rows, columns, width, rows * (1.02 * aspect * (panel - .08) + .31) + lines * .2 + .08 * (lines > 0))  # with what the layout leaves free
@@ -160,8 +162,8 @@ def _grid(
 
 def _rows(n, columns):
     "Rows and columns of n panels"
-    if columns is not None and not columns >= 1: raise ValueError(f"columns is {columns!r}; allowed are numbers >= 1")
-    columns = min(n, columns or 4)
+    _check_numbers(Domain(1, whole=True), columns=columns)
+    columns = min(n, int(columns or 4))
     return -(-n // columns), columns
 
 
@@ -231,7 +233,7 @@ def plot_transform(
     if series.case.ndim == 3 and series.case.truth is None and view.get("index") is None: view["index"] = series.case.shape[view.get("axis", 0)] // 2
     return plot_series(series, columns, labels, panel, **view | dict(pred=None))
 
-# %% ../nbs/11_plot.ipynb #47ef8c0f
+# %% ../nbs/11_plot.ipynb #d39105d0
 @_like_view
 def plot_frame(
     step,  # a `Step`, or a `Series` of one step such as `series[3:4]`
@@ -243,6 +245,7 @@ def plot_frame(
 ):  # the figure, or `ax`
     "One step with its parameter"
     step, series = _one_step(step, series)
+    _check_numbers(Domain(0, open=True), size=size)
     view, names = series_view(series, **view), _check_names(labels) or series.labels
     picture, text = view(step), value_text(series.transform, step.value)
     if ax is None:
@@ -303,7 +306,7 @@ def _centred(
     canvas[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
     return canvas
 
-# %% ../nbs/11_plot.ipynb #d597a9f9
+# %% ../nbs/11_plot.ipynb #70e6284f
 def _style_texts(styles) -> list:
     "What is filled and what outlined; of two contours the truth is the dashed one"
     both = [style for _, style in styles] == ["contour"] * 2
@@ -332,9 +335,11 @@ def _frames(
     size: int,  # longest side of the largest step, in pixels, about
 ) -> list:  # of `(H, W, 3)`, uint8, all of one shape
     "The series as pictures with text"
-    largest = max((s.image for s in series), key=lambda image: max(image.shape[1:]))
-    scale = _fit(view.cut(largest).shape[-2:], size, view.spacing)
-    pictures = [view(step, scale) for step in series]
+    _check_numbers(Domain(1), size=size)
+    shapes, pixels = [view.cut(s.image).shape[-2:] for s in series], [view.pixel_size(s) for s in series]
+    finest = np.min(pixels)
+    zoom = _fit((max(np.multiply(shape, pixel).max() for shape, pixel in zip(shapes, pixels)) / finest, 1), size) / finest   # pixels per mm, one for all steps
+    pictures = [view(step, zoom * min(pixel)) for step, pixel in zip(series, pixels)]
     return _captioned(pictures, [value_text(series.transform, step.value) for step in series], _entries(labels, names, view), _styles(view, series))
 
 # %% ../nbs/11_plot.ipynb #abaf7c25
@@ -356,7 +361,7 @@ def _palette(
     image.putpalette(np.rint(np.concatenate([own, rgb, [[255] * 3]])).astype(np.uint8).tobytes())
     return image
 
-# %% ../nbs/11_plot.ipynb #e84e1084
+# %% ../nbs/11_plot.ipynb #1c7b400a
 def _gif_path(path):
     path = Path(path)
     if path.suffix.lower() != ".gif": raise ValueError(f"path is '{path}'; allowed are names that end with .gif")
@@ -386,12 +391,12 @@ def gif_series(
     path,  # of the file to write; ends with .gif
     duration: float = 150,  # of a frame, in milliseconds, >= 10
     labels: Sequence = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
-    size: int = 384,  # longest side of the largest image, in pixels: small ones are enlarged by a whole factor
+    size: int = 384,  # longest side of the largest image, in pixels, about: small ones are enlarged by a whole factor; all steps have one scale in mm
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> Path:  # of the file
     "All steps of a series as an animated GIF that runs forever"
     path, view, names = _gif_path(path), series_view(series, **view), _check_names(labels) or series.labels
-    if not duration >= 10: raise ValueError(f"duration is {duration}; allowed are numbers >= 10, in milliseconds")
+    _check_numbers(Domain(10), duration=duration)
     labels, rgb = _drawn_labels(series, view), _rgb(view.colours, 1)
     frames, rgb = _frames(series, view, labels, names, size), rgb[sorted({(k - 1) % len(rgb) for k in labels})]
     _write_gif(frames, path, duration, _palette(frames, rgb, view.alpha, len(series.case.image) == 3))

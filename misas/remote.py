@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RemoteModel', 'serve']
 
-# %% ../nbs/34_remote.ipynb #bb1f2a54
+# %% ../nbs/34_remote.ipynb #a0c92895
 import io, time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def _as_dtype(array, dtype):
     if np.issubdtype(dtype, np.integer) and array.dtype.kind not in "bi": raise ValueError(f"the masks have dtype {array.dtype}; allowed are integers")
     return array.astype(dtype)
 
-# %% ../nbs/34_remote.ipynb #a4695201
+# %% ../nbs/34_remote.ipynb #7efef38f
 _BUSY = (429, 502, 503, 504)
 
 
@@ -77,8 +77,10 @@ class RemoteModel(Model):
         at = _http().URL(url)
         self.place = f"{at.scheme}://{at.netloc.decode().rpartition('@')[2]}{at.path}"      # no secrets
         self.name = self.place if name in (None, url) else name
+        self.is_near = at.scheme == "http" and (at.host in ("localhost", "::1") or at.host.startswith("127."))
 
-    def fingerprint(self): return (self.name, self.place)
+    # the query may choose a model
+    def fingerprint(self): return (self.name, self.place, _http().URL(self.url).query)
 
     def _send(self, images, like):
         "The response to one request, asked for again where the server is busy"
@@ -86,7 +88,7 @@ class RemoteModel(Model):
         request["headers"] = self.headers | request.get("headers", {})
         for attempt in range(self.retries + 1):
             if attempt: time.sleep(.5 * 2 ** (attempt - 1))
-            try: response = httpx.post(self.url, timeout=self.timeout, **request)
+            try: response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_near, **request)
             except httpx.TransportError as e: problem = f"{type(e).__name__}: {e}"
             else:
                 if response.status_code not in _BUSY: return response

@@ -16,8 +16,8 @@ import pandas as pd
 from .cases import Case
 from .checksums import checksum
 
-# %% ../nbs/07c_store.ipynb #e6add248
-def _model_digest(model) -> str: return checksum(type(model).__name__, model.labels, *model.fingerprint())
+# %% ../nbs/07c_store.ipynb #7ebdc159
+def _model_digest(model) -> str: return checksum(type(model), model.labels, *model.fingerprint())
 
 
 def _case_digest(case) -> str:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['view']
 
-# %% ../nbs/25_viewer.ipynb #eacdb7f8
+# %% ../nbs/25_viewer.ipynb #b37e40c3
 import html, io
 from dataclasses import replace
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_montage', 'plot_planes', 'gif_volume']
 
-# %% ../nbs/24_volumes.ipynb #dff91397
+# %% ../nbs/24_volumes.ipynb #f66d9cec
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from .core import Domain, Step
 from .directions import _axis_text
-from .overlay import _check_names, _drawn_labels, _rgb
+from .overlay import _check_names, _check_numbers, _drawn_labels, _rgb
 from .planes import _as_volumes, _checked_at, _index_in, _lettered, _like_look, _look, _one_volume, _pixels, _plane, _slice_text, _value_text, _zoom, plane_letters
 from .plot import Picture, _TEXT, _add_legend, _captioned, _centred, _draw_picture, _entries, _gif_path, _grid, _handles, _legend_columns, _legend_width, _palette, _styles, _title_size, _write_gif
 
@@ -94,7 +94,7 @@ def plot_montage(
         _write_letters(ax, plane_letters(series, step, axis), picture.shape)
     return figure
 
-# %% ../nbs/24_volumes.ipynb #87281bc1
+# %% ../nbs/24_volumes.ipynb #a5c4f49d
 def _draw_plane(
     ax,  # matplotlib axes
     picture: np.ndarray,  # `(h, w, 3)`
@@ -147,6 +147,7 @@ def plot_planes(
 ) -> Figure:
     "The three planes through one point of a volume"
     series = _as_volumes(volume)
+    _check_numbers(Domain(0, open=True), panel=panel)
     case, look, at, names = series.case, _look(series, **view), _checked_at(series, at), _check_names(labels) or series.labels
     planes = [[_plane(look, step, case, axis, at[axis]) for axis in range(3)] for step in series]
     shown = [(step, v) for step, views in zip(series, planes) for v in views]
@@ -163,7 +164,7 @@ def plot_planes(
     for ax, step in zip(axes[:, 0], series): ax.set_ylabel("\n".join(filter(None, [_value_text(series, step), ax.get_ylabel()])), color=_TEXT, fontsize=9)
     return figure
 
-# %% ../nbs/24_volumes.ipynb #9b324fe6
+# %% ../nbs/24_volumes.ipynb #bc80655d
 def _planes_picture(
     views: list,  # one for each plane
     step: Step,
@@ -189,7 +190,7 @@ def gif_volume(
 ) -> Path:  # of the file
     "An animated GIF of one step, slice after slice, or of the three planes of several, value after value"
     series, path, names = _as_volumes(volume), _gif_path(path), _check_names(labels)
-    if not duration >= 10: raise ValueError(f"duration is {duration}; allowed are numbers >= 10, in milliseconds")
+    _check_numbers(Domain(10), duration=duration)
     look = _look(series, **view)
     shown = _slices_shown(series, look, axis, index) if len(series) == 1 else _planes_shown(series, look, _checked_at(series, at))
     zoom = _zoom(series.case, size, axis if len(series) == 1 else None)
