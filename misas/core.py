@@ -6,7 +6,7 @@
 __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model', 'Domain', 'same_value', 'Transform', 'Intensity',
            'known_transforms', 'Function', 'as_transform', 'Step', 'progress_bar', 'sweep', 'Series', 'get_series']
 
-# %% ../nbs/00_core.ipynb #b251ce28
+# %% ../nbs/00_core.ipynb #ee1e1107
 import difflib, math, numbers
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .allocation import reused_memory
 from .cases import Case, Source, _integers, as_case, label_names, to_source
-from .consistency import with_own_reference
+from .consistency import Misplaced, with_own_reference
 
 # %% ../nbs/00_core.ipynb #bd6cbeb2
 class Model:
@@ -507,7 +507,7 @@ def sweep(
     steps = _steps(model, case, transform, values, batch_size or model.batch_size)
     return iter(progress_bar(steps, progress, total=len(values), desc=str(transform)))
 
-# %% ../nbs/00_core.ipynb #4a86102b
+# %% ../nbs/00_core.ipynb #33ea070e
 @dataclass(frozen=True, eq=False)
 class Series(Sequence):
     "All steps of one sweep, kept"
@@ -528,6 +528,12 @@ class Series(Sequence):
     def __repr__(self): return f"Series({self.model}, {self.case.name}, {self.transform}: {self.transform.param} = {self.values})"
 
 
+def _known(model, case) -> Case:
+    "The case with something to compare answers with, if there is any; to look at a series there need not be"
+    try: return case if case.truth is not None else with_own_reference(model, case)
+    except Misplaced: return case
+
+
 def get_series(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
@@ -538,7 +544,7 @@ def get_series(
 ) -> Series:
     "The steps of a sweep, kept; without truth the model is asked about the unchanged image, too, to compare its answers with"
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
-    known = case if case.truth is not None else with_own_reference(model, case)
+    known = _known(model, case)
     steps = tuple(s.cpu() for s in sweep(model, known, transform, values, batch_size, progress))
     if case.truth is None: steps = tuple(replace(s, truth=None, reference=s.truth) for s in steps)
     return Series(steps, transform, case, model.name, model.labels or case.labels)

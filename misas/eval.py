@@ -95,7 +95,7 @@ def _rows(
     rows = [(v, called[l], m, s.get((l, m), float(nothing[m][0]))) for v, s in scored for l in found for m in metrics]
     return pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
 
-# %% ../nbs/08_eval.ipynb #44a71f0d
+# %% ../nbs/08_eval.ipynb #32f74b60
 COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
 
 
@@ -110,7 +110,7 @@ def _table(rows, model, case, transform, metrics=()) -> pd.DataFrame:
 def _referenced(series: Series) -> list:
     "The series' steps, with the model's own answer as truth where there is none"
     if series.case.truth is not None: return list(series)
-    if any(s.reference is None for s in series): raise ValueError("series has no truth, and its steps have no reference to be compared with; allowed are series as get_series makes them")
+    if any(s.reference is None for s in series): raise ValueError("series has no truth, and its steps have no reference to be compared with (does what prepares the images prepare a truth, too?); allowed are series as get_series makes them")
     return [replace(s, truth=s.reference) for s in series]
 
 

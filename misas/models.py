@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['LOADERS', 'FastaiModel', 'model_loader', 'model_specs', 'load_model']
 
-# %% ../nbs/06_models.ipynb #3080988d
+# %% ../nbs/06_models.ipynb #d9e3b48d
 import importlib, sys, warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def _framework(
     try: return importlib.import_module(module)
     except ImportError as e: raise ImportError(f"{module} cannot be imported ({e}); pip install misas[{extra}]") from e
 
-# %% ../nbs/06_models.ipynb #b884c3ff
+# %% ../nbs/06_models.ipynb #8f8b5dca
 def _is_learner(obj) -> bool: return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
 
 
@@ -57,6 +58,14 @@ def _by_loss(
     return scores
 
 
+@contextmanager
+def _validating(pipeline):
+    "fastai's transforms as they are when it validates, in the middle rather than anywhere; otherwise only its own loop over batches says so"
+    before, pipeline.split_idx = pipeline.split_idx, 1
+    try: yield pipeline
+    finally: pipeline.split_idx = before
+
+
 @adapter(_is_learner)
 class FastaiModel(Model):
     "A fastai `Learner` for segmentation, with its own item and batch transforms"
@@ -74,7 +83,7 @@ class FastaiModel(Model):
         from fastai.vision.core import PILImage, PILMask
         picture = PILImage.create(_eight_bits(case, 1 if _in_channels(self.learner.model) == 1 else 3))
         items = (picture,) if case.truth is None else (picture, PILMask.create(case.truth.numpy().astype(np.uint8)))
-        return self.learner.dls.valid.after_item(items)
+        with _validating(self.learner.dls.valid.after_item) as after_item: return after_item(items)
 
     # whether item transforms scale or crop is found out as for `prepareSize`
     _prepared_spacing, _is_scaled = PlainModel._prepared_spacing, PlainModel._is_scaled
@@ -91,7 +100,7 @@ class FastaiModel(Model):
 
     def _batch(self, images):
         from fastai.torch_core import TensorImage
-        batch = self.learner.dls.valid.after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
+        with _validating(self.learner.dls.valid.after_batch) as after_batch: batch = after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
         return torch.Tensor(batch.as_subclass(torch.Tensor)) if batch.device.type == "cpu" else batch.as_subclass(torch.Tensor)
 
     def fingerprint(self): return (*self.net.fingerprint(), repr(self.learner.dls.valid.after_item), repr(self.learner.dls.valid.after_batch))
