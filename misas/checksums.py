@@ -109,7 +109,7 @@ def _state(x) -> list:
     usual = make.__name__ == "__newobj__" and getattr(type(x), "__getstate__", None) is getattr(object, "__getstate__", None)
     return [arguments, _attributes(x) if usual else state, list(items or ()), list(pairs or ())]
 
-# %% ../nbs/00_checksums.ipynb #c98a1ed2
+# %% ../nbs/00_checksums.ipynb #84c8c3e3
 _EMPTY = set(vars(torch.nn.Module()))  # attributes that each module has
 
 
@@ -147,7 +147,7 @@ def _(x: torch.jit.ScriptModule):
 def _keras(x) -> list | None:
     "Weights and settings of a model or layer of Keras; None for other things"
     if not any(c.__module__.partition(".")[0] in ("keras", "tf_keras", "tensorflow") for c in type(x).__mro__) or not callable(getattr(x, "get_weights", None)): return None
-    try: settings = re.sub(r"_\d+(?=')", "", _text(x.get_config()))
+    try: settings = re.sub(r"_\d+(?=')", "", _text(x.get_config())).translate(str.maketrans("()", "[]")).replace(",]", "]")      # a file has lists for tuples
     except NotImplementedError: settings = ""      # a class of the user's
     return [x.get_weights(), settings]
 

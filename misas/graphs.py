@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['SavedModel', 'GraphModel']
 
-# %% ../nbs/31_graphs.ipynb #620a1587
+# %% ../nbs/31_graphs.ipynb #ed5f2c46
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 from .arrays import FileModel, _chosen, _digest, _existing, _needs
+from .checksums import checksum
 from .core import adapter, nearest_name
 from .models import _needs_trust, model_loader
 
@@ -20,7 +21,7 @@ def _tensorflow():
     if "tensorflow" not in sys.modules and find_spec("triton"): _needs("triton", "tensorflow")
     return _needs("tensorflow", "tensorflow")
 
-# %% ../nbs/31_graphs.ipynb #7bf0a258
+# %% ../nbs/31_graphs.ipynb #7411c8cc
 def _is_saved_model(obj) -> bool: return any(c.__name__ == "AutoTrackable" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__) and hasattr(obj, "signatures")
 
 
@@ -68,7 +69,7 @@ class SavedModel(FileModel):
     def fingerprint(self):
         files = sorted(p for p in self.source.rglob("*") if p.is_file()) if isinstance(self.source, Path) else ()
         variables = () if files else (v.numpy() for v in _signature_of(self.net, self.signature).variables)
-        return (*super().fingerprint(), self.signature, self.input, repr(self.feed), _digest(*files, *variables))
+        return (*super().fingerprint(), self.signature, self.input, checksum(self.feed), _digest(*files, *variables))
 
 # %% ../nbs/31_graphs.ipynb #0cc02863
 _GRAPH_SPECS = "a frozen graph (.pb), a checkpoint (its .meta file), a GraphDef, a tf.compat.v1.Session"
@@ -115,7 +116,7 @@ def _tensor(graph, name: str, argument: str):
         ends = [t.name for op in graph.get_operations() for t in op.outputs if op.type == "Placeholder" or not t.consumers()]
         raise ValueError(f"{argument} is {name!r}; {nearest_name(name, ends[:20])}") from None
 
-# %% ../nbs/31_graphs.ipynb #221e4713
+# %% ../nbs/31_graphs.ipynb #cc806150
 @adapter(_is_session)
 class GraphModel(FileModel):
     "A graph of TensorFlow 1 with named tensors"
@@ -150,4 +151,4 @@ class GraphModel(FileModel):
         variables = self.net.graph.get_collection("variables")
         return (self.net.graph.as_graph_def().SerializeToString(deterministic=True), *self.net.run(list(variables)))
 
-    def fingerprint(self): return (*super().fingerprint(), self.input, repr(self.feed), _digest(*self._weights()))
+    def fingerprint(self): return (*super().fingerprint(), self.input, checksum(self.feed), _digest(*self._weights()))

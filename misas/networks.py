@@ -5,30 +5,40 @@
 # %% auto #0
 __all__ = ['OUTPUTS', 'TorchModel']
 
-# %% ../nbs/01_networks.ipynb #648be974
+# %% ../nbs/01_networks.ipynb #10be172f
 import itertools, math, warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
+from threading import RLock
 
 import torch
 from torch.nn.functional import interpolate
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .cases import SomeNames
+from .copies import _channels_last, _fast_copy, _State
 from .core import Model, adapter
 
-# %% ../nbs/01_networks.ipynb #acba4f00
+# %% ../nbs/01_networks.ipynb #d237c815
+_evaluated, _turn = Counter(), RLock()  # how many threads evaluate a module that was in training mode; held by the one that counts
+
+
 @contextmanager
 def _evaluating(net: torch.nn.Module):
     "`net` in evaluation mode for a while; each of its parts gets its own mode back"
-    training = [m for m in net.modules() if m.training]
-    # the flag itself: exported programs refuse `eval()`
-    for m in training: m.training = False
+    with _turn:
+        training = [m for m in net.modules() if getattr(m, "training", False) or m in _evaluated]      # frozen programs have no mode
+        _evaluated.update(training)
+        # the flag itself: exported programs refuse `eval()`
+        for m in training: m.training = False
     try: yield net
     finally:
-        for m in training: m.training = True
+        with _turn:
+            _evaluated.subtract(training)
+            for m in training:
+                if not _evaluated[m]: m.training = True; del _evaluated[m]
 
 
 def _first_convolution(net: torch.nn.Module) -> tuple:  # (channels, spatial axes), or (None, None)
@@ -52,52 +62,6 @@ def _match_channels(
     if have == 1: return images.expand(-1, wanted, *images.shape[2:])
     if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, have)): return images[:, :1]
     raise ValueError(f"the image has {have} different channels and the network takes {wanted}; allowed is {wanted}, or a grey image (a network whose first convolution is not the one that sees the image: as_model(..., channels={have}))")
-
-# %% ../nbs/01_networks.ipynb #fe7f97b9
-_CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
-_BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
-
-
-def _fold_batch_norm(
-    net: torch.nn.Module,  # in evaluation mode; changed in place
-) -> torch.nn.Module:
-    "`net` with each batch norm that follows a convolution in a `Sequential` folded into it"
-    uses = Counter(id(m) for _, m in net.named_modules(remove_duplicate=False))
-    for sequence in [m for m in net.modules() if type(m) is torch.nn.Sequential]:
-        for i, (first, second) in enumerate(itertools.pairwise(list(sequence))):
-            alone = uses[id(first)] == uses[id(second)] == 1      # not the same layer in two places
-            if type(first) in _CONVOLUTIONS and type(second) in _BATCH_NORMS and second.track_running_stats and alone:
-                sequence[i], sequence[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
-    return net
-
-
-def _may_be_copied(net: torch.nn.Module) -> bool:
-    "Not a scripted or exported program, and nobody listens to its layers"
-    if isinstance(net, (torch.jit.ScriptModule, torch.fx.GraphModule)): return False
-    return not any(m._forward_hooks or m._forward_pre_hooks or getattr(m, "parametrizations", None) for m in net.modules())
-
-
-def _fast_copy(net: torch.nn.Module) -> torch.nn.Module:
-    "A copy of `net` in evaluation mode that gives the same answer in less time; `net` itself where it cannot be copied"
-    if not _may_be_copied(net): return net
-    try: copy = deepcopy(net).eval().requires_grad_(False)
-    except Exception: return net      # something in it refuses to be copied
-    deep = any(isinstance(m, torch.nn.Conv3d) for m in copy.modules())
-    return _fold_batch_norm(copy).to(memory_format=torch.channels_last_3d if deep else torch.channels_last)
-
-
-def _channels_last(images: torch.Tensor) -> torch.Tensor:
-    "Images `(B, C, *S)` with the channels next to each other in memory"
-    return images.contiguous(memory_format={4: torch.channels_last, 5: torch.channels_last_3d}.get(images.ndim, torch.contiguous_format))
-
-# %% ../nbs/01_networks.ipynb #777425ed
-def _state_of(net: torch.nn.Module) -> tuple:
-    "Something that is different after a network was trained, loaded, or moved"
-    # by hand, for torch's own lists take up to twenty times as long, and this is asked before every batch
-    modules = [net]
-    for m in modules: modules += [child for child in m._modules.values() if child is not None]
-    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None and not t.is_inference())
-    return tuple((id(t), t._version, t.device) for t in tensors)
 
 # %% ../nbs/01_networks.ipynb #6556656b
 def _scores_in(
@@ -128,7 +92,7 @@ def _interpolated(
     "Scores at another size, interpolated linearly"
     return interpolate(scores, shape, mode="trilinear" if len(shape) == 3 else "bilinear", align_corners=False)
 
-# %% ../nbs/01_networks.ipynb #461f8b25
+# %% ../nbs/01_networks.ipynb #fa8db752
 OUTPUTS = ("logits", "probabilities", "labels")
 
 
@@ -156,7 +120,9 @@ class _Watch(TorchDispatchMode):
     def kind_of(self, scores: torch.Tensor) -> str:
         "What kind of answer these scores are"
         if not scores.is_floating_point(): return "labels"
-        return "probabilities" if _place(scores) in self.squashed else "logits"
+        if scores.min() < -1e-3 or scores.max() > 1.001: return "logits"
+        adds_up = scores.ndim > 2 and scores.shape[1] > 1 and (scores.float().sum(1) - 1).abs().max() < .01
+        return "probabilities" if adds_up or _place(scores) in self.squashed else "logits"
 
 # %% ../nbs/01_networks.ipynb #251b0053
 def _exported_shape(net: torch.nn.Module) -> tuple | None:  # `(B, C, *S)`, None where any number will do
@@ -175,7 +141,7 @@ def _groups(
     if size in (None, len(images)): return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
-# %% ../nbs/01_networks.ipynb #3550ffee
+# %% ../nbs/01_networks.ipynb #584b3796
 def _whole(labels: torch.Tensor) -> torch.Tensor:
     "Labels as whole numbers, of whatever dtype they come"
     if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
@@ -187,10 +153,17 @@ def _check_finite(scores: torch.Tensor):
     if not math.isfinite(scores.sum(dtype=torch.float32)): raise ValueError("the network answers with NaN or infinite scores; allowed are finite numbers")
 
 
-def _one_channel_warning(scores: torch.Tensor):
-    "Scores of one channel that look like probabilities and are taken as logits may be a misunderstanding"
-    if scores.shape[1:2] == (1,) and 0 <= scores.min() < scores.max() <= 1:
-        warnings.warn("the network answers with one channel of numbers from 0 to 1, which misas takes for logits; as_model(..., output='probabilities') if they are probabilities, output='logits' if not", stacklevel=2)
+def _doubt(
+    scores: torch.Tensor,  # `(B, K, *S)`
+    kind: str,  # what they are taken for
+) -> str:  # empty where there is none
+    "What may be a misunderstanding about a network's answer"
+    if kind == "logits" and scores.shape[1:2] == (1,) and 0 <= scores.min() < scores.max() <= 1:
+        return "the network answers with one channel of numbers from 0 to 1, which misas takes for logits; as_model(..., output='probabilities') if they are probabilities, output='logits' if not"
+    if kind == "probabilities" and scores.ndim > 2 and scores.shape[1] > 1 and ((total := scores.float().sum(1)) - 1).abs().mean() > .1:
+        return (f"the network's {scores.shape[1]} channels add up to {total.min():.2g} to {total.max():.2g}, so they seem to be regions that overlap, and misas takes the largest one at each pixel, also where all are low; "
+                "if they are regions, give as_model a network that makes labels of them, with forward(self, x): return (self.net(x) > .5).sum(1) for regions inside each other; as_model(..., output='probabilities') if the largest one is meant")
+    return ""
 
 
 @adapter(lambda obj: isinstance(obj, torch.nn.Module))
@@ -208,24 +181,37 @@ class TorchModel(Model):
         labels: Sequence = None,  # names of the labels, one for each class
     ):
         if output not in (None, *OUTPUTS): raise ValueError(f"output is {output!r}; allowed are {', '.join(map(repr, OUTPUTS))}, and None to find out")
+        if any(map(is_lazy, itertools.chain(net.parameters(), net.buffers()))): raise ValueError(f"net is a {type(net).__name__} with lazy layers, whose weights have no size yet; allowed is a network that was run once, as in net(images)")
         self.net, self.preprocess, self._prepare, self.fast, self.autocast, self.output, self.name, self.labels = net, preprocess, prepare, fast, autocast, output, name, labels
-        weights = next(itertools.chain(net.parameters(), net.buffers()), torch.zeros(()))
-        self.device, self.dtype = weights.device, weights.dtype if weights.is_floating_point() else torch.float32
         self._exported, (first, self.axes) = _exported_shape(net) or (None, None), _first_convolution(net)
-        self.channels, self._kind, self._copy = channels or self._exported[1] or first, output, (None, None)
+        self.channels, self._kind, self._unsure, self._doubted = channels or self._exported[1] or first, output, output is None, False
+        self._state = self._runs = None
         self.batch_size = 1 if self.device.type == "cpu" else 32
+
+    # the network may be moved
+    def _weights(self): return next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.zeros(()))
+
+    @property
+    def device(self): return self._weights().device
+
+    @property
+    def dtype(self): return weights.dtype if (weights := self._weights()).is_floating_point() else torch.float32
 
     def prepare(self, case): return case if self._prepare is None else self._prepare(case)
 
     def fingerprint(self): return (self.name, self.preprocess, self._prepare, self.autocast, self.output, self.channels, self.net)
 
-    def _runner(self):
-        "Context: the network in evaluation mode, or its fast copy, made anew where the network has changed"
-        if not self.fast: return _evaluating(self.net)
-        state = _state_of(self.net)
-        if self._copy[0] != state: self._copy = state, _fast_copy(self.net)
-        copy = self._copy[1]
-        return _evaluating(copy) if copy is self.net else nullcontext(copy)      # a copy stays in evaluation mode
+    # the copy stays at home, and a model that was used is the same as one that was not
+    def __getstate__(self): return vars(self) | dict(_state=None, _runs=None, _kind=self.output, _unsure=self.output is None)
+
+    def _runner(self, image):
+        "Context: the network in evaluation mode, or its fast copy, made anew if the network has changed; after it was rebuilt, its kind of answer is unsure"
+        with _turn:
+            rebuilt, changed = self._state.changes(self.net) if self._state else (True, True)
+            if rebuilt: self._unsure = self.output is None
+            if changed: self._runs, self._state = _fast_copy(self.net, image) if self.fast else self.net, _State(self.net)
+            runs = self._runs
+        return _evaluating(runs) if runs is self.net else nullcontext(runs)      # a copy stays in evaluation mode
 
     def read(self, answer) -> torch.Tensor:
         "The scores in what the network answers; for networks that answer in a form of their own"
@@ -237,13 +223,12 @@ class TorchModel(Model):
         return _interpolated(scores, shape) if _coarser(scores.shape[2:], shape) else scores
 
     def _answer(self, net, images):
-        "Scores for images that the network takes; the first time, what kind of scores they are is found out"
+        "Scores for images that the network takes; where that is unsure, what kind of scores they are is found out"
+        if not self._unsure: return self.sized(self.read(net(images)), images.shape[2:])
         # what torch.compile made cannot be watched, but what it was made of
-        if not self._kind: net = getattr(net, "_orig_mod", net)
-        with nullcontext() if self._kind else _Watch() as watch: scores = self.read(net(images))
-        if not self._kind:
-            self._kind = watch.kind_of(scores)
-            if self._kind == "logits": _one_channel_warning(scores)
+        with _Watch() as watch: scores = self.read(getattr(net, "_orig_mod", net)(images))
+        self._kind, self._unsure = watch.kind_of(scores), False
+        if not self._doubted and (doubt := _doubt(scores, self._kind)): self._doubted = True; warnings.warn(doubt, stacklevel=2)
         return self.sized(scores, images.shape[2:])
 
     def _check_size(self, images):
@@ -251,24 +236,24 @@ class TorchModel(Model):
         if any(n not in (None, s) for n, s in zip(fixed, images.shape[2:])):
             raise ValueError(f"the image is {tuple(images.shape[2:])}, and the network was exported for {fixed}; allowed is that size: as_model(..., size=ResizeTo({fixed})), or export it with dynamic_shapes")
 
-    def _precision(self):
-        "Context: the precision that the user chose"
-        return nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)
+    def _ask(self, images):
+        "The network's scores for a batch"
+        groups, precision = _groups(images, self._exported[0]), nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)
+        # not in inference mode: its tensors could not be changed or trained with later, neither scores nor what a network keeps
+        with torch.no_grad(), precision, self._runner(images[:1]) as net: answers = [self._answer(net, group) for group in groups]
+        return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[:len(images)]
 
     def _run(self, images):
         "The network's scores for a batch; a batch that is too large is halved"
-        groups = _groups(images, self._exported[0])
-        try:
-            with torch.inference_mode(), self._precision(), self._runner() as net:
-                answers = [self._answer(net, group) for group in groups]
-            return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[:len(images)]
+        try: return self._ask(images)
         except torch.OutOfMemoryError:
             if len(images) == 1: raise
-            self.batch_size = min(self.batch_size, (len(images) + 1) // 2)      # the next ones fit at once
-            return torch.cat([self._run(half) for half in images.chunk(2)])
         except Exception as e:
             if self.axes in (None, images.ndim - 2): raise
             raise ValueError(f"{type(e).__name__}: {e}{self._axes_hint(images)}") from e
+        # only here, outside of `except`, is the memory of the failed attempt free
+        self.batch_size = min(self.batch_size, (len(images) + 1) // 2)      # the next ones fit at once
+        return torch.cat([self._run(half) for half in images.chunk(2)])
 
     def _axes_hint(self, images):
         "The end of an error about an image of the wrong dimension"
@@ -288,7 +273,7 @@ class TorchModel(Model):
         if self._kind == "labels": return _whole(out[:, 0] if out.ndim == inputs.ndim and out.shape[1] == 1 else out)
         if out.ndim != inputs.ndim or len(out) != len(inputs): raise ValueError(f"the network answers with shape {tuple(out.shape)}; allowed is (B, K, *S) for images {tuple(inputs.shape)}{self._axes_hint(inputs)}")
         classes = max(out.shape[1], 2)
-        if self.labels is not None and len(self.labels) != classes: raise ValueError(f"labels are {len(self.labels)} names ({', '.join(map(str, self.labels))}), and the network tells {classes} classes apart; allowed are {classes} names, the background's among them")
+        if self.labels is not None and len(self.labels) != classes and not (isinstance(self.labels, SomeNames) and len(self.labels) < classes): raise ValueError(f"labels are {len(self.labels)} names ({', '.join(map(str, self.labels))}), and the network tells {classes} classes apart; allowed are {classes} names, the background's among them")
         return out
 
     def labels_of(self, scores):
@@ -308,6 +293,7 @@ class TorchModel(Model):
 
     def predict(self, images, like): return self.labels_of(self.scores(self.inputs(images)))
     def probabilities(self, images, like): return self.probabilities_of(self.scores(self.inputs(images)))
+
 
 @adapter(lambda obj: type(obj).__name__ == "ExportedProgram" and type(obj).__module__.startswith("torch.export"))
 def _exported(program, **options): return TorchModel(program.module(), **options)

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['OnnxModel']
 
-# %% ../nbs/32_onnx.ipynb #fb735770
+# %% ../nbs/32_onnx.ipynb #8d6a4778
 from pathlib import Path
 
 import numpy as np
 
 from .arrays import FileModel, _chosen, _digest, _existing, _needs
+from .checksums import checksum
 from .core import adapter
 from .models import model_loader
 
@@ -38,7 +39,7 @@ def _shape(
     "The shape of an input"
     return tuple(n if isinstance(n, int) and n > 0 else None for n in shape) if shape else None
 
-# %% ../nbs/32_onnx.ipynb #e1d4caef
+# %% ../nbs/32_onnx.ipynb #75be7296
 model_loader(".onnx")(lambda path, trust: path)      # the adapter takes paths
 
 
@@ -89,4 +90,4 @@ class OnnxModel(FileModel):
         content = getattr(self.source, "_model_bytes", None)
         return (Path(path),) if path and Path(path).exists() else (content,) if content else ()
 
-    def fingerprint(self): return (*super().fingerprint(), self.input, repr(self.feed), _digest(*self._weights()))
+    def fingerprint(self): return (*super().fingerprint(), self.input, checksum(self.feed), _digest(*self._weights()))
