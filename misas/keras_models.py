@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['KerasModel']
 
-# %% ../nbs/30_keras.ipynb #12de3200
-from .arrays import NumpyModel, _chosen, _digest, _needs
+# %% ../nbs/30_keras.ipynb #269e1c14
+from .arrays import NumpyModel, _chosen, _needs
+from .checksums import checksum
 from .core import adapter
 from .models import model_loader
 
@@ -63,11 +64,14 @@ def _output_of(model, mask) -> str | None:
     if not type(last).__module__.startswith(("keras.", "tf_keras.")): return None      # a user's own layer
     return _ACTIVATIONS.get(getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower())
 
-# %% ../nbs/30_keras.ipynb #6fa33b09
+# %% ../nbs/30_keras.ipynb #d4dbfa75
 @model_loader(".keras")
 def _from_keras(path, trust: bool):
     "A model that Keras saved; where it holds code, Keras asks for trust"
     return _needs("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
+
+
+_OF_KERAS = {"name", "built", "compiled", "loss", "stop_training", "steps_per_execution", "unrolled_steps_per_execution", "autocast", "supports_jit"}  # attributes that Keras gives to a model; others are settings of a subclass
 
 
 @adapter(_is_keras)
@@ -90,4 +94,6 @@ class KerasModel(NumpyModel):
         answers = _named(self.net.predict_on_batch(array), self.net)
         return answers[_chosen(list(answers), name)]
 
-    def fingerprint(self): return (*super().fingerprint(), _digest(*self.net.get_weights()))
+    def fingerprint(self):
+        settings = {k: v for k, v in vars(self.net).items() if isinstance(v, (bool, int, float, str, tuple)) and not k.startswith("_") and k not in _OF_KERAS}
+        return (*super().fingerprint(), checksum(self.net, type(self.net), settings))
