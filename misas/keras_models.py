@@ -64,14 +64,14 @@ def _output_of(model, mask) -> str | None:
     if not type(last).__module__.startswith(("keras.", "tf_keras.")): return None      # a user's own layer
     return _ACTIVATIONS.get(getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower())
 
-# %% ../nbs/30_keras.ipynb #d4dbfa75
+# %% ../nbs/30_keras.ipynb #418ac7a6
 @model_loader(".keras")
 def _from_keras(path, trust: bool):
     "A model that Keras saved; where it holds code, Keras asks for trust"
     return _needs("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
 
 
-_OF_KERAS = {"name", "built", "compiled", "loss", "stop_training", "steps_per_execution", "unrolled_steps_per_execution", "autocast", "supports_jit"}  # attributes that Keras gives to a model; others are settings of a subclass
+_OF_KERAS = {"name", "built", "compiled", "loss", "stop_training", "stop_evaluating", "stop_predicting", "steps_per_execution", "unrolled_steps_per_execution", "autocast", "supports_jit"}  # attributes that Keras gives to a model; others are settings of a subclass
 
 
 @adapter(_is_keras)
