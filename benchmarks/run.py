@@ -249,7 +249,7 @@ def draw(ab, c, h):
     for (what, name), colour, marker in zip(called.items(), OKABE_ITO, "osD^"):
         xs, ys = zip(*[(x, y) for w, x, y in h if w == what])
         right.plot([x / xs[0] for x in xs], [y / ys[0] for y in ys], marker=marker, color=colour, label=name)
-    right.set(title="Growth of cost", xlabel="times as many", ylabel="times as long", xscale="log", yscale="log"); right.legend(loc="center right")
+    right.set(title="Growth of cost", xlabel="times as many", ylabel="times as long", xscale="log", yscale="log"); right.legend(loc="center right", bbox_to_anchor=(1, .32))
     fig.savefig(HERE / "results.png", dpi=90)
 
 
