@@ -218,7 +218,7 @@ def main():
     b16 = bfloat16(args.rounds)
     print(b16, flush=True)
     few, many = peak((512, 512), 36, args.threads), peak((512, 512), 360, args.threads)
-    deep = peak((160, 256, 256), 6, args.threads), peak((160, 256, 256), 36, args.threads)
+    deep = peak((160, 256, 256), 12, args.threads), peak((160, 256, 256), 90, args.threads)
     imports = {what: import_seconds(what, args.rounds) for what in ("torch", "torch, misas", "misas.all")}
     h = growth(args.rounds)
     (HERE / "RESULTS.md").write_text(report(args, ab, same, c, de, b16, (few, many), deep, imports, h))
@@ -234,7 +234,7 @@ def report(args, ab, same, c, de, b16, flat, deep, imports, h) -> str:
         f"Workflow (rotation, zoom, brightness, contrast, spike; each with overlays, a GIF, and Dice, precision and recall of four labels; the network that ships with misas): {de['workflow'][0]:.1f} times. "
         f"GIF of 36 frames: {de['gif'][0]:.1f} times ({de['gif'][1]:.2f} s); with the speckled masks of an untrained network {de['noisy gif'][0]:.1f} times ({de['noisy gif'][1]:.2f} s).",
         f"bfloat16 (`as_model(net, autocast=torch.bfloat16)`, off by default): Dice changes by {b16['mean']:+.4f} on average and by at most {b16['largest']:.4f}, and the sweep takes {b16['time']:.2f} times as long as in float32.",
-        "## Memory and import", f"Peak memory of `evaluate` at 512 × 512: {flat[0]:.0f} MB for 36 steps, {flat[1]:.0f} MB for 360 (ratio {flat[1] / flat[0]:.3f}). A volume of 160 × 256 × 256 (image and truth together 84 MB), rotated about an oblique axis, its model a threshold: {deep[0]:.0f} MB for 6 steps, {deep[1]:.0f} MB for 36 (ratio {deep[1] / deep[0]:.3f}).",
+        "## Memory and import", f"Peak memory of `evaluate` at 512 × 512: {flat[0]:.0f} MB for 36 steps, {flat[1]:.0f} MB for 360 (ratio {flat[1] / flat[0]:.3f}). A volume of 160 × 256 × 256 (image and truth together 84 MB), rotated about an oblique axis, its model a threshold: {deep[0]:.0f} MB for 12 steps, {deep[1]:.0f} MB for 90 (ratio {deep[1] / deep[0]:.3f}).",
         f"Import, fresh process: torch {imports['torch']:.2f} s, torch and misas {imports['torch, misas']:.2f} s, `misas.all` {imports['misas.all']:.2f} s.",
         "## Growth", table(["what grows", "to", "seconds"], h), "![Speed-ups and growth](results.png)", ""])
 
