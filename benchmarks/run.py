@@ -64,12 +64,11 @@ class Other:
 
 class InTurn:
     "Several processes that do the same, one after the other: by chance the C library lays out memory better in one than in the next"
-    def __init__(self, *others):
-        self.others = cycle(others)
-        for other in others:
-            for name in ("eager", "best"): other(name, n=9)
+    def __init__(self, name, others):
+        self.name, self.others = name, cycle(others)
+        for other in others: other(name, n=9)      # warm
 
-    def __call__(self, name, **options) -> float: return next(self.others)(name, **options)
+    def __call__(self, **options) -> float: return next(self.others)(self.name, **options)
 
 
 def environment() -> Path:
@@ -104,10 +103,10 @@ def workflow(model, case, folder):
 def against_bare(case, bare, rounds) -> list:
     "(a) and (b): evaluate against the bare loop of as many forwards, as users write it and at its best"
     net, rows = unet(), []
-    eager, best = (InTurn(*bare) for _ in range(2))
+    eager, best = InTurn("eager", bare), InTurn("best", bare)
     for name in ("rotation", "brightness", "spike"):
         values = [v + 1e-3 * k for k in range(1, 10) for v in STEPS[name][0]][:72]      # all different and none neutral: 72 forwards for everyone
-        t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: eager("eager", n=72), "best": lambda: best("best", n=72)}, rounds)
+        t = turns({"evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS), "eager": lambda: eager(n=72), "best": lambda: best(n=72)}, rounds)
         rows.append((name, t["evaluate"] / t["eager"], t["evaluate"] / t["best"], t["evaluate"]))
     return rows
 

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['SPREADS', 'spread_scores', 'plot_spread', 'plot_boxes', 'rank_cases', 'plot_ranked']
 
-# %% ../nbs/19_cohort.ipynb #47833cf0
+# %% ../nbs/19_cohort.ipynb #86536204
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from .core import Domain
-from .curves import _FAR, _check_scores, _field, _finite, _has_names, _infinite, _label_colour_map, _mark, _neutral_mark, _plain, _runs, _score_axis, _score_domain, _score_title, _strip, _triangles, _value_axis, alt, metric_facts, transform_facts
+from .curves import _FAR, _check_panels, _check_scores, _field, _finite, _has_names, _infinite, _label_colour_map, _mark, _neutral_mark, _plain, _runs, _score_axis, _score_domain, _score_title, _strip, _triangles, _value_axis, alt, metric_facts, transform_facts
 from .overlay import _amount, _check_names, _check_numbers
 
 # %% ../nbs/19_cohort.ipynb #006121c0
@@ -179,7 +179,7 @@ def _case_layers(rows, x, y, colour, names, hover, **above) -> tuple:  # layers 
     # invisible dots catch the pointer, which rarely meets a thin line
     return [_mark(data, "line", where | seen, color=colour)], _mark(dict(data), "circle", where | tooltip, size=90, opacity=0, **above)
 
-# %% ../nbs/19_cohort.ipynb #b01591a9
+# %% ../nbs/19_cohort.ipynb #b18d0bd4
 def _by_model(models, kinds):  # function of a channel
     "An encoding that tells models apart, where there are several; `kinds`: are values names? of each panel"
     titles = dict(strokeDash="model (lines)", shape="model (dots)") if len(kinds) > 1 else {}
@@ -207,11 +207,6 @@ def _chart_note(scores, text, fewer=False) -> "alt.Title":
     marks = ", ".join(f"{_FAR[i % len(_FAR)][2]} {m}" for i, m in enumerate(models)) if len(models) > 1 else "▲"
     far = [f"{marks}: infinitely far (missed or invented); the number of such cases, where there is room"] * bool(np.isinf(scores.score).any())
     return alt.Title([text, *far, *["hollow dots: of fewer cases"] * bool(fewer)], fontSize=12, fontWeight="normal", anchor="start")
-
-
-def _check_panels(columns, width, height):
-    _check_numbers(Domain(1, whole=True), columns=columns)
-    _check_numbers(Domain(1), width=width, height=height)
 
 
 def plot_spread(

@@ -11,7 +11,7 @@ import torch
 
 from .cases import Case
 
-# %% ../nbs/00_consistency.ipynb #4454dd4d
+# %% ../nbs/00_consistency.ipynb #4f6d2631
 _DIGITS = 255  # labels of a palette, but for 0, which means no pixel
 
 
@@ -22,12 +22,12 @@ def _origins(
     "Where the pixels that a model sees come from"
     number = torch.arange(case.image[0].numel()).reshape(case.shape)
     origins, known, unit = 0, True, 1
-    while unit < number.numel():
+    while unit == 1 or unit < number.numel():
         digit = model.prepare(case.but(truth=(number // unit % _DIGITS + 1).int())).truth.cpu().long()
         origins, known, unit = origins + (digit - 1) * unit, known & (digit > 0), unit * _DIGITS
-    return torch.where(known & (origins < number.numel()), origins, -1) if torch.is_tensor(known) else torch.zeros(case.shape, dtype=torch.int64)
+    return torch.where(known & (origins < number.numel()), origins, -1)
 
-# %% ../nbs/00_consistency.ipynb #ff13dfed
+# %% ../nbs/00_consistency.ipynb #3fa58454
 def _voted(mask, origins, n: int) -> tuple:  # labels `(n,)`, and which of them anybody voted for
     "The label that most of the pixels from one place have"
     most, labels = torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int32)
@@ -67,12 +67,20 @@ def _found_origins(model, case, answer) -> torch.Tensor:
     return origins
 
 
+def _answer(
+    model,  # a `misas.core.Model`
+    ready: Case,  # prepared
+) -> torch.Tensor:  # `(*S)`, on the model's device
+    "What the model says of one image, which it may work on in place"
+    return model(ready.to(model.device).image[None].clone(), like=ready)[0]
+
+
 def with_own_reference(
     model,  # a `misas.core.Model`
     case: Case,  # without truth
 ) -> Case:
     "The case with the model's answer on the unchanged image in place of a truth"
     ready = model.prepare(case)
-    answer = model(ready.to(model.device).image[None].clone(), like=ready)[0].cpu()
+    answer = _answer(model, ready).cpu()
     if ready is case: return case.but(truth=answer)
     return case.but(truth=_put_back(answer, _found_origins(model, case, answer), case.shape))

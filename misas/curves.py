@@ -332,7 +332,12 @@ def _layer(base, several, mark, size, style, lines, click, params):
     look = dict(strokeWidth=size) if mark == "line" else dict(filled=several != "fewer", size=size) | (dict(shape="circle") if lines else {})
     return _mark(None, mark, encoding, f"(datum.several === '{several}')", params, **look)
 
-# %% ../nbs/10_curves.ipynb #3203a769
+# %% ../nbs/10_curves.ipynb #7db6348d
+def _check_panels(columns, width, height):
+    _check_numbers(Domain(1, whole=True), columns=columns)
+    _check_numbers(Domain(1), width=width, height=height)
+
+
 def plot_scores(
     scores: pd.DataFrame,  # with the columns model, case, transform, param, value, label, metric, score
     kind: str = "line",  # "line" or "point"; names on the axis are never joined by lines
@@ -346,8 +351,7 @@ def plot_scores(
     "Scores against the values of each transform: an interactive chart"
     scores = _check_scores(scores).assign(label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str))
     if kind not in ("line", "point"): raise ValueError(f"kind is {kind!r}; allowed are 'line' and 'point'")
-    _check_numbers(Domain(1, whole=True), columns=columns)
-    _check_numbers(Domain(1), width=width, height=height)
+    _check_panels(columns, width, height)
     metrics, click = scores.metric.unique(), alt.selection_point(name="label_click", fields=["label"], bind="legend")
     known, units = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, {m: metric_facts(scores, m)["unit"] for m in metrics}
     scores.attrs = {}  # pandas would copy them with every part of the table

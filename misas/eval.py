@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'score', 'with_reference', 'Job', 'evaluate', 'get_confusion', 'surface_dice']
 
-# %% ../nbs/08_eval.ipynb #182983b5
+# %% ../nbs/08_eval.ipynb #5f1d98b4
 import math, pickle, warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 
 from .allocation import reused_memory
 from .cases import Case, as_case, label_names
-from .consistency import with_own_reference
+from .consistency import _answer, with_own_reference
 from .core import Domain, Series, Step, Transform, _check_batch_size, _listed, _values, as_model, as_transform, progress_bar, sweep
 import misas.networks      # so that as_model takes networks
 from .data import CaseFile, find_cases, read_cases
@@ -126,7 +126,7 @@ def score(
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in _referenced(series)]
     return _table(_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
 
-# %% ../nbs/08_eval.ipynb #a70d3de3
+# %% ../nbs/08_eval.ipynb #24c18e4c
 def with_reference(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -139,7 +139,7 @@ def with_reference(
 def _unchanged_step(model, case) -> Step:
     "The step at a neutral value"
     ready = model.prepare(case).to(model.device)
-    return Step(None, ready.image, ready.truth, model(ready.image[None].clone(), like=ready)[0], ready.spacing)
+    return Step(None, ready.image, ready.truth, _answer(model, ready), ready.spacing)
 
 
 def _distinct(transform, values) -> list:
@@ -221,7 +221,7 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
     if store: store.note(case, error)
     return [tables[str(t)] for t in job.transforms if str(t) in tables], error
 
-# %% ../nbs/08_eval.ipynb #c48e6fd0
+# %% ../nbs/08_eval.ipynb #d9cabcc3
 def _is_pair(x) -> bool:
     "A tuple of two is an image and its truth; two cases are two cases"
     return isinstance(x, tuple) and len(x) == 2 and not any(isinstance(part, (tuple, Case, CaseFile)) for part in x)
@@ -328,7 +328,7 @@ def evaluate(
     transforms, cases = _checked_transforms(transforms, values), _cases_of(cases)
     if not cases: raise ValueError("cases is empty; allowed is at least one")
     _named_labels(labels)
-    values = {name: _listed(v) for name, v in values.items()} if isinstance(values, dict) else None if values is None else _listed(values)
+    values = {name: _listed(v) for name, v in values.items()} if isinstance(values, dict) else _listed(values)
     job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
     kept = _store_of(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['InSize', 'Size', 'PadTo', 'CropTo', 'ResizeTo']
 
-# %% ../nbs/04_sizes.ipynb #1e56b207
+# %% ../nbs/04_sizes.ipynb #24607c1d
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
 
 from .core import Domain, Model
+from .spatial import _check_fill
 from .transforms import _resize_image, _resize_mask
 
 # %% ../nbs/04_sizes.ipynb #858b4948
@@ -87,7 +88,7 @@ def _filled(
     inside = _centred(torch.ones_like(images[0, 0], dtype=torch.bool), shape)
     return torch.where(inside, _centred(images, shape), fill.to(images).reshape(*fill.shape, *[1] * len(shape)))
 
-# %% ../nbs/04_sizes.ipynb #8199783b
+# %% ../nbs/04_sizes.ipynb #8ee0e755
 def _sides(argument, value, ndim) -> tuple:
     "One number for all sides, or one for each"
     sides = tuple(map(int, value)) if isinstance(value, (tuple, list)) else (int(value),) * ndim
@@ -109,7 +110,7 @@ class PadTo(Size):
 
     def __post_init__(self):
         _check_sides("multiple", self.multiple)
-        if self.fill is not None and self.fill not in Domain(): raise ValueError(f"fill is {self.fill!r}; allowed are {Domain()}, and None for the image's own background")
+        _check_fill(self.fill)
 
     def apply(self, images, fill):
         shape = tuple(-(-n // m) * m for n, m in zip(images.shape[2:], _sides("multiple", self.multiple, images.ndim - 2)))

@@ -140,7 +140,11 @@ def regridded(
     whole[3 - n:3, 3 - n:3], whole[3 - n:3, 3] = matrix, (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2)
     return affine @ whole
 
-# %% ../nbs/00_spatial.ipynb #b8a8ee3f
+# %% ../nbs/00_spatial.ipynb #a902148b
+def _check_fill(fill):
+    if fill is not None and fill not in Domain(): raise ValueError(f"fill is {fill!r}; allowed are {Domain()}, and None for the image's own background")
+
+
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
@@ -148,7 +152,7 @@ class Spatial(Transform):
 
     # a subclass with a `__post_init__` of its own calls this one
     def __post_init__(self):
-        if self.fill is not None and self.fill not in Domain(): raise ValueError(f"fill is {self.fill!r}; allowed are {Domain()}, and None for the image's own background")
+        _check_fill(self.fill)
 
     def matrix(self, value, ndim: int) -> np.ndarray:
         "`(ndim, ndim)`, or `(ndim, ndim + 1)` with a shift: from old to new positions, in mm from the centre, along the array's axes"
