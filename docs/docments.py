@@ -71,7 +71,7 @@ def parameter_swept(
     cls,  # a class
 ):  # lines of reStructuredText
     "What a transform says of its parameter"
-    from misas.core import Transform
+    from misas.core.transform import Transform
     if not issubclass(cls, Transform) or cls.param == "value": return
     about = f"``{cls.param}``" + (f" ({as_rst(cls.unit)})" if cls.unit else "")
     if not cls.categorical: about += f", {cls.domain}"

@@ -6,53 +6,14 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #6c7cc6d0
-from .cases import *
+from .analysis import *
 from .core import *
-from .spatial import *
-from .networks import *
-from .files import *
-from .structures import *
 from .data import *
-from .phantom import *
-from .transforms import *
-from .mri import *
-from .sizes import *
-from .models import *
-from .demo import *
-from .metrics import *
-from .distances import *
 from .eval import *
-from .directions import *
-from .overlay import *
-from .curves import *
+from .metrics import *
+from .models import *
 from .plot import *
-from .confusion import *
-from .sensitivity import *
-from .summary import *
-from .compare import *
-from .probability import *
-from .consensus import *
-from .advice import *
-from .explore import *
-from .cohort import *
-from .geometry import *
-from .artefacts import *
-from .ct import *
-from .corruptions import *
-from .planes import *
-from .volumes import *
-from .viewer import *
-from .page import *
-from .windows import *
-from .orientation import *
-from .ensemble import *
-from .arrays import *
-from .keras_models import *
-from .graphs import *
-from .onnx_models import *
-from .hub import *
-from .remote import *
-from .nnunet import *
+from .transforms import *
 
 # nbdev fills __all__ with what a module defines; this one passes on what it imports
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -6,25 +6,28 @@
 __all__ = ['PAPER', 'SIZES', 'app', 'Out', 'Transforms', 'Values', 'Metrics', 'Progress', 'demo', 'run', 'list_transforms',
            'main']
 
-# %% ../nbs/90_cli.ipynb #cd1f5294
-import os, re, shutil, tempfile
+# %% ../nbs/90_cli.ipynb #67b4564a
+import os
+import re
+import shutil
+import tempfile
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Optional
 
+import misas.transforms
 import typer
 
-import misas
-from .core import Transform, as_transform, get_series, known_transforms, nearest_name
-from .data import load_case
-from .eval import _joined, score, with_reference
-from .metrics import METRICS, as_metrics
-from .models import load_model, model_specs
-from .sizes import CropTo, PadTo, ResizeTo
-from .windows import SliceWise
-
-# importing modules makes the names of their transforms and metrics known, and what they load
-import misas.artefacts, misas.corruptions, misas.ct, misas.distances, misas.geometry, misas.graphs, misas.hub, misas.keras_models, misas.mri, misas.nnunet, misas.onnx_models, misas.remote, misas.transforms
+from .core.checks import nearest_name
+from .core.sweeps import get_series
+from .core.transform import Transform, as_transform, known_transforms
+from .data.loading import load_case
+from .eval.scoring import score, with_reference
+from .eval.table import join_tables
+from .metrics.base import METRICS, as_metrics
+from .models.loading import load_model, model_specs
+from .models.sizes import CropTo, PadTo, ResizeTo
+from .models.windows import SliceWise
 
 # %% ../nbs/90_cli.ipynb #9909c1ca
 PAPER = "rotation,crop,zoom,brightness,contrast,dihedral,resize,spike,spike-position,biasfield"
@@ -40,7 +43,7 @@ def _transforms(
     if not _split(names): raise ValueError(f"transforms is {names!r}; allowed are {', '.join(known_transforms())}")
     return [as_transform(n) for n in dict.fromkeys(_split(names))]
 
-
+# %% ../nbs/90_cli.ipynb #43f9bc0d
 def _number(word: str, name: str):
     try: value = float(word)
     except ValueError: raise ValueError(f"values for {name} has {word!r}; allowed are numbers separated by commas") from None
@@ -59,11 +62,9 @@ def _chosen_values(
         if name not in names: raise ValueError(f"values is {setting!r}; {nearest_name(name, names)}")
         chosen.setdefault(name, []).extend(_number(w, name) for w in _split(numbers))
     return chosen
-
-
 SIZES = dict(pad=PadTo, resize=ResizeTo, crop=CropTo)
 
-
+# %% ../nbs/90_cli.ipynb #52f9d9c2
 def _size(
     text: str | None,  # "pad:16", "resize:256x224"
 ):
@@ -96,13 +97,15 @@ def _few(series, most=9):
 
 def _draw(series, table, folder, has_truth, labels):
     "Overlay, GIF and curve of one transform"
-    from misas.plot import gif_series, plot_scores, plot_series
+    from misas.plot.animation import gif_series
+    from misas.plot.curves import plot_scores
+    from misas.plot.series import plot_series
     name, truth = series.transform.name, "contour" if has_truth else None
     plot_series(_few(series), truth=truth, labels=labels).savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
     gif_series(series, folder / f"{name}.gif", truth=truth, labels=labels)
     plot_scores(table).save(str(folder / f"{name}.html"), inline=True)
 
-
+# %% ../nbs/90_cli.ipynb #bf668ff3
 def _report(model, case, transforms, values, metrics, labels, folder, progress) -> None:
     "Sweep, score and draw every transform; write all of it to `folder`"
     has_truth, tables = case.truth is not None, []
@@ -112,9 +115,9 @@ def _report(model, case, transforms, values, metrics, labels, folder, progress) 
         tables.append(score(series, metrics, labels))
         _draw(series, tables[-1], folder, has_truth, labels)
         typer.echo(f"  {transform.name}: {len(series)} steps")
-    _joined(tables).to_csv(folder / "scores.csv", index=False)
+    join_tables(tables).to_csv(folder / "scores.csv", index=False)
 
-
+# %% ../nbs/90_cli.ipynb #f8d2196c
 def _run(model, case, transforms, values, metrics, labels, out, progress):
     "The main job, into the folder `out`, all or nothing"
     out = Path(out)
@@ -141,15 +144,13 @@ def _one_line_errors(command):
             typer.echo(f"misas: {' '.join(str(e).split())}", err=True)
             raise typer.Exit(2) from e
     return wrapped
-
-
 Out = Annotated[Path, typer.Option(help="Folder to write to; it is made if need be.")]
 Transforms = Annotated[str, typer.Option(help="Names separated by commas; see 'misas transforms'.")]
 Values = Annotated[Optional[list[str]], typer.Option("--values", help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones. May be repeated.")]
 Metrics = Annotated[str, typer.Option(help=f"Names separated by commas: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Show progress bars.")]
 
-
+# %% ../nbs/90_cli.ipynb #9a6f1bf4
 @app.command()
 @_one_line_errors
 def demo(
@@ -161,12 +162,12 @@ def demo(
     progress: Progress = True,
 ):
     "Run the main job on a cardiac phantom with the model that comes with misas."
-    from misas.phantom import phantom
+    from misas.data.phantoms import phantom
     if seed < 0: raise ValueError(f"seed is {seed}; allowed are whole numbers >= 0")
     chosen = _transforms(transforms)
     _run(load_model("demo"), phantom(seed=seed), chosen, _chosen_values(values or [], chosen), as_metrics(_split(metrics)), None, out, progress)
 
-
+# %% ../nbs/90_cli.ipynb #36c6666e
 @app.command()
 @_one_line_errors
 def run(
@@ -211,7 +212,7 @@ def list_transforms():
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows: typer.echo("  ".join(word.ljust(w) for word, w in zip(row, widths)).rstrip())
 
-
+# %% ../nbs/90_cli.ipynb #b07bc64f
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False):
     if version: typer.echo(misas.__version__); raise typer.Exit()

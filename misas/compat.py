@@ -15,7 +15,7 @@ __all__ = ['rotationTransform', 'cropTransform', 'brightnessTransform', 'contras
            'plot_confusion_series', 'dicom_to_Image', 'batch_results', 'plot_avg_and_dots', 'plot_avg_and_errorbars',
            'plot_boxplot', 'plot_batch', 'Fastai2_model']
 
-# %% ../nbs/70_compat.ipynb #6a3288e4
+# %% ../nbs/70_compat.ipynb #bb3086a0
 import io
 from dataclasses import dataclass
 from inspect import Parameter, Signature
@@ -25,14 +25,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .cases import Case, Source, to_source
-from .core import Series, Step, Transform, as_model, get_series
-from .spatial import Spatial
-from .data import load_case
-from .metrics import confusion, counts, dice, precision, recall
-from .mri import BiasField, Spike, SpikePosition
-from .sizes import _centred
-from .transforms import Brightness, Contrast, Crop, Dihedral, Resize, Rotate, _resize_image, _resize_mask
+from .core.cases import Case, Source, to_source
+from .core.model import as_model
+from .core.sweeps import Series, Step, get_series
+from .core.transform import Transform
+from .data.loading import load_case
+from .metrics.counts import confusion, counts
+from .metrics.overlap import dice, precision, recall
+from .models.sizes import centred_slice
+from .transforms.basic import Brightness, Contrast, Crop, Dihedral, Resize, Rotate, resize_image, resize_mask
+from .transforms.kspace import Spike, SpikePosition
+from .transforms.mri import BiasField
+from .transforms.spatial import Spatial
 
 # %% ../nbs/70_compat.ipynb #54e9d9a4
 def _is_mask(picture) -> bool: return picture.mode in ("P", "1", "I") or picture.mode == "L" and picture.getextrema()[1] < 8
@@ -42,7 +46,7 @@ def _case(image, truth=None) -> Case:
     "A picture and its mask as a case; whoever has no truth of the image's size has none"
     return load_case(image, None if truth is None else np.asarray(truth))
 
-
+# %% ../nbs/70_compat.ipynb #2695025d
 def _mask_case(mask) -> Case:
     "A mask as a case of its own"
     labels = np.asarray(mask).astype(np.int32)
@@ -66,7 +70,7 @@ def _to_size(
     if shape == case.shape: return case
     factors = [t / s for s, t in zip(case.shape, shape)]
     inner = tuple(max(1, round(s * (max if cover else min)(factors))) for s in case.shape)
-    return case.but(image=_centred(_resize_image(case.image, inner), shape, case.scale[0]), truth=None if case.truth is None else _centred(_resize_mask(case.truth, inner), shape))
+    return case.but(image=centred_slice(resize_image(case.image, inner), shape, case.scale[0]), truth=None if case.truth is None else centred_slice(resize_mask(case.truth, inner), shape))
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class _Crop(Crop):
     finalSize: object = None
     def __call__(self, case, value): return super().__call__(_to_size(case, self.finalSize, True), value)
 
-
+# %% ../nbs/70_compat.ipynb #b6e02048
 @dataclass(frozen=True)
 class _Zoom(Spatial):
     "`fraction` of the image is cut off, and the rest enlarged"
@@ -100,7 +104,7 @@ class _OnPictures(Transform):
         truth = case.truth if case.truth is None or self.mask is None else torch.from_numpy(np.asarray(self.mask(_mask_picture(case.truth), value)).astype(np.int32))
         return case.but(image=changed.image, truth=truth, source=changed.source)
 
-
+# %% ../nbs/70_compat.ipynb #bdadb36e
 def _on_pictures(name, make, *options):
     "The engine's transform as a function on a picture, which says what it is made of"
     def function(image, value, *args, **kwargs):
@@ -110,8 +114,6 @@ def _on_pictures(name, make, *options):
         return to_source(changed.image, changed.source)
     function.__name__, function.__doc__, function.make = name, f"A picture, changed by `{name.removesuffix('Transform')}`; a mask by nearest neighbour", make
     return function
-
-
 rotationTransform = _on_pictures("rotationTransform", Rotate)
 cropTransform = _on_pictures("cropTransform", _Crop, "finalSize")
 brightnessTransform = _on_pictures("brightnessTransform", Brightness)
@@ -131,8 +133,6 @@ def _by_component(metric):
         return float(metric(counts(confusion(truth, pred, 2)), absent=1.)[1])
     score.__name__, score.__doc__ = f"{metric.__name__}_by_component", f"{metric.__name__.capitalize()} of the label `component`; 1 where it is in neither mask"
     return score
-
-
 dice_by_component, precision_by_component, recall_by_component = map(_by_component, (dice, precision, recall))
 
 # %% ../nbs/70_compat.ipynb #466ee529
@@ -144,7 +144,7 @@ def _steps_of(start, end, step, log_steps=False) -> np.ndarray:
 
 def _allowed(transform, values) -> list: return [v for v in values if isinstance(transform, (_OnPictures, _Zoom)) or v.item() in transform.domain]
 
-
+# %% ../nbs/70_compat.ipynb #19f4b251
 def _transform(function, mask_function) -> Transform:
     "What a transform function does, by the engine where it is one of the engine's"
     make = getattr(function, "make", None)
@@ -156,7 +156,7 @@ def _listed(series) -> list:
     "A series as misas 0.1.1 has it"
     return [[s.value, to_source(s.image, series.case.source), _mask_picture(s.pred), None if s.truth is None else _mask_picture(s.truth)] for s in series]
 
-
+# %% ../nbs/70_compat.ipynb #74886eeb
 def _swept(image, truth, model, transform, values) -> list: return _listed(get_series(as_model(model), _case(image, truth), transform, _allowed(transform, values)))
 
 
@@ -189,7 +189,7 @@ def _evaluated(image, mask, model, transform, values, param_name, components=("b
     rows = [[s[0], *(eval_function(s[2], truth, component=i) for i in range(len(components)))] for s, truth in zip(steps, truths)]
     return pd.DataFrame(rows, columns=[param_name, *components])
 
-
+# %% ../nbs/70_compat.ipynb #cc28d578
 def eval_generic_series(
     image: Image.Image,
     mask: Image.Image,
@@ -227,7 +227,7 @@ def _split(options) -> tuple:
     "What belongs to the sweep, and what to the transform"
     return _steps_of(**{k: v for k, v in options.items() if k in _SWEEP}), {k: v for k, v in options.items() if k not in _SWEEP}
 
-
+# %% ../nbs/70_compat.ipynb #2b764812
 def _get(function, **defaults):
     "`get_..._series` of a transform function"
     def run(image, model, truth=None, tfm_y=None, **options):
@@ -244,8 +244,6 @@ def _eval(function, **defaults):
         return _evaluated(image, mask, model, function.make(**own), values, param_name, components, eval_function, mask_prepareSize)
     what = function.__name__.removesuffix("Transform")
     return _with_signature(f"eval_{what}_series", f"Scores of the predictions for an image that is changed by `{what}` in steps", ["image", "mask", "model"], defaults, run)
-
-
 get_rotation_series = _get(rotationTransform, start=0, end=361, step=60)
 eval_rotation_series = _eval(rotationTransform, step=5, start=0, end=360, param_name="deg")
 get_brightness_series = _get(brightnessTransform, start=.25, end=8, step=np.sqrt(2), log_steps=True)
@@ -265,7 +263,7 @@ eval_spike_pos_series = _eval(spikePosTransform, step=.1, start=.1, end=.9, inte
 get_biasfield_series = _get(biasfieldTransform, start=0, end=-.6, step=-.2, order=3)
 eval_biasfield_series = _eval(biasfieldTransform, step=-.05, start=0, end=-.55, order=3, param_name="coefficient")
 
-
+# %% ../nbs/70_compat.ipynb #bb04befe
 def _until_half(crop):
     "`end` is at most half of the shorter side"
     def function(image, *args, **kwargs):
@@ -276,8 +274,6 @@ def _until_half(crop):
         return crop(*bound.args, **bound.kwargs)
     function.__name__, function.__doc__, function.__signature__ = crop.__name__, crop.__doc__, crop.__signature__
     return function
-
-
 get_crop_series = _until_half(_get(cropTransform, start=0, end=256, step=10, finalSize=None))
 eval_crop_series = _until_half(_eval(cropTransform, step=10, start=0, end=256, finalSize=None, param_name="pixels"))
 
@@ -289,26 +285,24 @@ def _masked_first(name):
     colours = matplotlib.colormaps[name](np.linspace(0, 1, 256))
     colours[0, -1] = 0
     return ListedColormap(colours)
-
-
 default_cmap, default_cmap_true_mask = map(_masked_first, ("viridis", "plasma_r"))
 
 
 def _highest(series, truth=True) -> int: return max(1, *(int(np.max(p)) for s in series for p in s[2:] if p is not None and (truth or p is s[2])))
 
-
+# %% ../nbs/70_compat.ipynb #b5db0c2a
 def _colours(cmap, vmin, vmax) -> list:
     "Colours of the labels 1, 2 ... as `imshow` has them"
     return [cmap((label - vmin) / max(vmax - vmin, 1)) for label in range(1, int(vmax) + 1)]
 
 
 def _panel(ax, step, title, cmap, vmin, vmax, truth):
-    from misas.overlay import overlay
+    from misas.plot.overlays import overlay
     value, image, pred, true = step
     picture = overlay(image, np.asarray(pred), np.asarray(true) if truth and true is not None else None, colours=_colours(cmap, vmin, vmax))
     ax.imshow(picture); ax.set_title(f"{title}:{np.around(value, decimals=2)}"); ax.set_axis_off()
 
-
+# %% ../nbs/70_compat.ipynb #dc3118f0
 def _panels(n, nrow, figsize, **kwargs):
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(nrow, -(-n // nrow), figsize=figsize, squeeze=False, **kwargs)
@@ -322,7 +316,7 @@ def plot_series(series, nrow=1, figsize=(16, 6), param_name="param", overlay_tru
     for ax, step in zip(axes, series): _panel(ax, step, param_name, cmap, vmin, vmax or _highest(series), overlay_truth)
     return figure
 
-
+# %% ../nbs/70_compat.ipynb #cf177657
 def plot_frame(param, img, pred, param_name="param", vmax=None, vmin=0, cmap=default_cmap, **kwargs) -> Image.Image:
     "One step as a picture"
     import matplotlib.pyplot as plt
@@ -340,10 +334,10 @@ def _as_series(series, param_name) -> Series:
     shown = type("Shown", (Transform,), dict(param=param_name))()
     return Series(steps, shown, _case(series[0][1]))
 
-
+# %% ../nbs/70_compat.ipynb #a7ace3c6
 def gif_series(series, fname, duration=150, param_name="param", vmax=None, vmin=0, cmap=default_cmap):
     "All steps as an animated GIF"
-    from misas.plot import gif_series as gif
+    from misas.plot.animation import gif_series as gif
     gif(_as_series(series, param_name), fname, duration, colours=_colours(cmap, vmin, vmax or _highest(series, truth=False)))
 
 # %% ../nbs/70_compat.ipynb #bcf0cfb0
@@ -359,7 +353,7 @@ def plot_eval_series(results, chart_type="line", value_vars=None, value_name="Di
 
 def _colour(alt, labels):
     "Colours that everybody can tell apart"
-    from misas.overlay import LABEL_COLOURS
+    from misas.plot.colours import LABEL_COLOURS
     return alt.Color("variable:N", title=None, scale=alt.Scale(domain=labels, range=[LABEL_COLOURS[i % len(LABEL_COLOURS)] for i in range(len(labels))]))
 
 # %% ../nbs/70_compat.ipynb #593329ed
@@ -382,7 +376,7 @@ def plot_confusion(confusion_matrix, norm_axis=0, components=None, ax=None, ax_l
     for (i, j), share in np.ndenumerate(shares): ax.text(j, i, "–" if np.isnan(share) else f"{share:.2f}", ha="center", va="center", color="white" if share > .6 else "black")
     return ax
 
-
+# %% ../nbs/70_compat.ipynb #0296b6a7
 def plot_confusion_series(series, nrow=1, figsize=(16, 6), param_name="param", cmap="Blues", components=None, norm_axis=0, **kwargs):
     "A heat map for each step"
     figure, axes = _panels(len(series), nrow, figsize, **kwargs)
@@ -404,7 +398,7 @@ def _truth_of(path, image, model):
     if path is not None: return Image.open(path)
     return model.predict(model.prepareSize(image) if hasattr(model, "prepareSize") else image)
 
-
+# %% ../nbs/70_compat.ipynb #a8d0c217
 def batch_results(
     images,  # paths
     model,  # object with `predict`, and `prepareSize` where it needs a size
@@ -433,11 +427,19 @@ def _faceted(df, value_name, marks):
     x, y = alt.X(df.columns[0], type="quantitative"), alt.Y(value_name, type="quantitative", scale=alt.Scale(domain=[0, 1.1]))
     return alt.layer(*[mark(alt.Chart(table), alt, y).encode(x=x, color=_colour(alt, labels)).properties(width=400, height=200) for mark in marks]).facet(column=alt.Column("variable:N", title=None))
 
-
+# %% ../nbs/70_compat.ipynb #e41aba9c
 def _dots(chart, alt, y): return chart.mark_point().encode(y=y)
+
+
 def _mean_dots(chart, alt, y): return chart.mark_point().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
+
+# %% ../nbs/70_compat.ipynb #421d973a
 def _mean_line(chart, alt, y): return chart.mark_line().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
+
+
 def _error_bars(chart, alt, y): return chart.mark_errorbar(extent="stdev").encode(y=y)
+
+# %% ../nbs/70_compat.ipynb #235febd3
 def _boxes(chart, alt, y): return chart.mark_boxplot(extent="min-max", size=5).encode(y=y)
 
 
@@ -446,7 +448,7 @@ def plot_avg_and_dots(df, draw_line=True, dots="single_values", value_name="Dice
     if dots not in ("single_values", "average"): raise ValueError(f"dots is {dots!r}; allowed are 'single_values' and 'average'")
     return _faceted(df, value_name, [_dots if dots == "single_values" else _mean_dots, *[_mean_line] * draw_line])
 
-
+# %% ../nbs/70_compat.ipynb #0751c5ea
 def plot_avg_and_errorbars(df, value_name="Dice Score"):
     "Mean score and standard deviation"
     return _faceted(df, value_name, [_mean_line, _error_bars])
@@ -456,7 +458,7 @@ def plot_boxplot(df, value_name="Dice Score"):
     "Median, quartiles and range"
     return _faceted(df, value_name, [_boxes])
 
-
+# %% ../nbs/70_compat.ipynb #40a66adc
 def plot_batch(df_results, plot_function=plot_avg_and_dots) -> list:
     "A chart for each table of `batch_results`; they are displayed, too"
     from IPython.display import display

@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from misas.artefacts import Blur, Gamma, Ghosting, Gibbs, Motion, MotionShift, Noise, PartialFourier, RicianNoise, Swap, Undersampling, WrapAround
-from misas.cases import Case
-from misas.data import load_case
-from misas.phantom import phantom
-from misas.transforms import conforms
+from misas.transforms.kspace import Ghosting, Gibbs, Motion, MotionShift, PartialFourier, Undersampling, WrapAround
+from misas.transforms.mri import Blur, Gamma, Noise, RicianNoise, Swap
+from misas.core.cases import Case
+from misas.data.loading import load_case
+from misas.data.phantoms import phantom
+from misas.transforms.basic import conforms
 
 OWN = [Motion(), MotionShift(), Ghosting(), WrapAround(), Undersampling(), Undersampling(seed=0), PartialFourier(), Gibbs(), Noise(), RicianNoise(), Gamma()]
 TORCHIO = [Blur(), Swap()]

@@ -7,8 +7,8 @@ import pytest
 from skimage import data
 from skimage.filters import gaussian
 
-from misas.corruptions import SEVERITIES, Defocus
-from misas.data import load_case
+from misas.transforms.photo import SEVERITIES, Defocus
+from misas.data.loading import load_case
 
 photo = np.ascontiguousarray(data.astronaut()[20:151, 130:299])   # odd, not square
 grey = np.repeat(photo[..., 1:2], 3, -1)

@@ -14,11 +14,12 @@ from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
-from misas.data import CaseFile, find_cases, load_case
-from misas.eval import evaluate
-from misas.files import save_image
-from misas.structures import roi_names
-from misas.transforms import Brightness
+from misas.data.folders import find_cases
+from misas.data.loading import CaseFile, load_case
+from misas.eval.scoring import evaluate
+from misas.data.files import save_image
+from misas.data.structures import roi_names
+from misas.transforms.basic import Brightness
 from turns import rotated
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"     # what the pydicom wheel brings
@@ -128,7 +129,7 @@ def test_masks_through_contours_and_back(affine, tmp_path):
 
 
 def save_labels(case, folder):
-    from misas.files import save_mask
+    from misas.data.files import save_mask
     return save_mask(case.truth, case, folder / "truth.nii.gz")
 
 

@@ -5,14 +5,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import misas.networks
-from misas.core import get_series
-from misas.data import load_case
-from misas.distances import surface_dice, surface_distances
-from misas.eval import evaluate, score
-from misas.metrics import METRICS, measure
-from misas.phantom import phantom
-from misas.summary import summarise, verdicts
-from misas.transforms import Brightness, Dihedral, Resize, Rotate
+from misas.core.sweeps import get_series
+from misas.data.loading import load_case
+from misas.metrics.distance import surface_dice, surface_distances
+from misas.eval.scoring import evaluate, score
+from misas.metrics.base import METRICS, measure
+from misas.data.phantoms import phantom
+from misas.analysis.summary import summarise, verdicts
+from misas.transforms.basic import Brightness, Dihedral, Resize, Rotate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:surface_distance", "ignore::FutureWarning:monai")
 

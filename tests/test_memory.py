@@ -5,9 +5,9 @@ import numpy as np
 import pytest, torch
 from torch.profiler import ProfilerActivity, profile
 
-from misas.cases import Case
-from misas.geometry import Elastic, Rotate3D, Translate
-from misas.probability import threshold_counts
+from misas.core.cases import Case
+from misas.transforms.geometry import Elastic, Rotate3D, Translate
+from misas.analysis.probability import threshold_counts
 
 
 def case(*shape): return Case(torch.rand(1, *shape), truth=torch.zeros(shape, dtype=torch.int32), spacing=(1.2, 1, 1))

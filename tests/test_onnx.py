@@ -8,14 +8,15 @@ import torch
 
 onnxruntime = pytest.importorskip("onnxruntime", exc_type=ImportError)
 
-from misas.core import as_model, get_series
-from misas.data import load_case
-from misas.demo import demo_model
-from misas.eval import evaluate
-from misas.onnx_models import OnnxModel
-from misas.phantom import phantom
-from misas.sizes import PadTo, ResizeTo
-from misas.transforms import Brightness, Rotate
+from misas.core.model import as_model
+from misas.core.sweeps import get_series
+from misas.data.loading import load_case
+from misas.models.demo import demo_model
+from misas.eval.scoring import evaluate
+from misas.models.onnx import OnnxModel
+from misas.data.phantoms import phantom
+from misas.models.sizes import PadTo, ResizeTo
+from misas.transforms.basic import Brightness, Rotate
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,15 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if find_spec("triton"): import_module("triton")
 tf = pytest.importorskip("tensorflow", exc_type=ImportError)
 
-from misas.arrays import _needs
-from misas.core import as_model, get_series
-from misas.data import load_case
-from misas.eval import evaluate
-from misas.graphs import GraphModel, SavedModel
-from misas.phantom import phantom
-from misas.sizes import PadTo
-from misas.transforms import Rotate
+from misas.models.arrays import require_package
+from misas.core.model import as_model
+from misas.core.sweeps import get_series
+from misas.data.loading import load_case
+from misas.eval.scoring import evaluate
+from misas.models.tensorflow import GraphModel, SavedModel
+from misas.data.phantoms import phantom
+from misas.models.sizes import PadTo
+from misas.transforms.basic import Rotate
 
 v1 = tf.compat.v1
 TENSORS = dict(input="image:0", mask="pred:0", probabilities="prob:0", feed={"training:0": False})
@@ -32,10 +33,11 @@ ON_A_BACKEND = """
 import sys
 import keras, numpy as np
 from keras import layers
-from misas.core import as_model, get_series
-from misas.data import load_case
-from misas.keras_models import KerasModel
-from misas.transforms import Rotate
+from misas.core.model import as_model
+from misas.core.sweeps import get_series
+from misas.data.loading import load_case
+from misas.models.keras import KerasModel
+from misas.transforms.basic import Rotate
 
 image, folder, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
@@ -155,6 +157,6 @@ def test_beside_pytorch(tmp_path, first):
 def test_missing_framework(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     (tmp_path / "net.pb").write_bytes(b"")
-    with pytest.raises(ImportError, match=r"tensorflow is not installed: pip install misas\[tensorflow\]"): _needs("tensorflow", "tensorflow")
+    with pytest.raises(ImportError, match=r"tensorflow is not installed: pip install misas\[tensorflow\]"): require_package("tensorflow", "tensorflow")
     for make in (lambda: GraphModel(tmp_path / "net.pb", "image", "pred"), lambda: SavedModel(tmp_path)):
         with pytest.raises(ImportError, match=r"pip install misas\[tensorflow\]"): make()

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from misas.data import find_cases, load_case, load_cine, read_cases, slices_of
-from misas.eval import evaluate
-from misas.files import save_image, save_mask
-from misas.transforms import Brightness
+from misas.data.folders import find_cases, read_cases
+from misas.data.loading import load_case, load_cine, slices_of
+from misas.eval.scoring import evaluate
+from misas.data.files import save_image, save_mask
+from misas.transforms.basic import Brightness
 from turns import rotated
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"     # what the pydicom wheel brings
