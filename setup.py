@@ -1,7 +1,8 @@
 """Package metadata lives in settings.ini; this hands it to setuptools."""
+
+import re
 from configparser import ConfigParser
 from pathlib import Path
-import re
 
 from setuptools import setup
 
@@ -11,7 +12,8 @@ config.read(here / "settings.ini", encoding="utf-8")
 meta, extras = config["DEFAULT"], config["extras"]
 
 
-def lines(text): return [line.strip() for line in text.splitlines() if line.strip()]
+def lines(text):
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 setup(

@@ -1,24 +1,26 @@
 """Runs the model and nothing else, without misas: one line of JSON in, one out."""
+
 import json
 import sys
 import time
 
 import numpy as np
 import torch
-
 from jobs import unet
 
 
 def eager(net, images):
     "As most users write it"
     with torch.no_grad():
-        for x in images: net(x[None]).argmax(1)
+        for x in images:
+            net(x[None]).argmax(1)
 
 
 def best(net, images):
     "The fastest way to write it"
     with torch.inference_mode():
-        for x in images: net(x[None].contiguous(memory_format=torch.channels_last)).max(1).indices
+        for x in images:
+            net(x[None].contiguous(memory_format=torch.channels_last)).max(1).indices
 
 
 def main():

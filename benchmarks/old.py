@@ -1,4 +1,5 @@
 """Runs jobs with misas 0.1.1 in its own environment: one line of JSON in, one out."""
+
 import json
 import os
 import sys
@@ -7,19 +8,20 @@ import time
 from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"
-answers, sys.stdout = sys.stdout, open(os.devnull, "w")      # misas 0.1.1 prints progress bars, whatever it is told
-sys.path.append(str(Path(__file__).parent))     # behind the environment's own misas
+answers, sys.stdout = sys.stdout, open(os.devnull, "w")  # misas 0.1.1 prints progress bars, whatever it is told
+sys.path.append(str(Path(__file__).parent))  # behind the environment's own misas
 
 import matplotlib
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import misas.core as core
 import misas.mri as mri
 import numpy as np
 import torch
+from jobs import STEPS, Wrapper, trained, unet
 from PIL import Image
 
-from jobs import STEPS, Wrapper, trained, unet
+import misas.core as core
 
 LABELS = ["bg", "LV", "MY", "RV"]
 
@@ -31,12 +33,21 @@ def evaluate(model, image, mask, name):
 
 def workflow(model, image, mask, folder):
     "Overlays, a GIF, Dice, precision and recall of each label, for five transforms"
-    for name, show in [("rotation", "get_rotation_series"), ("zoom", "get_zoom_series"), ("brightness", "get_brightness_series"), ("contrast", "get_contrast_series"), ("spike", "get_spike_series")]:
+    for name, show in [
+        ("rotation", "get_rotation_series"),
+        ("zoom", "get_zoom_series"),
+        ("brightness", "get_brightness_series"),
+        ("contrast", "get_contrast_series"),
+        ("spike", "get_spike_series"),
+    ]:
         _, function, arguments = STEPS[name]
         where = mri if name == "spike" else core
-        series = getattr(where, show)(image, model, **arguments, **(dict(log_steps=False) if name in ("brightness", "contrast") else {}))
-        core.plot_series(series[::max(1, len(series) // 8)][:9], nrow=3)
-        plt.savefig(folder / f"{name}.png"); plt.close("all")
+        series = getattr(where, show)(
+            image, model, **arguments, **(dict(log_steps=False) if name in ("brightness", "contrast") else {})
+        )
+        core.plot_series(series[:: max(1, len(series) // 8)][:9], nrow=3)
+        plt.savefig(folder / f"{name}.png")
+        plt.close("all")
         core.gif_series(series, folder / f"{name}.gif")
         for metric in (core.dice_by_component, core.precision_by_component, core.recall_by_component):
             getattr(where, function)(image, mask, model, components=LABELS, eval_function=metric, **arguments)
@@ -48,14 +59,19 @@ def main():
     image, mask = Image.fromarray(data["image"]).convert("RGB"), Image.fromarray(data["mask"])
     models = {cheap: Wrapper(unet(), cheap) for cheap in (False, True)}
     pictured = Wrapper(trained())
-    series = {name: core.get_rotation_series(image, m, start=0, end=360, step=10) for name, m in {"gif": pictured, "noisy gif": models[True]}.items()}
+    series = {
+        name: core.get_rotation_series(image, m, start=0, end=360, step=10)
+        for name, m in {"gif": pictured, "noisy gif": models[True]}.items()
+    }
     for line in sys.stdin:
         job = json.loads(line)
         model = models[job.get("cheap", False)]
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            if job["name"] == "workflow": workflow(pictured, image, mask, Path(folder))
-            elif job["name"] in series: core.gif_series(series[job["name"]], Path(folder) / "x.gif")
+            if job["name"] == "workflow":
+                workflow(pictured, image, mask, Path(folder))
+            elif job["name"] in series:
+                core.gif_series(series[job["name"]], Path(folder) / "x.gif")
             else:
                 function, arguments = evaluate(model, image, mask, job["name"])
                 function(image, mask, model, components=LABELS, **arguments)

@@ -2,12 +2,13 @@
 
 sphinx-build -W --keep-going docs _site/html
 """
+
 import sys
 from importlib.metadata import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import links, pages
+import links
 
 project = "misas"
 author = metadata("misas")["Author"]
@@ -39,7 +40,10 @@ html_css_files = ["misas.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = dict(
-    source_repository=links.repository(), source_branch="main", source_directory="docs/", top_of_page_buttons=[],
+    source_repository=links.repository(),
+    source_branch="main",
+    source_directory="docs/",
+    top_of_page_buttons=[],
     light_css_variables={"color-brand-primary": "#1f5a92", "color-brand-content": "#1f5a92"},
     dark_css_variables={"color-brand-primary": "#7db4e8", "color-brand-content": "#7db4e8"},
 )

@@ -1,12 +1,16 @@
 "Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
-import inspect, itertools, re, typing, warnings
+
+import inspect
+import itertools
+import re
+import typing
+import warnings
 from dataclasses import fields, is_dataclass
 
+import pages
 from docutils import nodes
 from fastcore.docments import docments
 from sphinx.transforms.post_transforms import SphinxPostTransform
-
-import pages
 
 warnings.filterwarnings("ignore", module="fastcore.docscrape")  # it reads docstrings of other packages too
 
@@ -24,15 +28,23 @@ def as_rst(
 
 def type_name(anno) -> str:
     "A type as one reads it"
-    if anno in (inspect.Parameter.empty, None, type(None)): return ""  # None: only a default
-    return anno.__name__ if isinstance(anno, type) and not getattr(anno, "__args__", None) else str(anno).replace("typing.", "")
+    if anno in (inspect.Parameter.empty, None, type(None)):
+        return ""  # None: only a default
+    return (
+        anno.__name__
+        if isinstance(anno, type) and not getattr(anno, "__args__", None)
+        else str(anno).replace("typing.", "")
+    )
 
 
 def comment_and_type(docment, anno, **_) -> tuple:
     "What is said of a parameter, and its type; options of the command line say it in their help"
-    if typing.get_origin(anno) is not typing.Annotated: return docment or "", type_name(anno)
+    if typing.get_origin(anno) is not typing.Annotated:
+        return docment or "", type_name(anno)
     anno, option = typing.get_args(anno)[:2]
-    given = [t for t in typing.get_args(anno) if t is not type(None)] if typing.get_origin(anno) is typing.Union else [anno]
+    given = (
+        [t for t in typing.get_args(anno) if t is not type(None)] if typing.get_origin(anno) is typing.Union else [anno]
+    )
     return docment or getattr(option, "help", None) or "", type_name(given[0])
 
 
@@ -42,9 +54,11 @@ def described(
     "The comments beside the parameters of `obj`; those of inherited fields are looked up where they were written"
     fielded = is_dataclass(obj) and "__dataclass_params__" in vars(obj)
     # a class that inherits from a dataclass may have a constructor of its own
-    if isinstance(obj, type) and not fielded and "__init__" in vars(obj): obj = obj.__init__
+    if isinstance(obj, type) and not fielded and "__init__" in vars(obj):
+        obj = obj.__init__
     found = {name: comment_and_type(**about) for name, about in docments(obj, full=True).items()}
-    if not fielded: return found
+    if not fielded:
+        return found
     own, above = {f.name for f in fields(obj) if f.init}, [base for base in obj.__mro__[1:] if is_dataclass(base)]
     inherited = {k: v for base in reversed(above) for k, v in described(base).items() if v[0]}
     return {k: v if v[0] else inherited.get(k, v) for k, v in found.items() if k in own}
@@ -57,14 +71,19 @@ def parameter_list(
     about = described(obj)
     result, kind = about.pop("return", ("", ""))
     for name, (comment, anno) in about.items():
-        if name in ("self", "cls") or not comment and not anno: continue
+        if name in ("self", "cls") or not comment and not anno:
+            continue
         yield f":param {name}: {as_rst(comment)}"
-        if anno: yield f":type {name}: {anno}"
-    if result: yield f":returns: {as_rst(result)}"
-    if kind: yield f":rtype: {kind}"
+        if anno:
+            yield f":type {name}: {anno}"
+    if result:
+        yield f":returns: {as_rst(result)}"
+    if kind:
+        yield f":rtype: {kind}"
 
 
-def amount(value) -> str: return f"{value:.3g}" if isinstance(value, float) else str(value)
+def amount(value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def parameter_swept(
@@ -72,22 +91,35 @@ def parameter_swept(
 ):  # lines of reStructuredText
     "What a transform says of its parameter"
     from misas.core.transform import Transform
-    if not issubclass(cls, Transform) or cls.param == "value": return
+
+    if not issubclass(cls, Transform) or cls.param == "value":
+        return
     about = f"``{cls.param}``" + (f" ({as_rst(cls.unit)})" if cls.unit else "")
-    if not cls.categorical: about += f", {cls.domain}"
-    if cls.neutral is not None: about += f"; neutral: {as_rst(amount(cls.neutral))}"
+    if not cls.categorical:
+        about += f", {cls.domain}"
+    if cls.neutral is not None:
+        about += f"; neutral: {as_rst(amount(cls.neutral))}"
     values = [amount(v) for v in cls.values] if isinstance(cls.values, tuple) else []
-    if values: about += f"; by default: {as_rst(', '.join(values if len(values) < 9 else [*values[:2], '...', *values[-2:]]))}"
+    if values:
+        about += f"; by default: {as_rst(', '.join(values if len(values) < 9 else [*values[:2], '...', *values[-2:]]))}"
     yield f":sweeps: {about}"
 
 
 def add_docments(app, what, name, obj, options, lines):
     "Rewrite a docstring in place, with what the comments say added to it"
-    if what == "module": return lines.clear()  # it stands at the top of the page
+    if what == "module":
+        return lines.clear()  # it stands at the top of the page
     lines[:] = [as_rst(line) for line in lines]
-    try: extra = [*(parameter_swept(obj) if what == "class" else ()), *parameter_list(obj)] if what in ("class", "function", "method") else []
-    except (TypeError, OSError): extra = []  # no source to read comments from
-    if extra: lines += ["", *extra, ""]
+    try:
+        extra = (
+            [*(parameter_swept(obj) if what == "class" else ()), *parameter_list(obj)]
+            if what in ("class", "function", "method")
+            else []
+        )
+    except (TypeError, OSError):
+        extra = []  # no source to read comments from
+    if extra:
+        lines += ["", *extra, ""]
 
 
 def skip_foreign(app, what, name, obj, skip, options):
@@ -97,6 +129,7 @@ def skip_foreign(app, what, name, obj, skip, options):
 
 class LinkNames(SphinxPostTransform):
     "`code` that is the name of something public becomes a link to its reference"
+
     default_priority = 900
 
     def run(self):
@@ -104,16 +137,22 @@ class LinkNames(SphinxPostTransform):
         for node in list(self.document.findall(nodes.literal)):
             name = re.sub(r"\(.*\)$", "", node.astext())
             inside = {type(p).__name__ for p in parents(node)}
-            if name not in targets or inside & {"reference", "title", "desc_signature", "pending_xref"}: continue
+            if name not in targets or inside & {"reference", "title", "desc_signature", "pending_xref"}:
+                continue
             module = targets[name]
-            uri = self.app.builder.get_relative_uri(self.env.docname, f"api/{module}") if self.env.docname != f"api/{module}" else ""
+            uri = (
+                self.app.builder.get_relative_uri(self.env.docname, f"api/{module}")
+                if self.env.docname != f"api/{module}"
+                else ""
+            )
             link = nodes.reference("", "", internal=True, refuri=f"{uri}#misas.{module}.{name}")
             node.replace_self(link)
             link += node
 
 
 def parents(node):
-    while node := node.parent: yield node
+    while node := node.parent:
+        yield node
 
 
 def setup(app):

@@ -3,7 +3,10 @@
 python docs/links.py           rewrites README.md, CITATION.cff and the notebooks
 python docs/links.py --check   only tells what would change, and fails if anything would
 """
-import json, re, sys
+
+import json
+import re
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -26,7 +29,9 @@ def linked(
     owner_name = address.split("/", 3)[3]
     here = path if path.endswith(".ipynb") else None
     colab = lambda m: f"https://colab.research.google.com/github/{owner_name}/blob/main/{here or m[1]}"
-    text = re.sub(r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/main/([\w./-]+\.ipynb)", colab, text)
+    text = re.sub(
+        r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/main/([\w./-]+\.ipynb)", colab, text
+    )
     text = re.sub(r"https://[^\s()\[\]]+(?=/actions/workflows/)", address, text)
     owner, name = owner_name.split("/")
     text = re.sub(r"(?<=[^!]\[documentation\]\()[^)\s]+", f"https://{owner}.github.io/{name}/", text)
@@ -37,11 +42,16 @@ def linked(
 def linked_file(path: Path, address: str) -> str:
     "The text of the file at `path`, links made from `address`; in a notebook only sources are touched"
     text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
-    if path.suffix != ".ipynb": return linked(text, name, address)
+    if path.suffix != ".ipynb":
+        return linked(text, name, address)
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         source = cell["source"]
-        cell["source"] = linked(source, name, address) if isinstance(source, str) else [linked(line, name, address) for line in source]
+        cell["source"] = (
+            linked(source, name, address)
+            if isinstance(source, str)
+            else [linked(line, name, address) for line in source]
+        )
     # as nbdev-clean writes notebooks
     return json.dumps(notebook, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
@@ -51,11 +61,14 @@ def main(check: bool) -> bool:
     stale = False
     for path in [ROOT / "README.md", ROOT / "CITATION.cff", *sorted((ROOT / "nbs").rglob("*.ipynb"))]:
         wanted = linked_file(path, repository())
-        if wanted == path.read_text(encoding="utf-8"): continue
+        if wanted == path.read_text(encoding="utf-8"):
+            continue
         stale = True
         print(f"{path.relative_to(ROOT)}: links {'differ from' if check else 'now made from'} {repository()}")
-        if not check: path.write_text(wanted, encoding="utf-8")
+        if not check:
+            path.write_text(wanted, encoding="utf-8")
     return not (check and stale)
 
 
-if __name__ == "__main__": sys.exit(not main("--check" in sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(not main("--check" in sys.argv[1:]))

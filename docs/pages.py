@@ -1,5 +1,11 @@
 "Sphinx extension: the pages that are made at build time - the notebooks, and one page of reference for each module"
-import functools, importlib, inspect, json, re, shutil
+
+import functools
+import importlib
+import inspect
+import json
+import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -51,29 +57,38 @@ def public() -> dict:
     for module in modules():
         made = importlib.import_module(f"misas.{module}")
         # where two modules have a name, it is the first one's: `compat` has those of an older misas
-        names = {n: module for n in getattr(made, "__all__", ()) if getattr(getattr(made, n), "__module__", None) == made.__name__} | names
+        names = {
+            n: module
+            for n in getattr(made, "__all__", ())
+            if getattr(getattr(made, n), "__module__", None) == made.__name__
+        } | names
     return names
 
 
 def shown(cell):
     "A notebook's cell as the site shows it, or None if it shows nothing"
-    if cell.cell_type == "raw": return None
+    if cell.cell_type == "raw":
+        return None
     if cell.cell_type != "code":
         cell.source = re.sub(r"^- skip_\w+: .*\n?", "", cell.source, flags=re.M)  # directives of nbdev
         return cell
     lines = cell.source.split("\n")
     flags = {m[1] for line in lines if (m := re.match(r"#\| ?([\w-]+)", line))}
     cell.source = "\n".join(line for line in lines if not re.match(r"#\| ?[\w-]+", line)).strip("\n")
-    if "hide" in flags or not cell.source: return None
-    if flags & {"export", "exports", "exporti"}: cell.metadata["tags"] = ["export"]
-    for output in cell.outputs: chart(output, cell.id)
+    if "hide" in flags or not cell.source:
+        return None
+    if flags & {"export", "exports", "exporti"}:
+        cell.metadata["tags"] = ["export"]
+    for output in cell.outputs:
+        chart(output, cell.id)
     return cell
 
 
 def vega_spec(data: dict):
     "The specification of the Vega-Lite chart in a cell's output, if there is one"
     for kind, value in data.items():
-        if kind.startswith("application/vnd.vegalite"): return value
+        if kind.startswith("application/vnd.vegalite"):
+            return value
     # what altair shows by default: a page that fetches vega from the network and hands it the specification
     inside = re.search(r"\}\)\((\{.*\}), \{[^{}]*\}\);\s*</script>", data.get("text/html", ""), re.S)
     return inside and json.loads(inside[1])
@@ -82,30 +97,37 @@ def vega_spec(data: dict):
 def chart(output, name: str):
     "A Vega-Lite chart becomes HTML that uses the site's own copy of vega: interactive, and no network is needed"
     spec = vega_spec(output.get("data", {}))
-    if spec: output["data"] = {"text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""}
+    if spec:
+        output["data"] = {
+            "text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""
+        }
 
 
 def write(path: Path, text: str):
     "Write only what changed, so that an unchanged page is not built again"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 def write_notebooks():
     "nbs/ as docs/notebooks/, without directives and hidden cells"
     kept = set()
     for source in NBS.rglob("*.ipynb"):
-        if ".ipynb_checkpoints" in source.parts: continue
+        if ".ipynb_checkpoints" in source.parts:
+            continue
         notebook = nbformat.read(source, as_version=4)
         notebook.cells = [cell for cell in map(shown, notebook.cells) if cell]
         target = DOCS / "notebooks" / source.relative_to(NBS)
         write(target, nbformat.writes(notebook))
         kept.add(target)
     for old in (DOCS / "notebooks").rglob("*.ipynb"):
-        if old not in kept: old.unlink()
+        if old not in kept:
+            old.unlink()
 
 
-def first_line(obj) -> str: return (inspect.getdoc(obj) or "").split("\n")[0]
+def first_line(obj) -> str:
+    return (inspect.getdoc(obj) or "").split("\n")[0]
 
 
 def write_reference():
@@ -123,13 +145,15 @@ def write_reference():
 def write_vega():
     "The one copy of vega, vega-lite and vega-embed that all charts of the site use"
     import vl_convert
+
     # in a function of its own, so that its names do not meet those of other scripts
     write(DOCS / "_static" / "vega.js", f"(() => {{{vl_convert.javascript_bundle()}\n}})();")
 
 
 def load_vega(app, pagename, templatename, context, doctree):
     "Only pages with charts load vega"
-    if "vegaEmbed(" in context.get("body", ""): app.add_js_file("vega.js")
+    if "vegaEmbed(" in context.get("body", ""):
+        app.add_js_file("vega.js")
 
 
 def prepare(app):

@@ -2,6 +2,7 @@
 
 python docs/picture.py
 """
+
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,8 +12,8 @@ from misas.all import *
 
 SWEEPS = {
     Rotate(): [-90, -45, 0, 45, 90],
-    Brightness(): [.25, .5, 1, 2, 4],
-    Spike(position=(.45, .55)): [0, .25, .5, .75, 1],
+    Brightness(): [0.25, 0.5, 1, 2, 4],
+    Spike(position=(0.45, 0.55)): [0, 0.25, 0.5, 0.75, 1],
 }
 NAMES = {1: "LV", 2: "MY", 3: "RV"}
 
@@ -28,8 +29,10 @@ def draw_sweep(figure, model, case, transform, values):
     for colour, (label, rows) in zip(label_colours(len(NAMES) + 1)[1:], scores.groupby("label", sort=False)):
         curve.plot(rows.value, rows.score, ".-", color=colour, label=label)
     curve.axvline(transform.neutral, color="grey", lw=1, ls=":")
-    if transform.log: curve.set_xscale("log", base=2); curve.xaxis.set_major_formatter("{x:g}")
-    curve.set(ylim=(-.03, 1.03), xlabel=f"{transform.name} ({transform.unit or transform.param})", ylabel="Dice")
+    if transform.log:
+        curve.set_xscale("log", base=2)
+        curve.xaxis.set_major_formatter("{x:g}")
+    curve.set(ylim=(-0.03, 1.03), xlabel=f"{transform.name} ({transform.unit or transform.param})", ylabel="Dice")
     curve.spines[["top", "right"]].set_visible(False)
     return curve
 
@@ -46,4 +49,5 @@ def main():
     Image.open(path).convert("RGB").quantize(255).save(path, optimize=True)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

@@ -13,11 +13,11 @@ import shutil
 import tempfile
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
-import misas.transforms
 import typer
 
+import misas.transforms
 from .core.checks import nearest_name
 from .core.sweeps import get_series
 from .core.transform import Transform, as_transform, known_transforms
@@ -33,20 +33,24 @@ from .models.windows import SliceWise
 PAPER = "rotation,crop,zoom,brightness,contrast,dihedral,resize,spike,spike-position,biasfield"
 
 
-def _split(text: str) -> list: return [word.strip() for word in text.split(",") if word.strip()]
+def _split(text: str) -> list:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _transforms(
     names: str,  # "rotation,zoom"
 ) -> list:
     "Transforms by name, each once"
-    if not _split(names): raise ValueError(f"transforms is {names!r}; allowed are {', '.join(known_transforms())}")
+    if not _split(names):
+        raise ValueError(f"transforms is {names!r}; allowed are {', '.join(known_transforms())}")
     return [as_transform(n) for n in dict.fromkeys(_split(names))]
 
 # %% ../nbs/90_cli.ipynb #43f9bc0d
 def _number(word: str, name: str):
-    try: value = float(word)
-    except ValueError: raise ValueError(f"values for {name} has {word!r}; allowed are numbers separated by commas") from None
+    try:
+        value = float(word)
+    except ValueError:
+        raise ValueError(f"values for {name} has {word!r}; allowed are numbers separated by commas") from None
     return int(value) if value.is_integer() else value
 
 
@@ -58,10 +62,14 @@ def _chosen_values(
     chosen, names = {}, [t.name for t in transforms]
     for setting in settings:
         name, equals, numbers = setting.partition("=")
-        if not equals: raise ValueError(f"values is {setting!r}; allowed is NAME=NUMBER,NUMBER,...")
-        if name not in names: raise ValueError(f"values is {setting!r}; {nearest_name(name, names)}")
+        if not equals:
+            raise ValueError(f"values is {setting!r}; allowed is NAME=NUMBER,NUMBER,...")
+        if name not in names:
+            raise ValueError(f"values is {setting!r}; {nearest_name(name, names)}")
         chosen.setdefault(name, []).extend(_number(w, name) for w in _split(numbers))
     return chosen
+
+
 SIZES = dict(pad=PadTo, resize=ResizeTo, crop=CropTo)
 
 # %% ../nbs/90_cli.ipynb #52f9d9c2
@@ -69,9 +77,13 @@ def _size(
     text: str | None,  # "pad:16", "resize:256x224"
 ):
     "The size that a network wants"
-    if text is None: return None
+    if text is None:
+        return None
     kind, _, numbers = text.partition(":")
-    if kind not in SIZES or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", numbers): raise ValueError(f"size is {text!r}; allowed are pad:16, resize:256, crop:192, and a number for each axis: resize:256x224")
+    if kind not in SIZES or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", numbers):
+        raise ValueError(
+            f"size is {text!r}; allowed are pad:16, resize:256, crop:192, and a number for each axis: resize:256x224"
+        )
     sides = tuple(map(int, numbers.split("x")))
     return SIZES[kind](sides[0] if len(sides) == 1 else sides)
 
@@ -80,19 +92,25 @@ def _rois(
     text: str | None,  # "LV,MY" or "LV=1,MY=2"
 ):
     "Structures to read, and their labels"
-    if text is None or "=" not in text: return text if text is None else _split(text)
+    if text is None or "=" not in text:
+        return text if text is None else _split(text)
     pairs = [word.rpartition("=")[::2] for word in _split(text)]
-    if wrong := [f"{name}={label}" for name, label in pairs if not name or not label.isdecimal()]: raise ValueError(f"rois has {wrong[0]!r}; allowed are NAME,NAME,... and NAME=LABEL,...")
+    if wrong := [f"{name}={label}" for name, label in pairs if not name or not label.isdecimal()]:
+        raise ValueError(f"rois has {wrong[0]!r}; allowed are NAME,NAME,... and NAME=LABEL,...")
     return {name: int(label) for name, label in pairs}
 
 # %% ../nbs/90_cli.ipynb #f2962f77
 def _few(series, most=9):
     "At most `most` steps of a series, from end to end, the neutral one among them"
-    if len(series) <= most: return series
+    if len(series) <= most:
+        return series
     picked = {round(i * (len(series) - 1) / (most - 1)) for i in range(most)}
     neutral = next((i for i, s in enumerate(series) if series.transform._is_neutral(s.value, series.case)), None)
-    if neutral is not None: picked = picked - {min(picked, key=lambda i: abs(i - neutral))} | {neutral}
-    return type(series)(tuple(series[i] for i in sorted(picked)), series.transform, series.case, series.model, series.labels)
+    if neutral is not None:
+        picked = picked - {min(picked, key=lambda i: abs(i - neutral))} | {neutral}
+    return type(series)(
+        tuple(series[i] for i in sorted(picked)), series.transform, series.case, series.model, series.labels
+    )
 
 
 def _draw(series, table, folder, has_truth, labels):
@@ -100,6 +118,7 @@ def _draw(series, table, folder, has_truth, labels):
     from misas.plot.animation import gif_series
     from misas.plot.curves import plot_scores
     from misas.plot.series import plot_series
+
     name, truth = series.transform.name, "contour" if has_truth else None
     plot_series(_few(series), truth=truth, labels=labels).savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
     gif_series(series, folder / f"{name}.gif", truth=truth, labels=labels)
@@ -122,32 +141,58 @@ def _run(model, case, transforms, values, metrics, labels, out, progress):
     "The main job, into the folder `out`, all or nothing"
     out = Path(out)
     there = next(p for p in (out, *out.absolute().parents) if p.exists())
-    if not there.is_dir(): raise ValueError(f"out is {str(out)!r}, {'which' if there == out else f'and {there.name!r}'} is a file; allowed is a folder")
-    if not os.access(there, os.W_OK): raise ValueError(f"out is {str(out)!r}, where nothing may be written; allowed is a folder of yours")
-    typer.echo(f"{model.name} on {case.name}, {'scored against the truth' if case.truth is not None else 'no truth: scored against its own answer on the unchanged image'}")
+    if not there.is_dir():
+        raise ValueError(
+            f"out is {str(out)!r}, {'which' if there == out else f'and {there.name!r}'} is a file; allowed is a folder"
+        )
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"out is {str(out)!r}, where nothing may be written; allowed is a folder of yours")
+    typer.echo(
+        f"{model.name} on {case.name}, {'scored against the truth' if case.truth is not None else 'no truth: scored against its own answer on the unchanged image'}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         _report(model, case, transforms, values, metrics, labels, Path(folder), progress)
         out.mkdir(parents=True, exist_ok=True)
-        for file in Path(folder).iterdir(): shutil.move(file, out / file.name)
-    typer.echo(f"wrote {out / 'scores.csv'} and for each transform an overlay (.png), an animation (.gif) and score curves (.html) to {out}/")
+        for file in Path(folder).iterdir():
+            shutil.move(file, out / file.name)
+    typer.echo(
+        f"wrote {out / 'scores.csv'} and for each transform an overlay (.png), an animation (.gif) and score curves (.html) to {out}/"
+    )
 
 # %% ../nbs/90_cli.ipynb #3573bd12
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Can I trust this segmentation model on my images?")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Can I trust this segmentation model on my images?",
+)
 
 
 def _one_line_errors(command):
     "A user's mistake as one line"
+
     @wraps(command)
     def wrapped(*args, **kwargs):
-        try: return command(*args, **kwargs)
+        try:
+            return command(*args, **kwargs)
         except (ValueError, TypeError, OSError) as e:
             typer.echo(f"misas: {' '.join(str(e).split())}", err=True)
             raise typer.Exit(2) from e
+
     return wrapped
+
+
 Out = Annotated[Path, typer.Option(help="Folder to write to; it is made if need be.")]
 Transforms = Annotated[str, typer.Option(help="Names separated by commas; see 'misas transforms'.")]
-Values = Annotated[Optional[list[str]], typer.Option("--values", help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones. May be repeated.")]
-Metrics = Annotated[str, typer.Option(help=f"Names separated by commas: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values", help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones. May be repeated."
+    ),
+]
+Metrics = Annotated[
+    str, typer.Option(help=f"Names separated by commas: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")
+]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Show progress bars.")]
 
 # %% ../nbs/90_cli.ipynb #9a6f1bf4
@@ -163,9 +208,20 @@ def demo(
 ):
     "Run the main job on a cardiac phantom with the model that comes with misas."
     from misas.data.phantoms import phantom
-    if seed < 0: raise ValueError(f"seed is {seed}; allowed are whole numbers >= 0")
+
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; allowed are integers >= 0")
     chosen = _transforms(transforms)
-    _run(load_model("demo"), phantom(seed=seed), chosen, _chosen_values(values or [], chosen), as_metrics(_split(metrics)), None, out, progress)
+    _run(
+        load_model("demo"),
+        phantom(seed=seed),
+        chosen,
+        _chosen_values(values or [], chosen),
+        as_metrics(_split(metrics)),
+        None,
+        out,
+        progress,
+    )
 
 # %% ../nbs/90_cli.ipynb #36c6666e
 @app.command()
@@ -174,28 +230,62 @@ def run(
     image: Annotated[str, typer.Option(help="A picture, DICOM, NIfTI or .npy file, or a folder of DICOM slices.")],
     model: Annotated[str, typer.Option(help=f"One of {model_specs()}.")],
     out: Out,
-    mask: Annotated[Optional[str], typer.Option(help="The reference mask, or a DICOM RTSTRUCT or SEG file; without it the model is scored against its own answer.")] = None,
-    rois: Annotated[Optional[str], typer.Option(help="Structures of an RTSTRUCT or SEG mask: NAME,NAME,... labelled 1, 2 ..., or NAME=LABEL,...; the later ones on top.")] = None,
-    size: Annotated[Optional[str], typer.Option(help="What the network needs: pad:16 (to a multiple), resize:256, crop:192; its answer is brought back to the image's own size.")] = None,
-    slicewise: Annotated[bool, typer.Option("--slicewise", help="Ask a 2D model about a volume slice by slice.")] = False,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="The reference mask, or a DICOM RTSTRUCT or SEG file; without it the model is scored against its own answer."
+        ),
+    ] = None,
+    rois: Annotated[
+        str | None,
+        typer.Option(
+            help="Structures of an RTSTRUCT or SEG mask: NAME,NAME,... labelled 1, 2 ..., or NAME=LABEL,...; the later ones on top."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="What the network needs: pad:16 (to a multiple), resize:256, crop:192; its answer is brought back to the image's own size."
+        ),
+    ] = None,
+    slicewise: Annotated[
+        bool, typer.Option("--slicewise", help="Ask a 2D model about a volume slice by slice.")
+    ] = False,
     transforms: Transforms = PAPER,
     values: Values = None,
     metrics: Metrics = "dice,precision,recall",
-    labels: Annotated[Optional[str], typer.Option(help="Names of the labels 0, 1, 2 ..., separated by commas.")] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Load a model file that can bring code of its own, such as a pickle: only if you trust whoever made it.")] = False,
+    labels: Annotated[str | None, typer.Option(help="Names of the labels 0, 1, 2 ..., separated by commas.")] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Load a model file that can bring code of its own, such as a pickle: only if you trust whoever made it.",
+        ),
+    ] = False,
     progress: Progress = True,
 ):
     "Run the main job on your own image with your own model."
     chosen, named = _transforms(transforms), _split(labels) if labels is not None else None
     settings, measured = _chosen_values(values or [], chosen), as_metrics(_split(metrics))
     asked = load_model(model, trust, size=_size(size))
-    _run(SliceWise(asked) if slicewise else asked, load_case(image, mask, rois=_rois(rois)), chosen, settings, measured, named, out, progress)
+    _run(
+        SliceWise(asked) if slicewise else asked,
+        load_case(image, mask, rois=_rois(rois)),
+        chosen,
+        settings,
+        measured,
+        named,
+        out,
+        progress,
+    )
 
 # %% ../nbs/90_cli.ipynb #d057d561
 def _range(cls) -> str:
     "The values tried by default, in a few words"
-    if not cls.values: return cls.values_for.__doc__.lower()
-    if cls.categorical: return ", ".join(f"{v:g}" for v in cls.values)
+    if not cls.values:
+        return cls.values_for.__doc__.lower()
+    if cls.categorical:
+        return ", ".join(f"{v:g}" for v in cls.values)
     return f"{cls.values[0]:g} to {cls.values[-1]:g}, {len(cls.values)} values{' by a factor' if cls.log else ''}"
 
 
@@ -207,15 +297,24 @@ def list_transforms():
     known = known_transforms()
     for name in dict.fromkeys([*_split(PAPER), *known]):
         c = known[name]
-        neutral = "the image's own" if c.neutral_for is not Transform.neutral_for else "none" if c.neutral is None else f"{c.neutral:g}"
+        neutral = (
+            "the image's own"
+            if c.neutral_for is not Transform.neutral_for
+            else "none"
+            if c.neutral is None
+            else f"{c.neutral:g}"
+        )
         rows.append((name, c.param, c.unit or "-", neutral, _range(c), str(c.domain)))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows: typer.echo("  ".join(word.ljust(w) for word, w in zip(row, widths)).rstrip())
+    for row in rows:
+        typer.echo("  ".join(word.ljust(w) for word, w in zip(row, widths)).rstrip())
 
 # %% ../nbs/90_cli.ipynb #b07bc64f
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False):
-    if version: typer.echo(misas.__version__); raise typer.Exit()
+    if version:
+        typer.echo(misas.__version__)
+        raise typer.Exit()
 
 
 def main():

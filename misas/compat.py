@@ -39,7 +39,8 @@ from .transforms.mri import BiasField
 from .transforms.spatial import Spatial
 
 # %% ../nbs/70_compat.ipynb #54e9d9a4
-def _is_mask(picture) -> bool: return picture.mode in ("P", "1", "I") or picture.mode == "L" and picture.getextrema()[1] < 8
+def _is_mask(picture) -> bool:
+    return picture.mode in ("P", "1", "I") or picture.mode == "L" and picture.getextrema()[1] < 8
 
 
 def _case(image, truth=None) -> Case:
@@ -65,55 +66,85 @@ def _to_size(
     cover: bool,  # fill the size and cut what is too much, or fit into it and pad with black?
 ) -> Case:
     "The case in another size, its aspect kept"
-    if size is None: return case
+    if size is None:
+        return case
     shape = (size, size) if isinstance(size, int) else tuple(size)[::-1]
-    if shape == case.shape: return case
+    if shape == case.shape:
+        return case
     factors = [t / s for s, t in zip(case.shape, shape)]
     inner = tuple(max(1, round(s * (max if cover else min)(factors))) for s in case.shape)
-    return case.but(image=centred_slice(resize_image(case.image, inner), shape, case.scale[0]), truth=None if case.truth is None else centred_slice(resize_mask(case.truth, inner), shape))
+    return case.replace(
+        image=centred_slice(resize_image(case.image, inner), shape, case.scale[0]),
+        truth=None if case.truth is None else centred_slice(resize_mask(case.truth, inner), shape),
+    )
 
 
 @dataclass(frozen=True)
 class _Crop(Crop):
     finalSize: object = None
-    def __call__(self, case, value): return super().__call__(_to_size(case, self.finalSize, True), value)
+
+    def __call__(self, case, value):
+        return super().__call__(_to_size(case, self.finalSize, True), value)
 
 # %% ../nbs/70_compat.ipynb #b6e02048
 @dataclass(frozen=True)
 class _Zoom(Spatial):
     "`fraction` of the image is cut off, and the rest enlarged"
+
     finalSize: object = None
     param, neutral = "fraction", 0
 
-    def check(self, value): return min(max(float(value), 0.), 1.)
-    def apply(self, case, fraction): return self.warp(case, np.diag([n / (n - 2 * round((n // 2 - 1) * fraction)) for n in case.shape]))
-    def __call__(self, case, value): return _to_size(super().__call__(case, value), self.finalSize, False)
+    def check(self, value):
+        return min(max(float(value), 0.0), 1.0)
+
+    def apply(self, case, fraction):
+        return self.warp(case, np.diag([n / (n - 2 * round((n // 2 - 1) * fraction)) for n in case.shape]))
+
+    def __call__(self, case, value):
+        return _to_size(super().__call__(case, value), self.finalSize, False)
 
 # %% ../nbs/70_compat.ipynb #e32608ac
 @dataclass(frozen=True)
 class _OnPictures(Transform):
     "Functions `(picture, value) -> picture` for the image, and for the mask if it is to move"
+
     image: object
     mask: object = None
 
-    def check(self, value): return value
-    def _is_neutral(self, value, case): return False
+    def check(self, value):
+        return value
+
+    def _is_neutral(self, value, case):
+        return False
 
     def apply(self, case, value):
         changed = load_case(self.image(to_source(case.image, case.source), value))
-        truth = case.truth if case.truth is None or self.mask is None else torch.from_numpy(np.asarray(self.mask(_mask_picture(case.truth), value)).astype(np.int32))
-        return case.but(image=changed.image, truth=truth, source=changed.source)
+        truth = (
+            case.truth
+            if case.truth is None or self.mask is None
+            else torch.from_numpy(np.asarray(self.mask(_mask_picture(case.truth), value)).astype(np.int32))
+        )
+        return case.replace(image=changed.image, truth=truth, source=changed.source)
 
 # %% ../nbs/70_compat.ipynb #bdadb36e
 def _on_pictures(name, make, *options):
     "The engine's transform as a function on a picture, which says what it is made of"
+
     def function(image, value, *args, **kwargs):
         transform = make(**dict(zip(options, args)), **kwargs)
-        if _is_mask(image): return _mask_picture(transform(_mask_case(image), value).truth)
+        if _is_mask(image):
+            return _mask_picture(transform(_mask_case(image), value).truth)
         changed = transform(_case(image), value)
         return to_source(changed.image, changed.source)
-    function.__name__, function.__doc__, function.make = name, f"A picture, changed by `{name.removesuffix('Transform')}`; a mask by nearest neighbour", make
+
+    function.__name__, function.__doc__, function.make = (
+        name,
+        f"A picture, changed by `{name.removesuffix('Transform')}`; a mask by nearest neighbour",
+        make,
+    )
     return function
+
+
 rotationTransform = _on_pictures("rotationTransform", Rotate)
 cropTransform = _on_pictures("cropTransform", _Crop, "finalSize")
 brightnessTransform = _on_pictures("brightnessTransform", Brightness)
@@ -121,43 +152,73 @@ contrastTransform = _on_pictures("contrastTransform", Contrast)
 zoomTransform = _on_pictures("zoomTransform", _Zoom, "finalSize")
 dihedralTransform = _on_pictures("dihedralTransform", Dihedral)
 resizeTransform = _on_pictures("resizeTransform", Resize)
-spikeTransform = _on_pictures("spikeTransform", lambda spikePosition=(.1, .1): Spike(tuple(spikePosition)), "spikePosition")
-spikePosTransform = _on_pictures("spikePosTransform", lambda spikePositionY=.1, intensityFactor=.5: SpikePosition(intensityFactor, -2, spikePositionY), "spikePositionY", "intensityFactor")
+spikeTransform = _on_pictures(
+    "spikeTransform", lambda spikePosition=(0.1, 0.1): Spike(tuple(spikePosition)), "spikePosition"
+)
+spikePosTransform = _on_pictures(
+    "spikePosTransform",
+    lambda spikePositionY=0.1, intensityFactor=0.5: SpikePosition(intensityFactor, -2, spikePositionY),
+    "spikePositionY",
+    "intensityFactor",
+)
 biasfieldTransform = _on_pictures("biasfieldTransform", lambda order=3: BiasField(order), "order")
 
 # %% ../nbs/70_compat.ipynb #06f85197
 def _by_component(metric):
     "A metric of today for one label of two masks"
+
     def score(predictedMask, trueMask, component=1):
-        truth, pred = (torch.from_numpy((np.asarray(m) == component).astype(np.int32)) for m in (trueMask, predictedMask))
-        return float(metric(counts(confusion(truth, pred, 2)), absent=1.)[1])
-    score.__name__, score.__doc__ = f"{metric.__name__}_by_component", f"{metric.__name__.capitalize()} of the label `component`; 1 where it is in neither mask"
+        truth, pred = (
+            torch.from_numpy((np.asarray(m) == component).astype(np.int32)) for m in (trueMask, predictedMask)
+        )
+        return float(metric(counts(confusion(truth, pred, 2)), absent=1.0)[1])
+
+    score.__name__, score.__doc__ = (
+        f"{metric.__name__}_by_component",
+        f"{metric.__name__.capitalize()} of the label `component`; 1 where it is in neither mask",
+    )
     return score
+
+
 dice_by_component, precision_by_component, recall_by_component = map(_by_component, (dice, precision, recall))
 
 # %% ../nbs/70_compat.ipynb #466ee529
 def _steps_of(start, end, step, log_steps=False) -> np.ndarray:
     "From `start` to `end`, which is one of them where the steps reach it"
-    if log_steps: return np.exp2(np.linspace(np.log2(start), np.log2(end), round((np.log2(end) - np.log2(start)) / np.log2(step) + 1)))
+    if log_steps:
+        return np.exp2(
+            np.linspace(np.log2(start), np.log2(end), round((np.log2(end) - np.log2(start)) / np.log2(step) + 1))
+        )
     return start + step * np.arange(int(np.floor((end - start) / step + 1e-9)) + 1)
 
 
-def _allowed(transform, values) -> list: return [v for v in values if isinstance(transform, (_OnPictures, _Zoom)) or v.item() in transform.domain]
+def _allowed(transform, values) -> list:
+    return [v for v in values if isinstance(transform, (_OnPictures, _Zoom)) or v.item() in transform.domain]
 
 # %% ../nbs/70_compat.ipynb #19f4b251
 def _transform(function, mask_function) -> Transform:
     "What a transform function does, by the engine where it is one of the engine's"
     make = getattr(function, "make", None)
-    if make is None or issubclass(type(make()), Spatial | Crop | Dihedral) and mask_function is None: return _OnPictures(function, mask_function)
+    if make is None or issubclass(type(make()), Spatial | Crop | Dihedral) and mask_function is None:
+        return _OnPictures(function, mask_function)
     return make()
 
 
 def _listed(series) -> list:
     "A series as misas 0.1.1 has it"
-    return [[s.value, to_source(s.image, series.case.source), _mask_picture(s.pred), None if s.truth is None else _mask_picture(s.truth)] for s in series]
+    return [
+        [
+            s.value,
+            to_source(s.image, series.case.source),
+            _mask_picture(s.pred),
+            None if s.truth is None else _mask_picture(s.truth),
+        ]
+        for s in series
+    ]
 
 # %% ../nbs/70_compat.ipynb #74886eeb
-def _swept(image, truth, model, transform, values) -> list: return _listed(get_series(as_model(model), _case(image, truth), transform, _allowed(transform, values)))
+def _swept(image, truth, model, transform, values) -> list:
+    return _listed(get_series(as_model(model), _case(image, truth), transform, _allowed(transform, values)))
 
 
 def get_generic_series(
@@ -172,21 +233,38 @@ def get_generic_series(
     log_steps: bool = False,  # is `step` a factor?
 ) -> list:  # of [value, image, prediction, truth]
     "Predictions for an image that is transformed in steps"
-    return _swept(image, truth, model, _transform(transform, transform if tfm_y else None), _steps_of(start, end, step, log_steps))
+    return _swept(
+        image, truth, model, _transform(transform, transform if tfm_y else None), _steps_of(start, end, step, log_steps)
+    )
 
 # %% ../nbs/70_compat.ipynb #bf35adbe
 def _truths(mask, transform, values) -> list:
     "The truth at each value, where the model does not prepare it"
-    if isinstance(transform, _OnPictures): return [mask if transform.mask is None else transform.mask(mask, v) for v in values]
+    if isinstance(transform, _OnPictures):
+        return [mask if transform.mask is None else transform.mask(mask, v) for v in values]
     return [_mask_picture(transform(_mask_case(mask), v).truth) for v in values]
 
 
-def _evaluated(image, mask, model, transform, values, param_name, components=("bg", "c1", "c2"), eval_function=dice_by_component, mask_prepareSize=True):
+def _evaluated(
+    image,
+    mask,
+    model,
+    transform,
+    values,
+    param_name,
+    components=("bg", "c1", "c2"),
+    eval_function=dice_by_component,
+    mask_prepareSize=True,
+):
     import pandas as pd
+
     values = _allowed(transform, values)
     steps = _swept(image, mask if mask_prepareSize else None, model, transform, values)
     truths = [s[3] for s in steps] if mask_prepareSize else _truths(mask, transform, values)
-    rows = [[s[0], *(eval_function(s[2], truth, component=i) for i in range(len(components)))] for s, truth in zip(steps, truths)]
+    rows = [
+        [s[0], *(eval_function(s[2], truth, component=i) for i in range(len(components)))]
+        for s, truth in zip(steps, truths)
+    ]
     return pd.DataFrame(rows, columns=[param_name, *components])
 
 # %% ../nbs/70_compat.ipynb #cc28d578
@@ -205,7 +283,17 @@ def eval_generic_series(
     mask_prepareSize: bool = True,  # does the model prepare the mask too?
 ):  # DataFrame with columns `param_name` and one for each component
     "Scores of the predictions for an image that is transformed in steps"
-    return _evaluated(image, mask, model, _transform(transform_function, mask_transform_function), _steps_of(start, end, step), param_name, components, eval_function, mask_prepareSize)
+    return _evaluated(
+        image,
+        mask,
+        model,
+        _transform(transform_function, mask_transform_function),
+        _steps_of(start, end, step),
+        param_name,
+        components,
+        eval_function,
+        mask_prepareSize,
+    )
 
 # %% ../nbs/70_compat.ipynb #e6316660
 _SWEEP = ("start", "end", "step", "log_steps")
@@ -213,67 +301,117 @@ _SWEEP = ("start", "end", "step", "log_steps")
 
 def _with_signature(name, doc, first, defaults, run):
     "A function of given arguments"
-    signature = Signature([*(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in first), *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=v) for n, v in defaults.items()), Parameter("kwargs", Parameter.VAR_KEYWORD)])
+    signature = Signature(
+        [
+            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in first),
+            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=v) for n, v in defaults.items()),
+            Parameter("kwargs", Parameter.VAR_KEYWORD),
+        ]
+    )
+
     def function(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments | bound.arguments.pop("kwargs")
         return run(**given)
+
     function.__name__, function.__doc__, function.__signature__ = name, doc, signature
     return function
 
 
 def _split(options) -> tuple:
     "What belongs to the sweep, and what to the transform"
-    return _steps_of(**{k: v for k, v in options.items() if k in _SWEEP}), {k: v for k, v in options.items() if k not in _SWEEP}
+    return _steps_of(**{k: v for k, v in options.items() if k in _SWEEP}), {
+        k: v for k, v in options.items() if k not in _SWEEP
+    }
 
 # %% ../nbs/70_compat.ipynb #2b764812
 def _get(function, **defaults):
     "`get_..._series` of a transform function"
+
     def run(image, model, truth=None, tfm_y=None, **options):
         values, own = _split(options)
         return _swept(image, truth, model, function.make(**own), values)
+
     what = function.__name__.removesuffix("Transform")
-    return _with_signature(f"get_{what}_series", f"Predictions for an image that is changed by `{what}` in steps", ["image", "model"], defaults, run)
+    return _with_signature(
+        f"get_{what}_series",
+        f"Predictions for an image that is changed by `{what}` in steps",
+        ["image", "model"],
+        defaults,
+        run,
+    )
 
 
 def _eval(function, **defaults):
     "`eval_..._series` of a transform function"
-    def run(image, mask, model, param_name, components=("bg", "c1", "c2"), eval_function=dice_by_component, mask_prepareSize=True, **options):
+
+    def run(
+        image,
+        mask,
+        model,
+        param_name,
+        components=("bg", "c1", "c2"),
+        eval_function=dice_by_component,
+        mask_prepareSize=True,
+        **options,
+    ):
         values, own = _split(options)
-        return _evaluated(image, mask, model, function.make(**own), values, param_name, components, eval_function, mask_prepareSize)
+        return _evaluated(
+            image, mask, model, function.make(**own), values, param_name, components, eval_function, mask_prepareSize
+        )
+
     what = function.__name__.removesuffix("Transform")
-    return _with_signature(f"eval_{what}_series", f"Scores of the predictions for an image that is changed by `{what}` in steps", ["image", "mask", "model"], defaults, run)
+    return _with_signature(
+        f"eval_{what}_series",
+        f"Scores of the predictions for an image that is changed by `{what}` in steps",
+        ["image", "mask", "model"],
+        defaults,
+        run,
+    )
+
+
 get_rotation_series = _get(rotationTransform, start=0, end=361, step=60)
 eval_rotation_series = _eval(rotationTransform, step=5, start=0, end=360, param_name="deg")
-get_brightness_series = _get(brightnessTransform, start=.25, end=8, step=np.sqrt(2), log_steps=True)
-eval_bright_series = _eval(brightnessTransform, start=.05, end=.95, step=.05, param_name="brightness")
-get_contrast_series = _get(contrastTransform, start=.25, end=8, step=np.sqrt(2), log_steps=True)
-eval_contrast_series = _eval(contrastTransform, start=.25, end=8, step=np.sqrt(2), param_name="contrast", log_steps=True)
-get_zoom_series = _get(zoomTransform, start=0, end=1, step=.1, finalSize=None)
-eval_zoom_series = _eval(zoomTransform, step=.1, start=0, end=1, finalSize=None, param_name="scale")
+get_brightness_series = _get(brightnessTransform, start=0.25, end=8, step=np.sqrt(2), log_steps=True)
+eval_bright_series = _eval(brightnessTransform, start=0.05, end=0.95, step=0.05, param_name="brightness")
+get_contrast_series = _get(contrastTransform, start=0.25, end=8, step=np.sqrt(2), log_steps=True)
+eval_contrast_series = _eval(
+    contrastTransform, start=0.25, end=8, step=np.sqrt(2), param_name="contrast", log_steps=True
+)
+get_zoom_series = _get(zoomTransform, start=0, end=1, step=0.1, finalSize=None)
+eval_zoom_series = _eval(zoomTransform, step=0.1, start=0, end=1, finalSize=None, param_name="scale")
 get_dihedral_series = _get(dihedralTransform, start=0, end=8, step=1)
 eval_dihedral_series = _eval(dihedralTransform, start=0, end=8, step=1, param_name="k")
 get_resize_series = _get(resizeTransform, start=10, end=200, step=30)
 eval_resize_series = _eval(resizeTransform, start=22, end=3000, step=100, param_name="px")
-get_spike_series = _get(spikeTransform, start=0, end=2.5, step=.5, spikePosition=(.1, .1))
-eval_spike_series = _eval(spikeTransform, step=.1, start=0, end=2.5, spikePosition=(.1, .1), param_name="intensity")
-get_spike_pos_series = _get(spikePosTransform, start=.1, end=.9, step=.1, intensityFactor=.5, spikePositionY=.1)
-eval_spike_pos_series = _eval(spikePosTransform, step=.1, start=.1, end=.9, intensityFactor=.1, param_name="Spike X Position")
-get_biasfield_series = _get(biasfieldTransform, start=0, end=-.6, step=-.2, order=3)
-eval_biasfield_series = _eval(biasfieldTransform, step=-.05, start=0, end=-.55, order=3, param_name="coefficient")
+get_spike_series = _get(spikeTransform, start=0, end=2.5, step=0.5, spikePosition=(0.1, 0.1))
+eval_spike_series = _eval(spikeTransform, step=0.1, start=0, end=2.5, spikePosition=(0.1, 0.1), param_name="intensity")
+get_spike_pos_series = _get(spikePosTransform, start=0.1, end=0.9, step=0.1, intensityFactor=0.5, spikePositionY=0.1)
+eval_spike_pos_series = _eval(
+    spikePosTransform, step=0.1, start=0.1, end=0.9, intensityFactor=0.1, param_name="Spike X Position"
+)
+get_biasfield_series = _get(biasfieldTransform, start=0, end=-0.6, step=-0.2, order=3)
+eval_biasfield_series = _eval(biasfieldTransform, step=-0.05, start=0, end=-0.55, order=3, param_name="coefficient")
 
 # %% ../nbs/70_compat.ipynb #bb04befe
 def _until_half(crop):
     "`end` is at most half of the shorter side"
+
     def function(image, *args, **kwargs):
         bound = crop.__signature__.bind(image, *args, **kwargs)
         bound.apply_defaults()
         size = bound.arguments["finalSize"]
-        bound.arguments["end"] = min(bound.arguments["end"], min(image.size if size is None else (size, size) if isinstance(size, int) else size) // 2)
+        bound.arguments["end"] = min(
+            bound.arguments["end"],
+            min(image.size if size is None else (size, size) if isinstance(size, int) else size) // 2,
+        )
         return crop(*bound.args, **bound.kwargs)
+
     function.__name__, function.__doc__, function.__signature__ = crop.__name__, crop.__doc__, crop.__signature__
     return function
+
+
 get_crop_series = _until_half(_get(cropTransform, start=0, end=256, step=10, finalSize=None))
 eval_crop_series = _until_half(_eval(cropTransform, step=10, start=0, end=256, finalSize=None, param_name="pixels"))
 
@@ -282,13 +420,17 @@ def _masked_first(name):
     "A colormap of matplotlib whose first colour is transparent"
     import matplotlib
     from matplotlib.colors import ListedColormap
+
     colours = matplotlib.colormaps[name](np.linspace(0, 1, 256))
     colours[0, -1] = 0
     return ListedColormap(colours)
+
+
 default_cmap, default_cmap_true_mask = map(_masked_first, ("viridis", "plasma_r"))
 
 
-def _highest(series, truth=True) -> int: return max(1, *(int(np.max(p)) for s in series for p in s[2:] if p is not None and (truth or p is s[2])))
+def _highest(series, truth=True) -> int:
+    return max(1, *(int(np.max(p)) for s in series for p in s[2:] if p is not None and (truth or p is s[2])))
 
 # %% ../nbs/70_compat.ipynb #b5db0c2a
 def _colours(cmap, vmin, vmax) -> list:
@@ -298,30 +440,55 @@ def _colours(cmap, vmin, vmax) -> list:
 
 def _panel(ax, step, title, cmap, vmin, vmax, truth):
     from misas.plot.overlays import overlay
+
     value, image, pred, true = step
-    picture = overlay(image, np.asarray(pred), np.asarray(true) if truth and true is not None else None, colours=_colours(cmap, vmin, vmax))
-    ax.imshow(picture); ax.set_title(f"{title}:{np.around(value, decimals=2)}"); ax.set_axis_off()
+    picture = overlay(
+        image,
+        np.asarray(pred),
+        np.asarray(true) if truth and true is not None else None,
+        colours=_colours(cmap, vmin, vmax),
+    )
+    ax.imshow(picture)
+    ax.set_title(f"{title}:{np.around(value, decimals=2)}")
+    ax.set_axis_off()
 
 # %% ../nbs/70_compat.ipynb #dc3118f0
 def _panels(n, nrow, figsize, **kwargs):
     import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(nrow, -(-n // nrow), figsize=figsize, squeeze=False, **kwargs)
-    for ax in axes.flat[n:]: ax.remove()
+    for ax in axes.flat[n:]:
+        ax.remove()
     return figure, axes.flat[:n]
 
 
-def plot_series(series, nrow=1, figsize=(16, 6), param_name="param", overlay_truth=False, vmax=None, vmin=0, cmap=default_cmap, cmap_true_mask=default_cmap_true_mask, **kwargs):
+def plot_series(
+    series,
+    nrow=1,
+    figsize=(16, 6),
+    param_name="param",
+    overlay_truth=False,
+    vmax=None,
+    vmin=0,
+    cmap=default_cmap,
+    cmap_true_mask=default_cmap_true_mask,
+    **kwargs,
+):
     "All steps side by side; the truth as a contour"
     figure, axes = _panels(len(series), nrow, figsize, **kwargs)
-    for ax, step in zip(axes, series): _panel(ax, step, param_name, cmap, vmin, vmax or _highest(series), overlay_truth)
+    for ax, step in zip(axes, series):
+        _panel(ax, step, param_name, cmap, vmin, vmax or _highest(series), overlay_truth)
     return figure
 
 # %% ../nbs/70_compat.ipynb #cf177657
 def plot_frame(param, img, pred, param_name="param", vmax=None, vmin=0, cmap=default_cmap, **kwargs) -> Image.Image:
     "One step as a picture"
     import matplotlib.pyplot as plt
+
     figure, axes = _panels(1, 1, kwargs.pop("figsize", None), **kwargs)
-    _panel(axes[0], [param, img, pred, None], param_name, cmap, vmin, vmax or _highest([[param, img, pred, None]]), False)
+    _panel(
+        axes[0], [param, img, pred, None], param_name, cmap, vmin, vmax or _highest([[param, img, pred, None]]), False
+    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
@@ -330,7 +497,10 @@ def plot_frame(param, img, pred, param_name="param", vmax=None, vmin=0, cmap=def
 
 def _as_series(series, param_name) -> Series:
     "A list of steps as a series of today"
-    steps = tuple(Step(v, _case(image).image, None, torch.from_numpy(np.asarray(pred).astype(np.int32))) for v, image, pred, *_ in series)
+    steps = tuple(
+        Step(v, _case(image).image, None, torch.from_numpy(np.asarray(pred).astype(np.int32)))
+        for v, image, pred, *_ in series
+    )
     shown = type("Shown", (Transform,), dict(param=param_name))()
     return Series(steps, shown, _case(series[0][1]))
 
@@ -338,23 +508,45 @@ def _as_series(series, param_name) -> Series:
 def gif_series(series, fname, duration=150, param_name="param", vmax=None, vmin=0, cmap=default_cmap):
     "All steps as an animated GIF"
     from misas.plot.animation import gif_series as gif
-    gif(_as_series(series, param_name), fname, duration, colours=_colours(cmap, vmin, vmax or _highest(series, truth=False)))
+
+    gif(
+        _as_series(series, param_name),
+        fname,
+        duration,
+        colours=_colours(cmap, vmin, vmax or _highest(series, truth=False)),
+    )
 
 # %% ../nbs/70_compat.ipynb #bcf0cfb0
 def plot_eval_series(results, chart_type="line", value_vars=None, value_name="Dice Score"):
     "Scores of every label but the first, or of those in `value_vars`, as an altair chart"
     import altair as alt
-    if chart_type not in ("line", "point"): raise ValueError(f"chart_type is {chart_type!r}; allowed are 'line' and 'point'")
+
+    if chart_type not in ("line", "point"):
+        raise ValueError(f"chart_type is {chart_type!r}; allowed are 'line' and 'point'")
     parameter, several = results.columns[0], list(results.columns[2:]) if value_vars is None else list(value_vars)
     chart = alt.Chart(results.melt([parameter], several, value_name=value_name))
     chart = chart.mark_line() if chart_type == "line" else chart.mark_point(size=80)
-    return chart.encode(x=alt.X(parameter, type="quantitative"), y=alt.Y(value_name, type="quantitative"), color=_colour(alt, several), tooltip=[parameter, "variable", value_name]).properties(width=700, height=300).interactive()
+    return (
+        chart.encode(
+            x=alt.X(parameter, type="quantitative"),
+            y=alt.Y(value_name, type="quantitative"),
+            color=_colour(alt, several),
+            tooltip=[parameter, "variable", value_name],
+        )
+        .properties(width=700, height=300)
+        .interactive()
+    )
 
 
 def _colour(alt, labels):
     "Colours that everybody can tell apart"
     from misas.plot.colours import LABEL_COLOURS
-    return alt.Color("variable:N", title=None, scale=alt.Scale(domain=labels, range=[LABEL_COLOURS[i % len(LABEL_COLOURS)] for i in range(len(labels))]))
+
+    return alt.Color(
+        "variable:N",
+        title=None,
+        scale=alt.Scale(domain=labels, range=[LABEL_COLOURS[i % len(LABEL_COLOURS)] for i in range(len(labels))]),
+    )
 
 # %% ../nbs/70_compat.ipynb #593329ed
 def get_confusion(prediction, truth, max_class=None) -> np.ndarray:  # `(n, n)`, rows are the prediction
@@ -367,35 +559,54 @@ def get_confusion(prediction, truth, max_class=None) -> np.ndarray:  # `(n, n)`,
 def plot_confusion(confusion_matrix, norm_axis=0, components=None, ax=None, ax_label=True, cmap="Blues"):
     "A heat map of shares along an axis; axes of pyplot"
     import matplotlib.pyplot as plt
+
     total = confusion_matrix.sum(axis=norm_axis, keepdims=True)
     shares = np.divide(confusion_matrix, total, out=np.full(confusion_matrix.shape, np.nan), where=total > 0)
     names, ax = components or [f"c{i}" for i in range(len(shares))], ax or plt.subplots()[1]
     ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
-    ax.set_xticks(range(len(names)), names); ax.set_yticks(range(len(names)), names)
-    if ax_label: ax.set_xlabel("truth"); ax.set_ylabel("prediction")
-    for (i, j), share in np.ndenumerate(shares): ax.text(j, i, "–" if np.isnan(share) else f"{share:.2f}", ha="center", va="center", color="white" if share > .6 else "black")
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
+    if ax_label:
+        ax.set_xlabel("truth")
+        ax.set_ylabel("prediction")
+    for (i, j), share in np.ndenumerate(shares):
+        ax.text(
+            j,
+            i,
+            "–" if np.isnan(share) else f"{share:.2f}",
+            ha="center",
+            va="center",
+            color="white" if share > 0.6 else "black",
+        )
     return ax
 
 # %% ../nbs/70_compat.ipynb #0296b6a7
-def plot_confusion_series(series, nrow=1, figsize=(16, 6), param_name="param", cmap="Blues", components=None, norm_axis=0, **kwargs):
+def plot_confusion_series(
+    series, nrow=1, figsize=(16, 6), param_name="param", cmap="Blues", components=None, norm_axis=0, **kwargs
+):
     "A heat map for each step"
     figure, axes = _panels(len(series), nrow, figsize, **kwargs)
     highest = len(components) - 1 if components else _highest(series)
     for ax, (value, _, pred, truth) in zip(axes, series):
-        plot_confusion(get_confusion(pred, truth, highest), norm_axis, components, ax, False, cmap).set_title(f"{param_name}:{np.around(value, decimals=2)}")
+        plot_confusion(get_confusion(pred, truth, highest), norm_axis, components, ax, False, cmap).set_title(
+            f"{param_name}:{np.around(value, decimals=2)}"
+        )
     return figure
 
 # %% ../nbs/70_compat.ipynb #2b7bc854
 def dicom_to_Image(fname) -> Image.Image:  # mode RGB, 8 bit
     "An image file as a picture, its brightest pixel white"
     case = load_case(fname)
-    low, high = case.scale if case.scale[0] < 0 else (0., float(case.image.max()))
-    return to_source(((case.image - low) * (255 / ((high - low) or 1))).expand(3, *case.shape), Source("pil", "uint8", "last"))
+    low, high = case.scale if case.scale[0] < 0 else (0.0, float(case.image.max()))
+    return to_source(
+        ((case.image - low) * (255 / ((high - low) or 1))).expand(3, *case.shape), Source("pil", "uint8", "last")
+    )
 
 
 def _truth_of(path, image, model):
     "A mask from a file, or the model's answer"
-    if path is not None: return Image.open(path)
+    if path is not None:
+        return Image.open(path)
     return model.predict(model.prepareSize(image) if hasattr(model, "prepareSize") else image)
 
 # %% ../nbs/70_compat.ipynb #a8d0c217
@@ -408,10 +619,22 @@ def batch_results(
 ) -> list:  # of DataFrames, one for each function: parameter, one column for each component, File, Transformation
     "Scores of many images under several transforms"
     import pandas as pd
+
     pictures = [(path, dicom_to_Image(path)) for path in images]
-    truths = [_truth_of(path, picture, model) for path, (_, picture) in zip(true_masks or [None] * len(pictures), pictures)]
-    return [pd.concat([evaluate(picture, truth, model, components=components, mask_prepareSize=true_masks is not None).assign(File=path, Transformation=name)
-                       for (path, picture), truth in zip(pictures, truths)]) for name, evaluate in eval_functions.items()]
+    truths = [
+        _truth_of(path, picture, model) for path, (_, picture) in zip(true_masks or [None] * len(pictures), pictures)
+    ]
+    return [
+        pd.concat(
+            [
+                evaluate(picture, truth, model, components=components, mask_prepareSize=true_masks is not None).assign(
+                    File=path, Transformation=name
+                )
+                for (path, picture), truth in zip(pictures, truths)
+            ]
+        )
+        for name, evaluate in eval_functions.items()
+    ]
 
 # %% ../nbs/70_compat.ipynb #2f3a574d
 def _long(df, value_name):
@@ -423,29 +646,44 @@ def _long(df, value_name):
 def _faceted(df, value_name, marks):
     "Layers of marks for each label"
     import altair as alt
+
     table, labels = _long(df, value_name)
-    x, y = alt.X(df.columns[0], type="quantitative"), alt.Y(value_name, type="quantitative", scale=alt.Scale(domain=[0, 1.1]))
-    return alt.layer(*[mark(alt.Chart(table), alt, y).encode(x=x, color=_colour(alt, labels)).properties(width=400, height=200) for mark in marks]).facet(column=alt.Column("variable:N", title=None))
+    x, y = (
+        alt.X(df.columns[0], type="quantitative"),
+        alt.Y(value_name, type="quantitative", scale=alt.Scale(domain=[0, 1.1])),
+    )
+    return alt.layer(
+        *[
+            mark(alt.Chart(table), alt, y).encode(x=x, color=_colour(alt, labels)).properties(width=400, height=200)
+            for mark in marks
+        ]
+    ).facet(column=alt.Column("variable:N", title=None))
 
 # %% ../nbs/70_compat.ipynb #e41aba9c
-def _dots(chart, alt, y): return chart.mark_point().encode(y=y)
+def _dots(chart, alt, y):
+    return chart.mark_point().encode(y=y)
 
 
-def _mean_dots(chart, alt, y): return chart.mark_point().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
+def _mean_dots(chart, alt, y):
+    return chart.mark_point().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
 
 # %% ../nbs/70_compat.ipynb #421d973a
-def _mean_line(chart, alt, y): return chart.mark_line().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
+def _mean_line(chart, alt, y):
+    return chart.mark_line().encode(y=alt.Y(y.shorthand, type="quantitative", aggregate="mean", scale=y.scale))
 
 
-def _error_bars(chart, alt, y): return chart.mark_errorbar(extent="stdev").encode(y=y)
+def _error_bars(chart, alt, y):
+    return chart.mark_errorbar(extent="stdev").encode(y=y)
 
 # %% ../nbs/70_compat.ipynb #235febd3
-def _boxes(chart, alt, y): return chart.mark_boxplot(extent="min-max", size=5).encode(y=y)
+def _boxes(chart, alt, y):
+    return chart.mark_boxplot(extent="min-max", size=5).encode(y=y)
 
 
 def plot_avg_and_dots(df, draw_line=True, dots="single_values", value_name="Dice Score"):
-    "Mean score, and dots for every image (`dots=\"single_values\"`) or for the mean (`\"average\"`)"
-    if dots not in ("single_values", "average"): raise ValueError(f"dots is {dots!r}; allowed are 'single_values' and 'average'")
+    'Mean score, and dots for every image (`dots="single_values"`) or for the mean (`"average"`)'
+    if dots not in ("single_values", "average"):
+        raise ValueError(f"dots is {dots!r}; allowed are 'single_values' and 'average'")
     return _faceted(df, value_name, [_dots if dots == "single_values" else _mean_dots, *[_mean_line] * draw_line])
 
 # %% ../nbs/70_compat.ipynb #0751c5ea
@@ -462,24 +700,31 @@ def plot_boxplot(df, value_name="Dice Score"):
 def plot_batch(df_results, plot_function=plot_avg_and_dots) -> list:
     "A chart for each table of `batch_results`; they are displayed, too"
     from IPython.display import display
+
     charts = [plot_function(df).properties(title=str(df["Transformation"].iloc[0])) for df in df_results]
-    for chart in charts: display(chart)
+    for chart in charts:
+        display(chart)
     return charts
 
 # %% ../nbs/70_compat.ipynb #395cb928
 class Fastai2_model:
     "A fastai learner from a repository, for pictures of 256 × 256 pixels"
-    def __init__(self,
+
+    def __init__(
+        self,
         github: str,  # "owner/repository", or the path of a folder with a `hubconf.py`
         model: str,  # name of the entry point
         force_reload: bool = False,
     ):
-        if Path(github).is_dir(): self.trainedModel = torch.hub.load(github, model, source="local")
-        else: self.trainedModel = torch.hub.load(github, model, force_reload=force_reload)
+        if Path(github).is_dir():
+            self.trainedModel = torch.hub.load(github, model, source="local")
+        else:
+            self.trainedModel = torch.hub.load(github, model, force_reload=force_reload)
 
-    def prepareSize(self, item): return item.resize((256, 256), Image.NEAREST if _is_mask(item) else None)
+    def prepareSize(self, item):
+        return item.resize((256, 256), Image.NEAREST if _is_mask(item) else None)
 
     def predict(self, image) -> Image.Image:
         ready = as_model(self.trainedModel)
         case = ready.prepare(_case(image))
-        return _mask_picture(ready(case.image[None], like=case)[0])
+        return _mask_picture(ready(case.image[None], template=case)[0])

@@ -14,5 +14,6 @@ ROOT = Path(__file__).parents[1]
 def data() -> Path:
     "The folder of real images: `MISAS_TEST_DATA`, or `../shared/data` beside the repository"
     folder = Path(os.environ.get("MISAS_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
-    if not folder.is_dir(): pytest.skip("no real images here: set MISAS_TEST_DATA to the folder that holds them")
+    if not folder.is_dir():
+        pytest.skip("no real images here: set MISAS_TEST_DATA to the folder that holds them")
     return folder

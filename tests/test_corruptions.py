@@ -1,4 +1,5 @@
 "Corruptions against the package `imagecorruptions`, on a photograph of 8 bits and three channels"
+
 import sys
 from types import ModuleType
 
@@ -7,10 +8,10 @@ import pytest
 from skimage import data
 from skimage.filters import gaussian
 
-from misas.transforms.photo import SEVERITIES, Defocus
 from misas.data.loading import load_case
+from misas.transforms.photo import SEVERITIES, Defocus
 
-photo = np.ascontiguousarray(data.astronaut()[20:151, 130:299])   # odd, not square
+photo = np.ascontiguousarray(data.astronaut()[20:151, 130:299])  # odd, not square
 grey = np.repeat(photo[..., 1:2], 3, -1)
 LEVELS = range(1, 6)
 
@@ -22,13 +23,18 @@ def theirs():
         # asked for pictures of frost only; setuptools has it no longer
         stub = ModuleType("pkg_resources")
         stub.resource_filename = lambda package, name: name
-        if "pkg_resources" not in sys.modules: patch.setitem(sys.modules, "pkg_resources", stub)
+        if "pkg_resources" not in sys.modules:
+            patch.setitem(sys.modules, "pkg_resources", stub)
         package = pytest.importorskip("imagecorruptions")
         # scikit-image has renamed an argument since
-        patch.setattr("imagecorruptions.corruptions.gaussian", lambda x, sigma, multichannel: gaussian(x, sigma, channel_axis=-1))
+        patch.setattr(
+            "imagecorruptions.corruptions.gaussian", lambda x, sigma, multichannel: gaussian(x, sigma, channel_axis=-1)
+        )
         state = np.random.get_state()
         np.random.seed(0)
-        yield lambda name, severity, picture=photo: np.moveaxis(package.corrupt(picture, severity, name), -1, 0).astype(float)
+        yield lambda name, severity, picture=photo: np.moveaxis(package.corrupt(picture, severity, name), -1, 0).astype(
+            float
+        )
         np.random.set_state(state)
 
 
@@ -38,11 +44,13 @@ def ours(name, severity, picture=photo, transform=None):
     return (transform or own)(load_case(picture), values[severity - 1]).image.double().numpy()
 
 
-def furthest(a, b): return np.abs(a - b).max()
+def furthest(a, b):
+    return np.abs(a - b).max()
 
 
 @pytest.mark.parametrize("severity", LEVELS)
-def test_jpeg_is_equal(theirs, severity): assert furthest(ours("jpeg_compression", severity), theirs("jpeg_compression", severity)) < 1e-4
+def test_jpeg_is_equal(theirs, severity):
+    assert furthest(ours("jpeg_compression", severity), theirs("jpeg_compression", severity)) < 1e-4
 
 
 @pytest.mark.parametrize("severity", LEVELS)
@@ -54,25 +62,35 @@ def test_grey_jpeg_is_equal(theirs, severity):
 # the package cuts decimals off
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("name", ["brightness", "pixelate"])
-def test_equal_up_to_rounding(theirs, name, severity): assert furthest(ours(name, severity), theirs(name, severity)) < 1.01
+def test_equal_up_to_rounding(theirs, name, severity):
+    assert furthest(ours(name, severity), theirs(name, severity)) < 1.01
 
 
 @pytest.mark.parametrize("severity", LEVELS)
-def test_contrast_of_grey_is_equal_up_to_rounding(theirs, severity): assert furthest(ours("contrast", severity, grey), theirs("contrast", severity, grey)) < 1.01
+def test_contrast_of_grey_is_equal_up_to_rounding(theirs, severity):
+    assert furthest(ours("contrast", severity, grey), theirs("contrast", severity, grey)) < 1.01
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3])
-def test_saturation_is_equal_up_to_rounding(theirs, severity): assert furthest(ours("saturate", severity), theirs("saturate", severity)) < 1.01
+def test_saturation_is_equal_up_to_rounding(theirs, severity):
+    assert furthest(ours("saturate", severity), theirs("saturate", severity)) < 1.01
 
 
 @pytest.mark.parametrize("severity", LEVELS)
 def test_defocus_is_equal_up_to_rounding(theirs, severity, monkeypatch):
     import cv2
     from imagecorruptions import corruptions
-    radius, soft = [(3, .1), (4, .5), (6, .5), (8, .5), (10, .5)][severity - 1]
-    disk = corruptions.disk      # softens its last two within themselves, so that they sum to more than 1
-    def roomy(radius, alias_blur): return cv2.GaussianBlur(np.pad(disk(radius, 1e-6), 3), ksize=(5, 5), sigmaX=alias_blur)
-    assert abs(disk(radius, soft).sum() - [1, 1, 1, 1.013, 1.011][severity - 1]) < 1e-3 and abs(roomy(radius, soft).sum() - 1) < 1e-5
+
+    radius, soft = [(3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)][severity - 1]
+    disk = corruptions.disk  # softens its last two within themselves, so that they sum to more than 1
+
+    def roomy(radius, alias_blur):
+        return cv2.GaussianBlur(np.pad(disk(radius, 1e-6), 3), ksize=(5, 5), sigmaX=alias_blur)
+
+    assert (
+        abs(disk(radius, soft).sum() - [1, 1, 1, 1.013, 1.011][severity - 1]) < 1e-3
+        and abs(roomy(radius, soft).sum() - 1) < 1e-5
+    )
     monkeypatch.setattr(corruptions, "disk", roomy)
     got = ours("defocus_blur", severity, transform=Defocus(soft=soft))
     assert furthest(got, theirs("defocus_blur", severity)) < 1.05
@@ -92,11 +110,11 @@ def test_gaussian_blur_is_equal_inside(theirs, severity):
 def test_noise_has_the_same_statistics(theirs, name, severity):
     clean = np.moveaxis(photo, -1, 0).astype(float)
     a, b = np.floor(ours(name, severity).clip(0, 255)) - clean, theirs(name, severity) - clean
-    for level in (clean < 60, (clean >= 60) & (clean < 180), clean >= 180):      # in the dark, in between, in the light
-        assert abs(a[level].mean() - b[level].mean()) < 5 * b[level].std() * (2 / level.sum()) ** .5
+    for level in (clean < 60, (clean >= 60) & (clean < 180), clean >= 180):  # in the dark, in between, in the light
+        assert abs(a[level].mean() - b[level].mean()) < 5 * b[level].std() * (2 / level.sum()) ** 0.5
         # standard error of a standard deviation, relative; a rare impulse makes it large
-        error = ((((b[level] - b[level].mean()) ** 4).mean() / b[level].var() ** 2 - 1) / (2 * level.sum())) ** .5
-        assert abs(a[level].std() / b[level].std() - 1) < 4 * error + .005
+        error = ((((b[level] - b[level].mean()) ** 4).mean() / b[level].var() ** 2 - 1) / (2 * level.sum())) ** 0.5
+        assert abs(a[level].std() / b[level].std() - 1) < 4 * error + 0.005
 
 
 def test_small_pictures_and_other_shapes():

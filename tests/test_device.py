@@ -1,7 +1,9 @@
 "The way of the data with a model on an accelerator, tested with one that only counts (see `devices`)"
-import pytest, torch
 
+import pytest
+import torch
 from devices import accelerator, moved, on_device
+
 from misas.all import *
 
 LABELS = {1: "LV", 2: "MY", 3: "RV"}
@@ -17,15 +19,36 @@ def network(ndim):
 def models(ndim):
     "The network here, and on the device"
     here = as_model(network(ndim), output="logits", name="net")
-    with accelerator(): return here, as_model(moved(network(ndim)), output="logits", name="net")
+    with accelerator():
+        return here, as_model(moved(network(ndim)), output="logits", name="net")
 
 
 CASES = {2: phantom((48, 57), seed=0), 3: phantom((5, 24, 29), seed=0)}
 # numbers drawn here, so that a seed means the same everywhere, or a library that computes on arrays
-HAS_TO_CROSS = {"anisotropy", "blur", "noise", "rician-noise", "swap", "quantum-noise", "dose", "rings", "metal-streaks", "sparse-view", "shot-noise", "impulse-noise", "speckle-noise", "jpeg", "pixelate", "elastic", "motion", "motion-shift"}
+HAS_TO_CROSS = {
+    "anisotropy",
+    "blur",
+    "noise",
+    "rician-noise",
+    "swap",
+    "quantum-noise",
+    "dose",
+    "rings",
+    "metal-streaks",
+    "sparse-view",
+    "shot-noise",
+    "impulse-noise",
+    "speckle-noise",
+    "jpeg",
+    "pixelate",
+    "elastic",
+    "motion",
+    "motion-shift",
+}
 
 
-def large(copies, case): return [n for n in copies if n >= case.truth.numel()]
+def large(copies, case):
+    return [n for n in copies if n >= case.truth.numel()]
 
 
 def few(transform, case):
@@ -39,42 +62,59 @@ def few(transform, case):
 def test_every_transform_works_on_the_device(name, ndim):
     "Same answer as here; images stay there"
     case, transform, (here, there) = CASES[ndim], as_transform(name), models(ndim)
-    if name == "rotation-3d" and ndim == 2: pytest.skip("for volumes only")
+    if name == "rotation-3d" and ndim == 2:
+        pytest.skip("for volumes only")
     wanted = [s.pred for s in sweep(here, case, transform, few(transform, case), batch_size=1, progress=False)]
     with accelerator() as border:
         steps = list(sweep(there, case, transform, few(transform, case), batch_size=1, progress=False))
         crossed = large(border.there, case), large(border.back, case)
         assert all(on_device(s.image) and on_device(s.truth) and on_device(s.pred) for s in steps)
         assert all(torch.equal(s.pred.cpu(), w) for s, w in zip(steps, wanted))
-    if name not in HAS_TO_CROSS: assert [len(c) for c in crossed] == [2, 0]      # image and truth, once
+    if name not in HAS_TO_CROSS:
+        assert [len(c) for c in crossed] == [2, 0]  # image and truth, once
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 def test_evaluate_brings_back_only_counts(ndim, batch_size):
     case, (here, there) = CASES[ndim], models(ndim)
-    settings = dict(values=dict(rotation=[-20, 0, 20, 40, 90], brightness=[.5, 1, 2]), labels=LABELS, progress=False)
+    settings = dict(values=dict(rotation=[-20, 0, 20, 40, 90], brightness=[0.5, 1, 2]), labels=LABELS, progress=False)
     wanted = evaluate(here, case, ["rotation", "brightness"], metrics=["dice", "recall"], **settings)
     with accelerator() as border:
-        found = evaluate(there, case, ["rotation", "brightness"], metrics=["dice", "recall"], batch_size=batch_size, **settings)
+        found = evaluate(
+            there, case, ["rotation", "brightness"], metrics=["dice", "recall"], batch_size=batch_size, **settings
+        )
     assert found.equals(wanted)
-    assert large(border.back, case) == [] and len(large(border.there, case)) <= 6      # a few times image and truth, however many steps
+    assert (
+        large(border.back, case) == [] and len(large(border.there, case)) <= 6
+    )  # a few times image and truth, however many steps
 
 
 def test_kept_series_distances_and_probabilities():
     case, (here, there) = CASES[2], models(2)
     with accelerator():
-        series, maps = get_series(there, case, "zoom", [.8, 1, 1.2], progress=False), there.probabilities_of(there.scores(there.inputs(case.image[None])))
+        series, maps = (
+            get_series(there, case, "zoom", [0.8, 1, 1.2], progress=False),
+            there.probabilities_of(there.scores(there.inputs(case.image[None]))),
+        )
         assert not any(on_device(x) for s in series for x in (s.image, s.truth, s.pred)) and on_device(maps)
         assert torch.allclose(maps.cpu(), here.probabilities(case.image[None], case), atol=1e-6)
-    assert score(series, ["dice", "hd95"], LABELS).equals(score(get_series(here, case, "zoom", [.8, 1, 1.2], progress=False), ["dice", "hd95"], LABELS))
+    assert score(series, ["dice", "hd95"], LABELS).equals(
+        score(get_series(here, case, "zoom", [0.8, 1, 1.2], progress=False), ["dice", "hd95"], LABELS)
+    )
 
 
 def test_wrappers_work_on_the_device():
     "Sizes, slices, ensembles, a case without a truth"
     case, volume, (here, there) = CASES[2], CASES[3], models(2)
     with accelerator():
-        for wrap, c in ((lambda m: as_model(m, size=PadTo(16)), case), (lambda m: as_model(m, size=ResizeTo((32, 32))), case), (SliceWise, volume), (lambda m: Ensemble([m, m]), case), (lambda m: m, case.but(truth=None))):
+        for wrap, c in (
+            (lambda m: as_model(m, size=PadTo(16)), case),
+            (lambda m: as_model(m, size=ResizeTo((32, 32))), case),
+            (SliceWise, volume),
+            (lambda m: Ensemble([m, m]), case),
+            (lambda m: m, case.replace(truth=None)),
+        ):
             got, want = (evaluate(wrap(m), c, "rotation", [0, 30], progress=False) for m in (there, here))
             assert got.score.equals(want.score)
 
@@ -83,6 +123,8 @@ def test_the_device_is_strict():
     "What makes the tests above worth something: mixing sides is an error, as on a real one"
     with accelerator() as border:
         there = torch.ones(3).to("lazy")
-        with pytest.raises(RuntimeError, match="same device"): there + torch.ones(3)
-        with pytest.raises(RuntimeError): there.numpy()
+        with pytest.raises(RuntimeError, match="same device"):
+            there + torch.ones(3)
+        with pytest.raises(RuntimeError):
+            there.numpy()
         assert (there * 2).cpu().tolist() == [2] * 3 and (border.there, border.back) == ([3], [3])

@@ -1,4 +1,5 @@
 "Many cases: an interrupted run goes on, and a cluster gives what one process gives"
+
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from misas.all import *
 
-CASES, TRANSFORMS, VALUES = 6, ["rotation", "brightness"], dict(rotation=[0, 45, 90], brightness=[.5, 1, 2])
+CASES, TRANSFORMS, VALUES = 6, ["rotation", "brightness"], dict(rotation=[0, 45, 90], brightness=[0.5, 1, 2])
 
 RUN = """
 import sys, time
@@ -26,14 +27,16 @@ evaluate(slow, cases, ["rotation", "brightness"], dict(rotation=[0, 45, 90], bri
 """
 
 
-def command(tmp_path, pause): return [sys.executable, "-c", RUN, str(tmp_path / "store"), str(tmp_path / "log"), str(pause)]
+def command(tmp_path, pause):
+    return [sys.executable, "-c", RUN, str(tmp_path / "store"), str(tmp_path / "log"), str(pause)]
 
 
 def test_a_killed_run_goes_on(tmp_path):
     store, log = tmp_path / "store", tmp_path / "log"
-    process = subprocess.Popen(command(tmp_path, .4))
+    process = subprocess.Popen(command(tmp_path, 0.4))
     deadline = time.time() + 120
-    while len(list(store.glob("*.parquet")) if store.exists() else []) < 5 and time.time() < deadline: time.sleep(.02)
+    while len(list(store.glob("*.parquet")) if store.exists() else []) < 5 and time.time() < deadline:
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     finished = {p: p.stat().st_mtime_ns for p in store.glob("*.parquet")}
@@ -42,7 +45,13 @@ def test_a_killed_run_goes_on(tmp_path):
     subprocess.run(command(tmp_path, 0), check=True)
     assert all(p.stat().st_mtime_ns == t for p, t in finished.items()) and len(list(store.glob("*.parquet"))) == 12
     # two predictions per unfinished transform, and one of the unchanged image per case that has any
-    open_cases = CASES - len({"-".join(p.name.split(".")[:1]) for p in finished if sum(q.name.startswith(p.name.split(".")[0] + ".") for q in finished) == 2})
+    open_cases = CASES - len(
+        {
+            "-".join(p.name.split(".")[:1])
+            for p in finished
+            if sum(q.name.startswith(p.name.split(".")[0] + ".") for q in finished) == 2
+        }
+    )
     assert len(log.read_text()) - before == 2 * (12 - len(finished)) + open_cases
     table = pd_read(f"{store}.csv")
     assert len(table) == len(table.drop_duplicates(["case", "transform", "value", "label", "metric"]))
@@ -50,49 +59,72 @@ def test_a_killed_run_goes_on(tmp_path):
     assert np.allclose(table.score, fresh.score, equal_nan=True) and table.case.tolist() == fresh.case.tolist()
 
 
-def bright(image): return image > .5
+def bright(image):
+    return image > 0.5
 
 
 def pd_read(path):
     import pandas as pd
+
     return pd.read_csv(path)
 
 
 def test_a_cluster_gives_the_same():
     distributed = pytest.importorskip("dask.distributed")
     cases = [phantom((48, 48), seed=s) for s in range(4)]
-    def table(): return evaluate(demo_model(), cases, TRANSFORMS, VALUES, n_jobs=-1, progress=False)
+
+    def table():
+        return evaluate(demo_model(), cases, TRANSFORMS, VALUES, n_jobs=-1, progress=False)
+
     alone = evaluate(demo_model(), cases, TRANSFORMS, VALUES, progress=False)
     for workers in (1, 2):
-        with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+        with (
+            distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster),
+            joblib.parallel_config(backend="dask"),
+        ):
             assert table().equals(alone), f"{workers} workers"
 
 
 def test_two_processes_give_the_same():
     cases = [phantom((48, 48), seed=s) for s in range(3)]
-    assert evaluate(demo_model(), cases, TRANSFORMS, VALUES, n_jobs=2, progress=False).equals(evaluate(demo_model(), cases, TRANSFORMS, VALUES, progress=False))
+    assert evaluate(demo_model(), cases, TRANSFORMS, VALUES, n_jobs=2, progress=False).equals(
+        evaluate(demo_model(), cases, TRANSFORMS, VALUES, progress=False)
+    )
 
 
 class Picture:
-    def predict(self, image): return np.asarray(image.convert("L")) > 127
+    def predict(self, image):
+        return np.asarray(image.convert("L")) > 127
 
 
 def test_a_folder_of_real_images(data, tmp_path):
-    settings = dict(values=[.5, 1], labels={1: "LV"}, store=tmp_path, progress=False)
+    settings = dict(values=[0.5, 1], labels={1: "LV"}, store=tmp_path, progress=False)
     scores = evaluate(Picture(), data / "cardiac", "brightness", **settings)
-    assert scores.case.nunique() == 5 and scores.case.str.startswith("transversal").sum() == 8 and scores.attrs["errors"] == []
+    assert (
+        scores.case.nunique() == 5
+        and scores.case.str.startswith("transversal").sum() == 8
+        and scores.attrs["errors"] == []
+    )
     # the short-axis image has colours, which this function does not expect: it fails alone
-    with pytest.warns(UserWarning, match=r"1 of 5 cases failed, the first one 'sax'.*\(256, 230, 3\)"): scores = evaluate(bright, data / "cardiac", "brightness", **settings)
+    with pytest.warns(UserWarning, match=r"1 of 5 cases failed, the first one 'sax'.*\(256, 230, 3\)"):
+        scores = evaluate(bright, data / "cardiac", "brightness", **settings)
     assert scores.case.nunique() == 4 and scores.attrs["errors"][0]["case"] == "sax"
 
 
 def test_relative_paths_reach_other_processes(tmp_path, monkeypatch):
     "Processes that were started elsewhere find the images and the store"
     from PIL import Image
+
     (tmp_path / "images").mkdir()
-    for seed in (0, 1): Image.fromarray((phantom((32, 32), seed=seed).image[0] * 255).byte().numpy()).save(tmp_path / "images" / f"{seed}.png")
+    for seed in (0, 1):
+        Image.fromarray((phantom((32, 32), seed=seed).image[0] * 255).byte().numpy()).save(
+            tmp_path / "images" / f"{seed}.png"
+        )
     monkeypatch.chdir(tmp_path.parent)
-    evaluate(bright, [phantom((32, 32), seed=s) for s in (0, 1)], "brightness", [1], n_jobs=2, progress=False)      # starts the processes
+    evaluate(
+        bright, [phantom((32, 32), seed=s) for s in (0, 1)], "brightness", [1], n_jobs=2, progress=False
+    )  # starts the processes
     monkeypatch.chdir(tmp_path)
-    scores = evaluate(Picture(), "images", "brightness", [.5, 1], store="results", n_jobs=2, progress=False)
+    scores = evaluate(Picture(), "images", "brightness", [0.5, 1], store="results", n_jobs=2, progress=False)
     assert scores.case.unique().tolist() == ["0", "1"] and len(list((tmp_path / "results").glob("*.parquet"))) == 2

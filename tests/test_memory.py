@@ -1,16 +1,19 @@
 "Work on a whole volume needs little more memory than the volume"
+
 import tracemalloc
 
 import numpy as np
-import pytest, torch
+import pytest
+import torch
 from torch.profiler import ProfilerActivity, profile
 
+from misas.analysis.probability import threshold_counts
 from misas.core.cases import Case
 from misas.transforms.geometry import Elastic, Rotate3D, Translate
-from misas.analysis.probability import threshold_counts
 
 
-def case(*shape): return Case(torch.rand(1, *shape), truth=torch.zeros(shape, dtype=torch.int32), spacing=(1.2, 1, 1))
+def case(*shape):
+    return Case(torch.rand(1, *shape), truth=torch.zeros(shape, dtype=torch.int32), spacing=(1.2, 1, 1))
 
 
 def peak_memory(work):
@@ -20,23 +23,29 @@ def peak_memory(work):
     """
     tracemalloc.start()
     try:
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded: work()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+            work()
         arrays = tracemalloc.get_traced_memory()[1]
-    finally: tracemalloc.stop()
+    finally:
+        tracemalloc.stop()
     now = tensors = 0
-    for event in sorted((e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+    for event in sorted(
+        (e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()
+    ):
         now += event.nbytes()
         tensors = max(tensors, now)
     return (tensors + arrays) / 2**20
 
 
 def test_peak_memory_counts_tensors_and_arrays():
-    peak_memory(lambda: None)                                # what the profiler itself loads at first
+    peak_memory(lambda: None)  # what the profiler itself loads at first
     assert peak_memory(lambda: [torch.zeros(2**20), torch.zeros(2**19) + 1][:0]) == pytest.approx(4 + 2 * 2, abs=1)
     assert peak_memory(lambda: torch.zeros(2**20).numpy().copy()) == pytest.approx(8, abs=1)
 
 
-@pytest.mark.parametrize("transform, value, small", [(Rotate3D(axis=(1, 2, .5)), 17, 17), (Elastic(), 5, .5), (Translate(), 5, 5)])
+@pytest.mark.parametrize(
+    "transform, value, small", [(Rotate3D(axis=(1, 2, 0.5)), 17, 17), (Elastic(), 5, 0.5), (Translate(), 5, 5)]
+)
 def test_movements(transform, value, small):
     transform(case(8, 9, 9), small)
     peak_memory(lambda: None)
@@ -48,5 +57,7 @@ def test_movements(transform, value, small):
 def test_thresholds():
     peak_memory(lambda: None)
     probabilities = torch.rand(100, 400, 400)
-    where = probabilities > .8
-    assert peak_memory(lambda: threshold_counts(probabilities, where, np.arange(1, 100) / 100)) < 61 / 2         # the map has 61 MiB
+    where = probabilities > 0.8
+    assert (
+        peak_memory(lambda: threshold_counts(probabilities, where, np.arange(1, 100) / 100)) < 61 / 2
+    )  # the map has 61 MiB

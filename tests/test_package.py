@@ -1,5 +1,10 @@
 "The package as a whole: light to import, in order, its metadata in one place"
-import ast, json, re, subprocess, sys
+
+import ast
+import json
+import re
+import subprocess
+import sys
 from configparser import ConfigParser
 from importlib.metadata import entry_points, metadata
 from pathlib import Path
@@ -7,7 +12,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"matplotlib", "altair", "torchio", "pandas", "fastai", "tensorflow", "keras", "onnx", "onnxruntime", "monai", "transformers", "ipywidgets", "httpx"}
+HEAVY = {
+    "matplotlib",
+    "altair",
+    "torchio",
+    "pandas",
+    "fastai",
+    "tensorflow",
+    "keras",
+    "onnx",
+    "onnxruntime",
+    "monai",
+    "transformers",
+    "ipywidgets",
+    "httpx",
+}
 PUBLIC = """load_case as_model Rotate Zoom Crop Brightness Contrast Dihedral Resize Spike SpikePosition BiasField Compose
     sweep get_series evaluate score plot_series plot_frame gif_series plot_scores plot_confusion plot_confusion_series plot_transform""".split()
 
@@ -22,13 +41,28 @@ def imported_by(statement):
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_import_is_light(): assert not HEAVY & imported_by("import misas")
+def test_import_is_light():
+    assert not HEAVY & imported_by("import misas")
 
 
-def test_core_draws_nothing(): assert not HEAVY & imported_by("import misas.core")
+def test_core_draws_nothing():
+    assert not HEAVY & imported_by("import misas.core")
 
 
-def test_everything_needs_no_training_framework(): assert not {"fastai", "tensorflow", "keras", "onnx", "onnxruntime", "monai", "transformers", "segmentation_models_pytorch", "nnunetv2", "ipywidgets", "httpx"} & imported_by("from misas.all import *")
+def test_everything_needs_no_training_framework():
+    assert not {
+        "fastai",
+        "tensorflow",
+        "keras",
+        "onnx",
+        "onnxruntime",
+        "monai",
+        "transformers",
+        "segmentation_models_pytorch",
+        "nnunetv2",
+        "ipywidgets",
+        "httpx",
+    } & imported_by("from misas.all import *")
 
 
 def test_public_names():
@@ -40,16 +74,21 @@ def test_public_names():
 def modules():
     "(module, path) in the order of the notebooks that make them"
     for notebook in sorted((ROOT / "nbs").glob("*.ipynb")):
-        if made := re.search(r"#\| ?default_exp (\w+)", notebook.read_text(encoding="utf-8")): yield made[1], ROOT / "misas" / f"{made[1]}.py"
+        if made := re.search(r"#\| ?default_exp (\w+)", notebook.read_text(encoding="utf-8")):
+            yield made[1], ROOT / "misas" / f"{made[1]}.py"
 
 
 def misas_imports(path):
     "Names of the modules of misas that the module at `path` imports, wherever in it"
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import): names = [a.name for a in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level: names = [f"misas.{node.module or a.name}" for a in node.names]
-        elif isinstance(node, ast.ImportFrom): names = [f"misas.{a.name}" for a in node.names] if node.module == "misas" else [node.module]
-        else: continue
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            names = [f"misas.{node.module or a.name}" for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"misas.{a.name}" for a in node.names] if node.module == "misas" else [node.module]
+        else:
+            continue
         yield from (name.split(".")[1] for name in names if name.startswith("misas."))
 
 
@@ -67,7 +106,9 @@ def test_metadata_comes_from_settings():
     assert installed["Requires-Python"] == f">={meta['python']}"
     assert set(installed.get_all("Provides-Extra")) == {name for name in settings["extras"] if name not in meta}
     assert f"Repository, {meta['repository']}" in installed.get_all("Project-URL")
-    assert [script.value for script in entry_points(group="console_scripts") if script.name == "misas"] == ["misas.cli:main"]
+    assert [script.value for script in entry_points(group="console_scripts") if script.name == "misas"] == [
+        "misas.cli:main"
+    ]
 
 
 def test_links_are_made_from_settings():
@@ -78,7 +119,9 @@ def test_links_are_made_from_settings():
 def texts():
     "Every file that could hold an address of the project"
     files = [ROOT / name for name in ("README.md", "CITATION.cff", "pyproject.toml", "setup.py", ".ci/run")]
-    for folder, suffixes in dict(nbs=".ipynb", misas=".py", docs=".md .py .css", tests=".py", **{".github": ".yml"}).items():
+    for folder, suffixes in dict(
+        nbs=".ipynb", misas=".py", docs=".md .py .css", tests=".py", **{".github": ".yml"}
+    ).items():
         files += [p for p in (ROOT / folder).rglob("*") if p.suffix and p.suffix in suffixes.split()]
     return [p for p in files if p.exists()]
 
@@ -87,5 +130,7 @@ def texts():
 def test_no_other_address_of_the_project(kind):
     slug = settings["DEFAULT"]["repository"].removeprefix("https://github.com/")
     pattern = re.compile(re.escape(kind) + r"([\w.-]+/misas)\b", re.I)
-    found = {(p.relative_to(ROOT).as_posix(), m[1]) for p in texts() for m in pattern.finditer(p.read_text(encoding="utf-8"))}
+    found = {
+        (p.relative_to(ROOT).as_posix(), m[1]) for p in texts() for m in pattern.finditer(p.read_text(encoding="utf-8"))
+    }
     assert [(where, other) for where, other in sorted(found) if other != slug] == []

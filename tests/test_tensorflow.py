@@ -1,4 +1,5 @@
 "Keras on each of its backends, saved models and graphs of TensorFlow 1: the framework's own labels, pixel by pixel, on a real image"
+
 import os
 import subprocess
 import sys
@@ -12,17 +13,18 @@ import torch
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # TensorFlow and PyTorch's compiler bring an LLVM each: if TensorFlow is there first, the other one ends the process
-if find_spec("triton"): import_module("triton")
+if find_spec("triton"):
+    import_module("triton")
 tf = pytest.importorskip("tensorflow", exc_type=ImportError)
 
-from misas.models.arrays import require_package
 from misas.core.model import as_model
 from misas.core.sweeps import get_series
 from misas.data.loading import load_case
-from misas.eval.scoring import evaluate
-from misas.models.tensorflow import GraphModel, SavedModel
 from misas.data.phantoms import phantom
+from misas.eval.scoring import evaluate
+from misas.models.arrays import require_package
 from misas.models.sizes import PadTo
+from misas.models.tensorflow import GraphModel, SavedModel
 from misas.transforms.basic import Rotate
 
 v1 = tf.compat.v1
@@ -75,30 +77,44 @@ assert keras.config.floatx() == "float32" and keras.config.image_data_format() =
 @pytest.mark.parametrize("backend", ["tensorflow", "torch", "jax"])
 def test_keras(data, tmp_path, backend):
     for module in ("keras", backend):
-        if find_spec(module) is None: pytest.skip(f"{module} is not installed")
-    done = subprocess.run([sys.executable, "-c", ON_A_BACKEND, data / "cardiac" / "sax_image.png", tmp_path, backend], capture_output=True, text=True, env=os.environ | dict(KERAS_BACKEND=backend))
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_BACKEND, data / "cardiac" / "sax_image.png", tmp_path, backend],
+        capture_output=True,
+        text=True,
+        env=os.environ | dict(KERAS_BACKEND=backend),
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_exported_keras_model(data, tmp_path):
     keras = pytest.importorskip("keras")
-    if keras.backend.backend() != "tensorflow": pytest.skip("Keras runs on another backend here")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend here")
     keras.utils.set_random_seed(0)
-    net = keras.Sequential([keras.layers.Input((None, None, 1)), keras.layers.Conv2D(4, 3, padding="same", activation="softmax")])
+    net = keras.Sequential(
+        [keras.layers.Input((None, None, 1)), keras.layers.Conv2D(4, 3, padding="same", activation="softmax")]
+    )
     net.export(tmp_path / "saved", verbose=False)
     case = load_case(data / "cardiac" / "sax_image.png")
     model, loaded = SavedModel(tmp_path / "saved", output="probabilities"), tf.saved_model.load(str(tmp_path / "saved"))
     for step in get_series(model, case, Rotate(), [0, 30], progress=False):
         theirs = loaded.serve(step.image[:1].numpy()[..., None]).numpy()
-        assert np.array_equal(step.pred, theirs[0].argmax(-1)) and np.allclose(theirs, net.predict(step.image[:1].numpy()[..., None], verbose=0), atol=1e-5)
+        assert np.array_equal(step.pred, theirs[0].argmax(-1)) and np.allclose(
+            theirs, net.predict(step.image[:1].numpy()[..., None], verbose=0), atol=1e-5
+        )
 
 
 def save_graph(folder, seed=0):
     "A graph with the tensors of the ukbb_cardiac networks, as a checkpoint and frozen; its sides must be multiples of 16"
     with v1.Graph().as_default() as graph, v1.Session() as session:
-        image, training = v1.placeholder(tf.float32, (None, None, None, 1), "image"), v1.placeholder(tf.bool, (), "training")
+        image, training = (
+            v1.placeholder(tf.float32, (None, None, None, 1), "image"),
+            v1.placeholder(tf.bool, (), "training"),
+        )
         weights = v1.get_variable("weights", initializer=tf.random.stateless_normal((5, 5, 1, 4), (seed, 0)))
-        fine = tf.nn.conv2d(v1.nn.dropout(image, rate=tf.where(training, .5, 0.)), weights, 1, "SAME")
+        fine = tf.nn.conv2d(v1.nn.dropout(image, rate=tf.where(training, 0.5, 0.0)), weights, 1, "SAME")
         context = tf.repeat(tf.repeat(tf.nn.avg_pool2d(fine, 16, 16, "VALID"), 16, 1), 16, 2)
         prob = tf.nn.softmax(fine - context, name="prob")
         tf.argmax(prob, -1, output_type=tf.int32, name="pred")
@@ -114,22 +130,27 @@ def rescaled(image):
     return ((np.clip(image, low, high) - low) / (high - low)).astype(np.float32)
 
 
-def prepare(case): return case.but(image=torch.from_numpy(rescaled(case.image.numpy())), scale=(0., 1.))
+def prepare(case):
+    return case.replace(image=torch.from_numpy(rescaled(case.image.numpy())), scale=(0.0, 1.0))
 
 
 @pytest.mark.parametrize("file", ["FCN.meta", "FCN.pb"])
 def test_graph(data, tmp_path, file):
     save_graph(tmp_path)
-    case = load_case(data / "cardiac" / "sax_image.png")      # 256 x 230
+    case = load_case(data / "cardiac" / "sax_image.png")  # 256 x 230
     model = as_model(GraphModel(tmp_path / file, **TENSORS, prepare=prepare), size=PadTo(16, fill=0))
     series = get_series(model, case, Rotate(), [-30, 0, 10], progress=False)
     with v1.Graph().as_default(), v1.Session() as session:
         v1.train.import_meta_graph(str(tmp_path / "FCN.meta")).restore(session, str(tmp_path / "FCN"))
         for step in series:
             image = rescaled(Rotate()(case, step.value).image.numpy())[0]
-            pred, prob = session.run(["pred:0", "prob:0"], {"image:0": np.pad(image, ((0, 0), (5, 5)))[None, ..., None], "training:0": False})
+            pred, prob = session.run(
+                ["pred:0", "prob:0"], {"image:0": np.pad(image, ((0, 0), (5, 5)))[None, ..., None], "training:0": False}
+            )
             assert np.array_equal(step.pred, pred[0, :, 5:235]) and len(np.unique(pred)) > 1
-            assert np.allclose(model.probabilities(step.image[None], case)[0], prob[0, :, 5:235].transpose(2, 0, 1), atol=1e-6)
+            assert np.allclose(
+                model.probabilities(step.image[None], case)[0], prob[0, :, 5:235].transpose(2, 0, 1), atol=1e-6
+            )
     assert tf.executing_eagerly() and not v1.get_default_graph().get_operations()
 
 
@@ -145,7 +166,13 @@ def test_two_graphs_in_other_processes(tmp_path):
     assert evaluate(models[0], **options, n_jobs=2).equals(a) and not np.allclose(a.score, b.score, equal_nan=True)
 
 
-@pytest.mark.parametrize("first", ["import tensorflow", "from misas.graphs import GraphModel; GraphModel(sys.argv[1], 'image', 'pred', {'training': False})(torch.ones(1, 1, 16, 16)); import torch._dynamo"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import tensorflow",
+        "from misas.graphs import GraphModel; GraphModel(sys.argv[1], 'image', 'pred', {'training': False})(torch.ones(1, 1, 16, 16)); import torch._dynamo",
+    ],
+)
 def test_beside_pytorch(tmp_path, first):
     "A network of PyTorch is asked in a process where TensorFlow is at work"
     save_graph(tmp_path)
@@ -157,6 +184,8 @@ def test_beside_pytorch(tmp_path, first):
 def test_missing_framework(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     (tmp_path / "net.pb").write_bytes(b"")
-    with pytest.raises(ImportError, match=r"tensorflow is not installed: pip install misas\[tensorflow\]"): require_package("tensorflow", "tensorflow")
+    with pytest.raises(ImportError, match=r"tensorflow is not installed: pip install misas\[tensorflow\]"):
+        require_package("tensorflow", "tensorflow")
     for make in (lambda: GraphModel(tmp_path / "net.pb", "image", "pred"), lambda: SavedModel(tmp_path)):
-        with pytest.raises(ImportError, match=r"pip install misas\[tensorflow\]"): make()
+        with pytest.raises(ImportError, match=r"pip install misas\[tensorflow\]"):
+            make()

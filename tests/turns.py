@@ -1,4 +1,5 @@
 "Directions of scanners' grids"
+
 import numpy as np
 
 

@@ -29,11 +29,14 @@ def _fields_of(name) -> dict:
 # %% ../../nbs/analysis/05_augmentation.ipynb #b60c0dc0
 def _axis(axis, ndim) -> int:  # 0, 1 or 2
     "torchio's number of a spatial axis"
-    if axis >= 0 and ndim is None: raise ValueError("ndim is None; allowed are 2 and 3, because a transform that is not tolerated counts its axes from the front")
+    if axis >= 0 and ndim is None:
+        raise ValueError(
+            "ndim is None; allowed are 2 and 3, because a transform that is not tolerated counts its axes from the front"
+        )
     return -1 - axis if axis < 0 else ndim - 1 - axis
 
 
-def _ranges(axes, low, high, rest=0.) -> list:
+def _ranges(axes, low, high, rest=0.0) -> list:
     "Six numbers: from, to along each of torchio's axes"
     return [end for axis in range(3) for end in ((low, high) if axis in axes else (rest, rest))]
 
@@ -44,60 +47,94 @@ def _degrees(low, high, ndim, axes=(-2, -1), **_) -> list:
     return _ranges([3 - row - column], *((-high, -low) if (row - column) % 3 == 1 else (low, high)))
 
 
-def _shifts(low, high, ndim, axis=-1, **_) -> list: return _ranges([_axis(axis, ndim)], low, high)
+def _shifts(low, high, ndim, axis=-1, **_) -> list:
+    return _ranges([_axis(axis, ndim)], low, high)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #cbe27c85
 def _affine(ranges, p, ndim):
     "Rotation, translation and zoom in one go: images are resampled once"
     import torchio as tio
-    def total(kind, of): return tuple(np.sum([[0.] * 6, *(of(*r, ndim, **_fields_of(name)) for name, r in ranges.items() if _kind(name) == kind)], 0).tolist())
+
+    def total(kind, of):
+        return tuple(
+            np.sum(
+                [[0.0] * 6, *(of(*r, ndim, **_fields_of(name)) for name, r in ranges.items() if _kind(name) == kind)], 0
+            ).tolist()
+        )
+
     scales = next((r for name, r in ranges.items() if _kind(name) == "zoom"), (1, 1))
-    return tio.RandomAffine(scales=scales, degrees=total("rotation", _degrees), translation=total("translation", _shifts), isotropic=True, p=p)
+    return tio.RandomAffine(
+        scales=scales,
+        degrees=total("rotation", _degrees),
+        translation=total("translation", _shifts),
+        isotropic=True,
+        p=p,
+    )
 
 
 def _orientation(k):
     "One of the eight orientations"
     import torchio as tio
-    if k in (1, 4, 5): return tio.Flip(axes={1: (0,), 4: (0, 1), 5: (1,)}[k])
+
+    if k in (1, 4, 5):
+        return tio.Flip(axes={1: (0,), 4: (0, 1), 5: (1,)}[k])
     turn = tio.Affine(scales=1, degrees=(0, 0, -90 * (k // 2)), translation=0)
     return tio.Compose([turn, tio.Flip(axes=(0,))]) if k % 2 else turn
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #49eac7d5
 def _tio():
     import torchio
+
     return torchio
 
 
-def _scale(low, high, p, ndim, axes=(0,), **_): return _tio().RandomAffine(scales=tuple(_ranges([_axis(a, ndim) for a in axes], low, high, 1.)), degrees=0, p=p)
+def _scale(low, high, p, ndim, axes=(0,), **_):
+    return _tio().RandomAffine(scales=tuple(_ranges([_axis(a, ndim) for a in axes], low, high, 1.0)), degrees=0, p=p)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #18fae45e
-def _thick(low, high, p, ndim, axis=0, **_): return _tio().RandomAnisotropy(axes=_axis(axis, ndim), downsampling=(low, high), p=p)
+def _thick(low, high, p, ndim, axis=0, **_):
+    return _tio().RandomAnisotropy(axes=_axis(axis, ndim), downsampling=(low, high), p=p)
 
 
-def _ghosts(low, high, p, ndim, axis=-2, num_ghosts=4, **_): return _tio().RandomGhosting((num_ghosts, num_ghosts), _axis(axis, ndim), (low, high), p=p)
+def _ghosts(low, high, p, ndim, axis=-2, num_ghosts=4, **_):
+    return _tio().RandomGhosting((num_ghosts, num_ghosts), _axis(axis, ndim), (low, high), p=p)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #ef8e9afe
-def _elastic(low, high, p, ndim, points=7, **_): return _tio().RandomElasticDeformation(tuple((3 * [n + 2 for n in np.ravel(points).tolist()[::-1]])[:3]), (high, high, 0 if ndim == 2 else high), p=p)
+def _elastic(low, high, p, ndim, points=7, **_):
+    return _tio().RandomElasticDeformation(
+        tuple((3 * [n + 2 for n in np.ravel(points).tolist()[::-1]])[:3]), (high, high, 0 if ndim == 2 else high), p=p
+    )
 
 
-def _motion(p, times=(.45, .55), **ranges): return _tio().RandomMotion(num_transforms=len(times), p=p, **ranges)
+def _motion(p, times=(0.45, 0.55), **ranges):
+    return _tio().RandomMotion(num_transforms=len(times), p=p, **ranges)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #33564186
-def _spikes(low, high, p, position=(0, 0), **_): return _tio().RandomSpike(num_spikes=(n := len(position) if np.ndim(position) > 1 else 1, n), intensity=(low, high), p=p)
+def _spikes(low, high, p, position=(0, 0), **_):
+    return _tio().RandomSpike(
+        num_spikes=(n := len(position) if np.ndim(position) > 1 else 1, n), intensity=(low, high), p=p
+    )
+
+
 AUGMENTERS = {  # name of a transform -> function (low, high, p=, ndim=, fields of the transform) -> torchio transform
-    "scale": _scale, "elastic": _elastic, "anisotropy": _thick, "ghosting": _ghosts, "spike": _spikes,
+    "scale": _scale,
+    "elastic": _elastic,
+    "anisotropy": _thick,
+    "ghosting": _ghosts,
+    "spike": _spikes,
     "blur": lambda low, high, p, **_: _tio().RandomBlur((low, high), p=p),
     "noise": lambda low, high, p, **_: _tio().RandomNoise(std=(low, high), p=p),
     "gamma": lambda low, high, p, **_: _tio().RandomGamma((float(np.log(low)), float(np.log(high))), p=p),
     "biasfield": lambda low, high, p, order=3, **_: _tio().RandomBiasField(coefficients=(low, high), order=order, p=p),
-    "motion": lambda low, high, p, times=(.45, .55), **_: _motion(p, times, degrees=(low, high), translation=0),
-    "motion-shift": lambda low, high, p, times=(.45, .55), **_: _motion(p, times, degrees=0, translation=(low, high)),
+    "motion": lambda low, high, p, times=(0.45, 0.55), **_: _motion(p, times, degrees=(low, high), translation=0),
+    "motion-shift": lambda low, high, p, times=(0.45, 0.55), **_: _motion(p, times, degrees=0, translation=(low, high)),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
     "What to train a model with"
+
     numbers: pd.DataFrame  # a row per transform: transform, param, unit, needed, low, high, values, drop, by (the torchio transform that does it, "no torchio augmentation known", or "" where none is needed)
     compose: object  # `torchio.Compose` of what torchio can do
 
@@ -109,43 +146,77 @@ def _needs(summary, limits) -> pd.DataFrame:
         first, needed = part.iloc[0], bool((part["drop"] > part.delta).any())
         low, high = limits.get(name, (-np.inf, np.inf))
         failed = {v for text in part.failed for v in text.split(", ") if v}
-        ends = (max(part.tried_low.min(), low), min(part.tried_high.max(), high)) if needed and not first.categorical else (np.nan, np.nan)
-        rows.append(dict(transform=name, param=first.param, unit=first.unit, needed=pd.NA if part["drop"].isna().all() else needed, low=ends[0], high=ends[1], values=", ".join(sorted(failed)), drop=part["drop"].max()))
+        ends = (
+            (max(part.tried_low.min(), low), min(part.tried_high.max(), high))
+            if needed and not first.categorical
+            else (np.nan, np.nan)
+        )
+        rows.append(
+            dict(
+                transform=name,
+                param=first.param,
+                unit=first.unit,
+                needed=pd.NA if part["drop"].isna().all() else needed,
+                low=ends[0],
+                high=ends[1],
+                values=", ".join(sorted(failed)),
+                drop=part["drop"].max(),
+            )
+        )
     return pd.DataFrame(rows).astype(dict(needed="boolean"))
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #47e0463a
 def _pieces(needs, p, ndim) -> dict:  # {names of transforms: torchio transform}
     "What torchio can do of it"
     import torchio as tio
+
     ranges = {r["transform"]: (r.low, r.high) for _, r in needs[needs.low.notna()].iterrows()}
     moves = {n: r for n, r in ranges.items() if _kind(n) in ("rotation", "translation", "zoom")}
     pieces = {tuple(moves): _affine(moves, p, ndim)} if moves else {}
     for name, ends in ranges.items():
-        if make := AUGMENTERS.get(_kind(name)): pieces[name,] = make(*ends, p=p, ndim=ndim, **_fields_of(name))
+        if make := AUGMENTERS.get(_kind(name)):
+            pieces[name,] = make(*ends, p=p, ndim=ndim, **_fields_of(name))
     for name, values in zip(needs["transform"], needs["values"]):
         # as likely as the orientation that needs no change
-        if name == "dihedral" and values: pieces[name,] = tio.OneOf([_orientation(int(k)) for k in values.split(", ")], p=1 - 1 / (1 + len(values.split(", "))))
-        if _kind(name) == "flip" and values: pieces[name,] = tio.RandomFlip(_axis(_fields_of(name).get("axis", -1), ndim), flip_probability=1, p=p)
+        if name == "dihedral" and values:
+            pieces[name,] = tio.OneOf(
+                [_orientation(int(k)) for k in values.split(", ")], p=1 - 1 / (1 + len(values.split(", ")))
+            )
+        if _kind(name) == "flip" and values:
+            pieces[name,] = tio.RandomFlip(_axis(_fields_of(name).get("axis", -1), ndim), flip_probability=1, p=p)
     return pieces
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #ed6d068f
 def suggest_augmentation(
     summary: pd.DataFrame,  # from `summarise`, of one model
     limits: dict = None,  # {transform: (low, high)}: what may occur in practice, where that is less than what was tried
-    p: float = .5,  # probability that a transform is applied, 0..1
+    p: float = 0.5,  # probability that a transform is applied, 0..1
     ndim: int = None,  # spatial axes of the images, 2 or 3; needed only where a transform counts its axes from the front
 ) -> Augmentation:
     "The augmentation that a model still needs, as numbers and as a torchio `Compose`"
     import torchio as tio
+
     summary, limits = check_summary(summary), limits or {}
-    if (models := summary.model.nunique()) > 1: raise ValueError(f"summary has {models} models; allowed is one: summary[summary.model == {summary.model.iloc[0]!r}]")
-    if not 0 <= p <= 1: raise ValueError(f"p is {p!r}; allowed are numbers from 0 to 1")
-    if ndim not in (None, 2, 3): raise ValueError(f"ndim is {ndim!r}; allowed are 2 and 3, and None where no transform counts its axes from the front")
+    if (models := summary.model.nunique()) > 1:
+        raise ValueError(
+            f"summary has {models} models; allowed is one: summary[summary.model == {summary.model.iloc[0]!r}]"
+        )
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p!r}; allowed are numbers from 0 to 1")
+    if ndim not in (None, 2, 3):
+        raise ValueError(
+            f"ndim is {ndim!r}; allowed are 2 and 3, and None where no transform counts its axes from the front"
+        )
     for name, r in limits.items():
-        if name not in set(summary["transform"]): raise ValueError(f"limits has {name!r}; {nearest_name(name, list(summary['transform'].unique()))}")
-        if len(r) != 2 or not r[0] <= r[1]: raise ValueError(f"limits has {r} for {name}; allowed are two numbers (low, high), low <= high")
+        if name not in set(summary["transform"]):
+            raise ValueError(f"limits has {name!r}; {nearest_name(name, list(summary['transform'].unique()))}")
+        if len(r) != 2 or not r[0] <= r[1]:
+            raise ValueError(f"limits has {r} for {name}; allowed are two numbers (low, high), low <= high")
     needs = _needs(summary, limits)
     pieces = _pieces(needs, p, ndim)
     unknown = needs.needed.map({True: "no torchio augmentation known"}).fillna("")
-    by = [next((type(piece).__name__ for names, piece in pieces.items() if t in names), text) for t, text in zip(needs["transform"], unknown)]
+    by = [
+        next((type(piece).__name__ for names, piece in pieces.items() if t in names), text)
+        for t, text in zip(needs["transform"], unknown)
+    ]
     return Augmentation(needs.assign(by=by), tio.Compose(list(pieces.values())))

@@ -14,7 +14,12 @@ import pandas as pd
 from ..eval.table import check_scores, metric_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
-SPREADS = dict(ci="mean, band: 95 % interval of the mean", sd="mean, band: ± standard deviation", quartiles="median, band: middle half of the cases", range="median, band: lowest to highest")
+SPREADS = dict(
+    ci="mean, band: 95 % interval of the mean",
+    sd="mean, band: ± standard deviation",
+    quartiles="median, band: middle half of the cases",
+    range="median, band: lowest to highest",
+)
 
 
 def _intervals(
@@ -23,11 +28,15 @@ def _intervals(
 ) -> np.ndarray:  # `(groups, 2)`; NaN for a single case, and where a score is infinite
     "95 % percentile bootstrap of the mean of each group; of all of them the same cases are drawn"
     from scipy.stats import bootstrap
+
     ends, finite = np.full((len(x), 2), np.nan), np.flatnonzero(np.isfinite(x).all(1))
-    if x.shape[1] < 2: return ends
+    if x.shape[1] < 2:
+        return ends
     # not more than some million numbers at once
     for rows in np.array_split(finite, -(-len(finite) * x.shape[1] // 4000)) if len(finite) else []:
-        interval = bootstrap((x[rows],), np.mean, axis=1, n_resamples=1000, method="percentile", rng=seed).confidence_interval
+        interval = bootstrap(
+            (x[rows],), np.mean, axis=1, n_resamples=1000, method="percentile", rng=seed
+        ).confidence_interval
         ends[rows] = np.column_stack([interval.low, interval.high])
     return ends
 
@@ -41,10 +50,18 @@ def _centre_and_ends(
     far = np.isinf(x).any(1)
     # an infinite distance makes a mean infinite: whoever misses a structure is not the better for it
     if spread == "quartiles":
-        low, high = np.where(far, *(np.quantile(np.where(far[:, None] & (method == "linear"), 0, x), (.25, .75), axis=1, method=method) for method in ("nearest", "linear")))
+        low, high = np.where(
+            far,
+            *(
+                np.quantile(np.where(far[:, None] & (method == "linear"), 0, x), (0.25, 0.75), axis=1, method=method)
+                for method in ("nearest", "linear")
+            ),
+        )
         return np.column_stack([np.median(x, 1), low, high])
-    if spread == "range": return np.column_stack([np.median(x, 1), x.min(1), x.max(1)])
-    if spread == "ci": return np.column_stack([x.mean(1), _intervals(x, seed)])
+    if spread == "range":
+        return np.column_stack([np.median(x, 1), x.min(1), x.max(1)])
+    if spread == "ci":
+        return np.column_stack([x.mean(1), _intervals(x, seed)])
     sd = np.where(far, 0, x.T).T.std(1, ddof=1) if x.shape[1] > 1 else np.nan
     sd, centre = np.where(far, np.nan, sd), x.mean(1)
     return np.column_stack([centre, centre - sd, centre + sd])
@@ -58,7 +75,8 @@ def _of_groups(
     "Groups of the same number of cases are reckoned together"
     known, rows = [x[~np.isnan(x)] for x in groups], np.full((len(groups), 3), np.nan)
     cases = np.array([len(x) for x in known], int)
-    for n in set(cases.tolist()) - {0}: rows[cases == n] = _centre_and_ends(np.stack([known[i] for i in np.flatnonzero(cases == n)]), spread, seed)
+    for n in set(cases.tolist()) - {0}:
+        rows[cases == n] = _centre_and_ends(np.stack([known[i] for i in np.flatnonzero(cases == n)]), spread, seed)
     return pd.DataFrame(rows, columns=["centre", "low", "high"]).assign(cases=cases)[["cases", "centre", "low", "high"]]
 
 # %% ../../nbs/analysis/02_cohort.ipynb #39bcb826
@@ -68,9 +86,13 @@ def spread_scores(
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:  # columns model, transform, param, value, label, metric, cases, centre, low, high
     "Centre and spread of the cases at each value"
-    if spread not in SPREADS: raise ValueError(f"spread is {spread!r}; allowed are {', '.join(map(repr, SPREADS))}")
+    if spread not in SPREADS:
+        raise ValueError(f"spread is {spread!r}; allowed are {', '.join(map(repr, SPREADS))}")
     keys = ["model", "transform", "param", "value", "label", "metric"]
-    groups = {key: x.to_numpy(float) for key, x in pd.to_numeric(check_scores(scores).score).groupby([scores[k] for k in keys], sort=False)}
+    groups = {
+        key: x.to_numpy(float)
+        for key, x in pd.to_numeric(check_scores(scores).score).groupby([scores[k] for k in keys], sort=False)
+    }
     table = pd.DataFrame(list(groups), columns=keys).join(_of_groups(list(groups.values()), spread, seed))
     table.attrs["transforms"] = scores.attrs.get("transforms", {})
     return table
@@ -79,7 +101,10 @@ def spread_scores(
 def plottable_scores(scores) -> pd.DataFrame:
     "A checked score table with names as text"
     scores = check_scores(scores)
-    return scores.assign(**{c: scores[c].astype(str) for c in ("model", "case", "label")}, score=pd.to_numeric(scores.score).astype(float))
+    return scores.assign(
+        **{c: scores[c].astype(str) for c in ("model", "case", "label")},
+        score=pd.to_numeric(scores.score).astype(float),
+    )
 
 # %% ../../nbs/analysis/02_cohort.ipynb #d803b740
 def _case_row(
@@ -88,11 +113,26 @@ def _case_row(
 ) -> dict:
     "Mean and worst score of a case, and where the worst is"
     known = part[part.score.notna()]
-    row = dict(score=known.score.mean(), worst=np.nan, best=np.nan, worst_transform=None, worst_value=None, worst_label=None, missing=len(part) - len(known))
-    if not len(known): return row
+    row = dict(
+        score=known.score.mean(),
+        worst=np.nan,
+        best=np.nan,
+        worst_transform=None,
+        worst_value=None,
+        worst_label=None,
+        missing=len(part) - len(known),
+    )
+    if not len(known):
+        return row
     ordered = known.iloc[(sign * known.score).argsort(kind="stable")]
     at = ordered.iloc[0]
-    return row | dict(worst=at.score, best=ordered.score.iloc[-1], worst_transform=at["transform"], worst_value=at.value, worst_label=at.label)
+    return row | dict(
+        worst=at.score,
+        best=ordered.score.iloc[-1],
+        worst_transform=at["transform"],
+        worst_value=at.value,
+        worst_label=at.label,
+    )
 
 # %% ../../nbs/analysis/02_cohort.ipynb #5002b276
 def rank_cases(
@@ -101,15 +141,28 @@ def rank_cases(
     lower_is_better: Sequence = (),  # names of metrics of one's own where a low score is good; of hd95 and the like it is known
 ) -> pd.DataFrame:  # columns model, metric, rank (1 is the worst case), case, score (mean), worst, best, worst_transform, worst_value, worst_label, missing
     "The cases of each model and metric, worst first"
-    if by not in ("mean", "worst"): raise ValueError(f"by is {by!r}; allowed are 'mean' and 'worst'")
-    scores, low = plottable_scores(scores), [lower_is_better] if isinstance(lower_is_better, str) else list(lower_is_better)
-    if strange := set(low) - set(scores.metric): raise ValueError(f"lower_is_better has {sorted(strange)[0]!r}; allowed are the metrics {', '.join(scores.metric.unique())}")
+    if by not in ("mean", "worst"):
+        raise ValueError(f"by is {by!r}; allowed are 'mean' and 'worst'")
+    scores, low = (
+        plottable_scores(scores),
+        [lower_is_better] if isinstance(lower_is_better, str) else list(lower_is_better),
+    )
+    if strange := set(low) - set(scores.metric):
+        raise ValueError(
+            f"lower_is_better has {sorted(strange)[0]!r}; allowed are the metrics {', '.join(scores.metric.unique())}"
+        )
     better, tables = {m: "lower" if m in low else metric_facts(scores, m)["better"] for m in scores.metric.unique()}, []
     for (model, metric), part in scores.groupby(["model", "metric"], sort=False):
         sign = 1 if better[metric] == "higher" else -1
         # of a difference with a sign the size counts
-        if better[metric] == "zero": part = part.assign(score=part.score.abs())
-        table = pd.DataFrame([dict(model=model, metric=metric, case=case) | _case_row(rows, sign) for case, rows in part.groupby("case", sort=False)])
+        if better[metric] == "zero":
+            part = part.assign(score=part.score.abs())
+        table = pd.DataFrame(
+            [
+                dict(model=model, metric=metric, case=case) | _case_row(rows, sign)
+                for case, rows in part.groupby("case", sort=False)
+            ]
+        )
         order = (sign * table["score" if by == "mean" else "worst"]).argsort(kind="stable")
         order = [i for i in order if i >= 0 and pd.notna(table.score[i])] + list(np.flatnonzero(table.score.isna()))
         table = table.iloc[order]

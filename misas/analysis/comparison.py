@@ -21,8 +21,10 @@ KEY_COLUMNS = ["case", "transform", "value", "label", "metric"]
 # %% ../../nbs/analysis/04_comparison.ipynb #3987886d
 def _value_key(value):
     "A value that is found again after a table was in a file"
-    try: return float(f"{float(value):.12g}")
-    except (TypeError, ValueError): return str(value)
+    try:
+        return float(f"{float(value):.12g}")
+    except (TypeError, ValueError):
+        return str(value)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #fd77c1ae
 def keyed_scores(
@@ -30,21 +32,34 @@ def keyed_scores(
     name: str,  # of the argument, for errors
 ) -> pd.DataFrame:  # one model, keys in one form, scores as numbers, of differences with a sign their size
     "A score table, ready to be matched"
-    try: check_scores(scores)
-    except (TypeError, ValueError) as e: raise type(e)(f"{name}: {e}") from e
+    try:
+        check_scores(scores)
+    except (TypeError, ValueError) as e:
+        raise type(e)(f"{name}: {e}") from e
     models = list(scores.model.unique())
-    if len(models) > 1: raise ValueError(f"{name} has the models {', '.join(map(str, models))}; allowed is one model: pick it with {name}[{name}.model == {str(models[0])!r}]")
+    if len(models) > 1:
+        raise ValueError(
+            f"{name} has the models {', '.join(map(str, models))}; allowed is one model: pick it with {name}[{name}.model == {str(models[0])!r}]"
+        )
     text = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
-    score, signed = pd.to_numeric(scores.score).astype(float), scores.metric.isin([m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"])
-    keyed = scores.assign(**text, value=scores.value.map(_value_key), score=score.mask(signed, score.abs())).reset_index(drop=True)
-    if (twice := keyed.duplicated(KEY_COLUMNS)).any(): raise ValueError(f"{name} has more than one score for {_row_text(keyed[twice].iloc[0])}; allowed is one")
+    score, signed = (
+        pd.to_numeric(scores.score).astype(float),
+        scores.metric.isin([m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"]),
+    )
+    keyed = scores.assign(
+        **text, value=scores.value.map(_value_key), score=score.mask(signed, score.abs())
+    ).reset_index(drop=True)
+    if (twice := keyed.duplicated(KEY_COLUMNS)).any():
+        raise ValueError(f"{name} has more than one score for {_row_text(keyed[twice].iloc[0])}; allowed is one")
     return keyed
 
 # %% ../../nbs/analysis/04_comparison.ipynb #3c20bd81
-def _quoted(value) -> str: return repr(value) if isinstance(value, str) else f"{value:g}"
+def _quoted(value) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:g}"
 
 
-def _row_text(row) -> str: return ", ".join(f"{c} {_quoted(row[c])}" for c in KEY_COLUMNS)
+def _row_text(row) -> str:
+    return ", ".join(f"{c} {_quoted(row[c])}" for c in KEY_COLUMNS)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #7a5cd560
 def _lacking(
@@ -55,42 +70,63 @@ def _lacking(
     for c in KEY_COLUMNS:
         known = set(lack[c].unique())
         gone = [v for v in have[c].unique() if v not in known]
-        if gone: return f"{c} {', '.join(map(_quoted, gone[:3]))}" + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+        if gone:
+            return f"{c} {', '.join(map(_quoted, gone[:3]))}" + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
     gone = have[~have.set_index(KEY_COLUMNS).index.isin(lack.set_index(KEY_COLUMNS).index)]
-    return f"{_row_text(gone.iloc[0])}" + (f" and {len(gone) - 1} more rows" if len(gone) > 1 else "") if len(gone) else ""
+    return (
+        f"{_row_text(gone.iloc[0])}" + (f" and {len(gone) - 1} more rows" if len(gone) > 1 else "") if len(gone) else ""
+    )
 
 
 def _check_match(a, b, join):
     "Tables that do not match are an error, or with join='inner' a warning"
-    if join not in ("strict", "inner"): raise ValueError(f"join is {join!r}; allowed are 'strict' and 'inner'")
-    found = [f"{name} has no {gone}, which {other} has" for name, other, gone in (("scores_b", "scores_a", _lacking(a, b)), ("scores_a", "scores_b", _lacking(b, a))) if gone]
+    if join not in ("strict", "inner"):
+        raise ValueError(f"join is {join!r}; allowed are 'strict' and 'inner'")
+    found = [
+        f"{name} has no {gone}, which {other} has"
+        for name, other, gone in (("scores_b", "scores_a", _lacking(a, b)), ("scores_a", "scores_b", _lacking(b, a)))
+        if gone
+    ]
     if found and join == "strict":
-        raise ValueError(f"{'; '.join(found)}; allowed are tables of the same cases, transforms, values, labels and metrics (give `evaluate` the labels), or join='inner'")
-    if found: warnings.warn(f"{'; '.join(found)}: only what both tables have is compared", stacklevel=3)
+        raise ValueError(
+            f"{'; '.join(found)}; allowed are tables of the same cases, transforms, values, labels and metrics (give `evaluate` the labels), or join='inner'"
+        )
+    if found:
+        warnings.warn(f"{'; '.join(found)}: only what both tables have is compared", stacklevel=3)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #050200b6
 def _difference(a, b) -> pd.Series:
     "a - b; what is only rounding counts as none, and so do two infinite scores"
-    return (a - b).mask(a == b, 0.).round(12)
+    return (a - b).mask(a == b, 0.0).round(12)
 
 
 def pair_scores(
     scores_a: pd.DataFrame,  # score table of model A
     scores_b: pd.DataFrame,  # score table of model B
     join: str = "strict",  # "strict": both tables must have the same rows; "inner": what both have, with a warning
-) -> pd.DataFrame:  # case, transform, param, value, label, metric, a, b, delta = a - b, which is NaN where either score is
+) -> (
+    pd.DataFrame
+):  # case, transform, param, value, label, metric, a, b, delta = a - b, which is NaN where either score is
     "The scores of two models, side by side"
     a, b = keyed_scores(scores_a, "scores_a"), keyed_scores(scores_b, "scores_b")
     _check_match(a, b, join)
-    pairs = a[[*KEY_COLUMNS, "param", "score"]].merge(b[[*KEY_COLUMNS, "score"]], on=KEY_COLUMNS, suffixes=("_a", "_b"), validate="one_to_one")
-    if not len(pairs): raise ValueError("scores_a and scores_b have no row in common; allowed are tables of the same cases, transforms, values, labels and metrics")
-    pairs = pairs.rename(columns=dict(score_a="a", score_b="b"))[["case", "transform", "param", "value", "label", "metric", "a", "b"]]
+    pairs = a[[*KEY_COLUMNS, "param", "score"]].merge(
+        b[[*KEY_COLUMNS, "score"]], on=KEY_COLUMNS, suffixes=("_a", "_b"), validate="one_to_one"
+    )
+    if not len(pairs):
+        raise ValueError(
+            "scores_a and scores_b have no row in common; allowed are tables of the same cases, transforms, values, labels and metrics"
+        )
+    pairs = pairs.rename(columns=dict(score_a="a", score_b="b"))[
+        ["case", "transform", "param", "value", "label", "metric", "a", "b"]
+    ]
     pairs["delta"] = _difference(pairs.a, pairs.b)
     pairs.attrs["models"] = a.model[0], b.model[0]
     return pairs
 
 # %% ../../nbs/analysis/04_comparison.ipynb #80476684
-def _by(values) -> list: return ["transform", "param", *["value"] * (values == "each"), "label", "metric"]
+def _by(values) -> list:
+    return ["transform", "param", *["value"] * (values == "each"), "label", "metric"]
 
 # %% ../../nbs/analysis/04_comparison.ipynb #778f0c45
 def scores_per_case(
@@ -100,11 +136,16 @@ def scores_per_case(
     "The scores that are compared, one pair for each case"
     valid = pairs.assign(missing=pairs.delta.isna())
     valid.loc[valid.missing, ["a", "b"]] = np.nan
-    cases = valid.groupby([*_by(values), "case"], sort=False).agg(a=("a", "mean"), b=("b", "mean"), missing=("missing", "sum")).reset_index()
+    cases = (
+        valid.groupby([*_by(values), "case"], sort=False)
+        .agg(a=("a", "mean"), b=("b", "mean"), missing=("missing", "sum"))
+        .reset_index()
+    )
     return cases.assign(delta=_difference(cases.a, cases.b))
 
 # %% ../../nbs/analysis/04_comparison.ipynb #2091f77e
-def _sd(s: pd.Series) -> float: return s.std() if np.isfinite(s).all() else np.nan
+def _sd(s: pd.Series) -> float:
+    return s.std() if np.isfinite(s).all() else np.nan
 
 
 def _describe(
@@ -115,11 +156,20 @@ def _describe(
 ) -> dict:
     "Counts and moments of two models' scores"
     a, b, d = cases.a, cases.b, cases.delta
-    counts = dict(positive=(d > 0).sum(), zero=(d == 0).sum(), negative=(d < 0).sum(), clearly_a=(d > difference).sum(), clearly_b=(d < -difference).sum())
-    moments = dict(grand_median=pd.concat([a, b]).median(), delta_median=d.median(), delta_mean=d.mean(), delta_sd=_sd(d))
+    counts = dict(
+        positive=(d > 0).sum(),
+        zero=(d == 0).sum(),
+        negative=(d < 0).sum(),
+        clearly_a=(d > difference).sum(),
+        clearly_b=(d < -difference).sum(),
+    )
+    moments = dict(
+        grand_median=pd.concat([a, b]).median(), delta_median=d.median(), delta_mean=d.mean(), delta_sd=_sd(d)
+    )
     for name, s in (("a", a), ("b", b)):
         moments |= {f"median_{name}": s.median(), f"mean_{name}": s.mean(), f"sd_{name}": _sd(s)}
-        if good is not None: counts |= {f"good_{name}": (s >= good if better == "higher" else s <= good).sum()}
+        if good is not None:
+            counts |= {f"good_{name}": (s >= good if better == "higher" else s <= good).sum()}
     return {k: int(v) for k, v in counts.items()} | {k: float(v) for k, v in moments.items()}
 
 # %% ../../nbs/analysis/04_comparison.ipynb #a90d7796
@@ -128,53 +178,79 @@ def _normality(
 ) -> dict:
     "Shapiro–Wilk before and after Yeo–Johnson, by scipy"
     from scipy import stats
-    if len(delta) < 3 or delta.nunique() == 1 or np.isinf(delta).any(): return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
+
+    if len(delta) < 3 or delta.nunique() == 1 or np.isinf(delta).any():
+        return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # e.g. p values for more than 5000 images are approximate
+        warnings.simplefilter("ignore")  # e.g. p values for more than 5000 images are approximate
         transformed, power = stats.yeojohnson(delta.to_numpy(float))
-        again = stats.shapiro(transformed).pvalue if np.isfinite(transformed).all() and np.ptp(transformed) > 0 else np.nan
-        return dict(shapiro_p=float(stats.shapiro(delta).pvalue), yeo_johnson_lambda=float(power), shapiro_p_transformed=float(again))
+        again = (
+            stats.shapiro(transformed).pvalue if np.isfinite(transformed).all() and np.ptp(transformed) > 0 else np.nan
+        )
+        return dict(
+            shapiro_p=float(stats.shapiro(delta).pvalue),
+            yeo_johnson_lambda=float(power),
+            shapiro_p_transformed=float(again),
+        )
 
 # %% ../../nbs/analysis/04_comparison.ipynb #5c6d8170
 def _mood(a: pd.Series, b: pd.Series) -> dict:
     "Mood's median test, by scipy, and how many scores of each model are above the grand median"
     from scipy import stats
+
     middle = pd.concat([a, b]).median()
     above = dict(above_a=int((a > middle).sum()), above_b=int((b > middle).sum()))
     # scipy refuses a table with an empty row
-    return above | dict(mood_p=float(stats.median_test(a, b).pvalue) if sum(above.values()) else 1.)
+    return above | dict(mood_p=float(stats.median_test(a, b).pvalue) if sum(above.values()) else 1.0)
 
 
 def _wilcoxon(delta: pd.Series) -> dict:
     "Wilcoxon signed-rank test, by scipy"
     from scipy import stats
-    return dict(wilcoxon_p=float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.)
+
+    return dict(wilcoxon_p=float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.0)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #9894985d
 def _holm(p: pd.Series) -> pd.Series:
     "p values corrected by Holm's method, by statsmodels; NaN stays NaN"
     from statsmodels.stats.multitest import multipletests
+
     known, corrected = p.notna(), pd.Series(np.nan, p.index)
-    if known.any(): corrected[known] = multipletests(p[known], method="holm")[1]
+    if known.any():
+        corrected[known] = multipletests(p[known], method="holm")[1]
     return corrected
 
 # %% ../../nbs/analysis/04_comparison.ipynb #dbced552
 def check_thresholds(**numbers):
     for name, (value, low, high) in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high: raise ValueError(f"{name} is {value!r}; allowed are numbers from {low:g}" + (f" to {high:g}" if high < np.inf else ""))
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+            raise ValueError(
+                f"{name} is {value!r}; allowed are numbers from {low:g}" + (f" to {high:g}" if high < np.inf else "")
+            )
 
 # %% ../../nbs/analysis/04_comparison.ipynb #53b61fd5
 def _verdict(cases, difference, good, better) -> dict:
     "All statistics of one row"
     missing, cases = int(cases.missing.sum()), cases[cases.delta.notna()]
-    tests = _mood(cases.a, cases.b) | _wilcoxon(cases.delta) if len(cases) else dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
-    return dict(cases=len(cases), missing=missing) | _describe(cases, difference, good, better) | _normality(cases.delta) | tests
+    tests = (
+        _mood(cases.a, cases.b) | _wilcoxon(cases.delta)
+        if len(cases)
+        else dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
+    )
+    return (
+        dict(cases=len(cases), missing=missing)
+        | _describe(cases, difference, good, better)
+        | _normality(cases.delta)
+        | tests
+    )
 
 
 def _good_scores(good, facts) -> dict:  # {metric: score}, without those that have a unit and were not asked for
     "From which score on it is good"
-    asked = {m: f for m, f in facts.items() if not f["unit"] or (m in good if isinstance(good, dict) else good is not None)}
-    return per_metric("good", good, asked, .9, Domain())
+    asked = {
+        m: f for m, f in facts.items() if not f["unit"] or (m in good if isinstance(good, dict) else good is not None)
+    }
+    return per_metric("good", good, asked, 0.9, Domain())
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
 def compare(
@@ -183,18 +259,21 @@ def compare(
     values: str = "mean",  # "mean": each case's mean over the values of a transform; "each": a row for each value
     difference=None,  # a difference larger than that counts as clear, in units of the metric; or a dict {metric: difference}; None: 0.05 for scores between 0 and 1
     good=None,  # a score as good as that or better counts as good; or a dict {metric: score}; None: 0.9 for scores between 0 and 1
-    alpha: float = .05,  # level of significance, 0..1
+    alpha: float = 0.05,  # level of significance, 0..1
     join: str = "strict",  # "strict": tables that do not match are an error; "inner": compare what both have, and warn
 ) -> pd.DataFrame:  # a row per transform x label x metric (x value); delta = A - B
     "Do two models differ, image by image?"
-    if values not in ("mean", "each"): raise ValueError(f"values is {values!r}; allowed are 'mean' and 'each'")
+    if values not in ("mean", "each"):
+        raise ValueError(f"values is {values!r}; allowed are 'mean' and 'each'")
     check_thresholds(alpha=(alpha, 0, 1))
     pairs = pair_scores(scores_a, scores_b, join)
     facts, rows = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}, []
-    difference, good = per_metric("difference", difference, facts, .05, Domain(0)), _good_scores(good, facts)
+    difference, good = per_metric("difference", difference, facts, 0.05, Domain(0)), _good_scores(good, facts)
     for key, cases in scores_per_case(pairs, values).groupby(_by(values), sort=False):
         names, m = dict(zip(_by(values), key)) | dict(zip(("model_a", "model_b"), pairs.attrs["models"])), key[-1]
-        rows.append(names | dict(better=facts[m]["better"]) | _verdict(cases, difference[m], good.get(m), facts[m]["better"]))
+        rows.append(
+            names | dict(better=facts[m]["better"]) | _verdict(cases, difference[m], good.get(m), facts[m]["better"])
+        )
     result = pd.DataFrame(rows)
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
     return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
@@ -206,8 +285,10 @@ def auroc_of_mask(
 ) -> float:  # 0..1; NaN where the truth has no pixel, or all of them
     "(sensitivity + specificity) / 2: AUROC of a mask, also known as balanced accuracy"
     truth, pred = np.asarray(truth, bool), np.asarray(pred, bool)
-    if truth.shape != pred.shape: raise ValueError(f"pred has shape {pred.shape}; allowed is the truth's {truth.shape}")
+    if truth.shape != pred.shape:
+        raise ValueError(f"pred has shape {pred.shape}; allowed is the truth's {truth.shape}")
     inside = np.count_nonzero(truth)
-    if inside in (0, truth.size): return np.nan
+    if inside in (0, truth.size):
+        return np.nan
     hits, right = np.count_nonzero(truth & pred), np.count_nonzero(~truth & ~pred)
     return (hits / inside + right / (truth.size - inside)) / 2

@@ -31,7 +31,10 @@ def _stays(transform) -> bool:
 
 # %% ../../nbs/analysis/03_consensus.ipynb #fc136cdd
 def _check_undo(transform):
-    if not can_undo(transform): raise ValueError(f"transform is {transform}; allowed are those that can be undone: transforms of intensity, those with a matrix such as rotation and zoom, and dihedral")
+    if not can_undo(transform):
+        raise ValueError(
+            f"transform is {transform}; allowed are those that can be undone: transforms of intensity, those with a matrix such as rotation and zoom, and dihedral"
+        )
 
 
 def _inverse(matrix):
@@ -50,10 +53,14 @@ def undo(
     "A mask, moved back to the case that was transformed"
     _check_undo(transform)
     value = transform.check(value)
-    if _stays(transform) or transform._is_neutral(value, case): return mask
+    if _stays(transform) or transform._is_neutral(value, case):
+        return mask
     # a reflection undoes itself; a turn is undone by the rest of the circle
-    if isinstance(transform, Dihedral): return transform(Case(mask[None].float(), mask), value if value % 2 else -value % 8).truth
-    return sample_nearest(mask, sampling_positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device))
+    if isinstance(transform, Dihedral):
+        return transform(Case(mask[None].float(), mask), value if value % 2 else -value % 8).truth
+    return sample_nearest(
+        mask, sampling_positions(_inverse(transform.matrix(value, case.ndim)), case.shape, case.spacing, mask.device)
+    )
 
 # %% ../../nbs/analysis/03_consensus.ipynb #015ed687
 def get_answers(
@@ -68,12 +75,14 @@ def get_answers(
     asked = {}
     for name, model in models.items():
         ready = model.prepare(case)
-        asked[name] = plain = model(ready.image[None].clone().to(model.device), like=ready)[0].cpu()
-        if transform is not None: asked |= _moved_answers(model, name, ready, as_transform(transform), values, plain, progress)
+        asked[name] = plain = model(ready.image[None].clone().to(model.device), template=ready)[0].cpu()
+        if transform is not None:
+            asked |= _moved_answers(model, name, ready, as_transform(transform), values, plain, progress)
     return asked
 
 
-def _as_list(models): return list(models) if isinstance(models, (list, tuple)) else [models]
+def _as_list(models):
+    return list(models) if isinstance(models, (list, tuple)) else [models]
 
 # %% ../../nbs/analysis/03_consensus.ipynb #db628492
 def _told_apart(models) -> dict:
@@ -88,11 +97,14 @@ def _told_apart(models) -> dict:
 def _moved_answers(model, name, case, transform, values, plain, progress) -> dict:
     "The answers to a transformed image, moved back; where they saw nothing, the plain answer"
     _check_undo(transform)
-    everywhere, moved = case.but(truth=torch.ones(case.shape, dtype=torch.int32)), {}
-    for step in get_series(model, case.but(truth=None), transform, values, progress=progress):
-        if transform._is_neutral(step.value, case): continue                        # that is the plain answer
+    everywhere, moved = case.replace(truth=torch.ones(case.shape, dtype=torch.int32)), {}
+    for step in get_series(model, case.replace(truth=None), transform, values, progress=progress):
+        if transform._is_neutral(step.value, case):
+            continue  # that is the plain answer
         seen = undo(transform, transform(everywhere, step.value).truth, step.value, case) > 0
-        moved[f"{name}, {transform} {step.value:g}"] = torch.where(seen, undo(transform, step.pred, step.value, case), plain)
+        moved[f"{name}, {transform} {step.value:g}"] = torch.where(
+            seen, undo(transform, step.pred, step.value, case), plain
+        )
     return moved
 
 # %% ../../nbs/analysis/03_consensus.ipynb #c6971e29
@@ -107,10 +119,13 @@ def consensus_case(
     method: str = "staple",  # "staple" or "majority"
 ) -> Case:  # of one model, as that model prepares it
     "The case with the consensus of several answers as its truth"
-    if method not in _METHODS: raise ValueError(f"method is {method!r}; allowed are {', '.join(map(repr, _METHODS))}")
+    if method not in _METHODS:
+        raise ValueError(f"method is {method!r}; allowed are {', '.join(map(repr, _METHODS))}")
     case, models = as_case(case), _as_list(models)
     asked = get_answers(models, case, transform, values)
     ready = as_model(models[0]).prepare(case) if models else case
     if len(shapes := {name: tuple(m.shape) for name, m in asked.items()}) and len(set(shapes.values())) > 1:
-        raise ValueError(f"the models answer in different sizes ({', '.join(f'{n}: {s}' for n, s in shapes.items())}); allowed are models that prepare the case alike")
-    return ready.but(truth=_METHODS[method](asked))
+        raise ValueError(
+            f"the models answer in different sizes ({', '.join(f'{n}: {s}' for n, s in shapes.items())}); allowed are models that prepare the case alike"
+        )
+    return ready.replace(truth=_METHODS[method](asked))

@@ -30,18 +30,35 @@ def _one_parameter(transform) -> Transform:
     "A transform with one parameter"
     transform = as_transform(transform)
     if isinstance(transform, Fixed) or isinstance(transform, Compose) and not transform._one:
-        raise ValueError(f"transform is {transform}, which has {0 if isinstance(transform, Fixed) else len(transform.free)} parameters; allowed are transforms with one")
+        raise ValueError(
+            f"transform is {transform}, which has {0 if isinstance(transform, Fixed) else len(transform.free)} parameters; allowed are transforms with one"
+        )
     return transform
 
 
 def _few(transform, values, case, most=11) -> list:
     "The values given, or at most eleven of the transform's own: every one, every second, ..., with the neutral one and, where that can be, both ends"
-    if values is not None: return list(dict.fromkeys(checked_values(transform, values, case)))
+    if values is not None:
+        return list(dict.fromkeys(checked_values(transform, values, case)))
     own, neutral = checked_values(transform, None, case), transform.neutral_for(case)
     at, least = own.index(neutral) if neutral in own else 0, math.ceil(len(own) / most)
     step = next((k for k in range(least, 2 * least + 1) if at % k == 0 == (len(own) - 1 - at) % k), least)
-    return own[at % step::step]
-GRID_COLUMNS = ["model", "case", "transform_a", "param_a", "value_a", "transform_b", "param_b", "value_b", "label", "metric", "score"]
+    return own[at % step :: step]
+
+
+GRID_COLUMNS = [
+    "model",
+    "case",
+    "transform_a",
+    "param_a",
+    "value_a",
+    "transform_b",
+    "param_b",
+    "value_b",
+    "label",
+    "metric",
+    "score",
+]
 
 # %% ../../nbs/analysis/08_explore.ipynb #5c2c00e6
 def grid(
@@ -55,27 +72,35 @@ def grid(
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
     progress: bool = True,  # show a progress bar?
-) -> pd.DataFrame:  # columns model, case, transform_a, param_a, value_a, transform_b, param_b, value_b, label, metric, score
+) -> (
+    pd.DataFrame
+):  # columns model, case, transform_a, param_a, value_a, transform_b, param_b, value_b, label, metric, score
     "Scores for each pair of values of two transforms"
     a, b, case = _one_parameter(transform_a), _one_parameter(transform_b), as_case(case)
     pairs = list(product(_few(a, values_a, case), _few(b, values_b, case)))
     table = evaluate(model, case, Compose(a, b), pairs, _one_metric(metric), labels, absent=absent, progress=progress)
     first, second = zip(*table.value)
-    table = table.assign(transform_a=str(a), param_a=a.param, value_a=first, transform_b=str(b), param_b=b.param, value_b=second)[GRID_COLUMNS]
-    table.attrs["transforms"] = [dict(unit=t.unit, neutral=t.neutral_for(case), categorical=t.categorical) for t in (a, b)]
+    table = table.assign(
+        transform_a=str(a), param_a=a.param, value_a=first, transform_b=str(b), param_b=b.param, value_b=second
+    )[GRID_COLUMNS]
+    table.attrs["transforms"] = [
+        dict(unit=t.unit, neutral=t.neutral_for(case), categorical=t.categorical) for t in (a, b)
+    ]
     return table
 
 # %% ../../nbs/analysis/08_explore.ipynb #825c20eb
 def _one_metric(metric) -> dict:  # {name: function}
     "A single metric"
     named = as_metrics(metric)
-    if len(named) != 1: raise ValueError(f"metric is {metric!r}; allowed is one metric")
+    if len(named) != 1:
+        raise ValueError(f"metric is {metric!r}; allowed is one metric")
     return named
 
 # %% ../../nbs/analysis/08_explore.ipynb #6e3b4fd9
 @dataclass(frozen=True)
 class _Axis:
     "A transform with a range, seen as the numbers from 0 to 1"
+
     transform: Transform
     low: float
     high: float
@@ -83,30 +108,44 @@ class _Axis:
     def at(self, u: float):
         "The value at the fraction `u` of the range"
         low, high, whole = self.low, self.high, self.transform.domain.whole
-        if self.transform.log: value = low * (high / low) ** u
-        else: value = low - whole / 2 + (high - low + whole) * u      # half a step more at each end, so that the ends are not rarer
-        return min(max(math.floor(value + .5) if whole else float(value), low), high)
+        if self.transform.log:
+            value = low * (high / low) ** u
+        else:
+            value = (
+                low - whole / 2 + (high - low + whole) * u
+            )  # half a step more at each end, so that the ends are not rarer
+        return min(max(math.floor(value + 0.5) if whole else float(value), low), high)
 
 # %% ../../nbs/analysis/08_explore.ipynb #b6c7c0cd
 def _axis(transform, ends) -> _Axis:
     "A transform and its range, checked"
     t = _one_parameter(transform)
-    if t.categorical: raise ValueError(f"ranges has {t}, whose values are names, with nothing between them; allowed are transforms with amounts (try such a transform with `grid`)")
-    if not isinstance(ends, (tuple, list, np.ndarray)) or len(ends) != 2: raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
+    if t.categorical:
+        raise ValueError(
+            f"ranges has {t}, whose values are names, with nothing between them; allowed are transforms with amounts (try such a transform with `grid`)"
+        )
+    if not isinstance(ends, (tuple, list, np.ndarray)) or len(ends) != 2:
+        raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
     low, high = (t.check(e) for e in ends)
-    if not all(isinstance(e, numbers.Real) for e in (low, high)): raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
-    if not low < high: raise ValueError(f"range of {t} is {ends!r}; allowed is low < high")
-    if t.log and low <= 0: raise ValueError(f"range of {t} is {ends!r}; allowed is low > 0, because its values are spaced by a factor")
+    if not all(isinstance(e, numbers.Real) for e in (low, high)):
+        raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
+    if not low < high:
+        raise ValueError(f"range of {t} is {ends!r}; allowed is low < high")
+    if t.log and low <= 0:
+        raise ValueError(f"range of {t} is {ends!r}; allowed is low > 0, because its values are spaced by a factor")
     return _Axis(t, low, high)
 
 
 def _axes(ranges) -> list:
     "Transforms and their ranges, checked"
-    if not isinstance(ranges, Mapping): raise TypeError(f"ranges is a {type(ranges).__name__}; allowed is a dict {{transform: (low, high)}}")
-    if not ranges: raise ValueError("ranges is empty; allowed is at least one transform with (low, high)")
+    if not isinstance(ranges, Mapping):
+        raise TypeError(f"ranges is a {type(ranges).__name__}; allowed is a dict {{transform: (low, high)}}")
+    if not ranges:
+        raise ValueError("ranges is empty; allowed is at least one transform with (low, high)")
     axes = [_axis(t, ends) for t, ends in ranges.items()]
     names = [str(a.transform) for a in axes]
-    if len(set(names)) < len(names): raise ValueError(f"ranges has two transforms of the same name ({', '.join(names)}); allowed are different ones")
+    if len(set(names)) < len(names):
+        raise ValueError(f"ranges has two transforms of the same name ({', '.join(names)}); allowed are different ones")
     return axes
 
 # %% ../../nbs/analysis/08_explore.ipynb #04630cac
@@ -117,44 +156,72 @@ def _label_values(
 ) -> list:
     "Which labels to score"
     names = model.labels or case.labels or ()
-    if label is None: found = [l for l in case.truth.unique().tolist() if l > 0]
+    if label is None:
+        found = [l for l in case.truth.unique().tolist() if l > 0]
     elif isinstance(label, str):
-        if label not in names: raise ValueError(f"label is {label!r}; {nearest_name(label, list(names)) if names else 'names are not known here, allowed are numbers'}")
+        if label not in names:
+            raise ValueError(
+                f"label is {label!r}; {nearest_name(label, list(names)) if names else 'names are not known here, allowed are numbers'}"
+            )
         found = [list(names).index(label)]
-    elif label in Domain(0, whole=True): found = [int(label)]
-    else: raise ValueError(f"label is {label!r}; allowed are a name, a number >= 0, or None for all but the background")
-    if not found: raise ValueError(f"truth of case {case.name!r} has nothing but background; name the label to score")
+    elif label in Domain(0, whole=True):
+        found = [int(label)]
+    else:
+        raise ValueError(f"label is {label!r}; allowed are a name, a number >= 0, or None for all but the background")
+    if not found:
+        raise ValueError(f"truth of case {case.name!r} has nothing but background; name the label to score")
     return found
 
 # %% ../../nbs/analysis/08_explore.ipynb #28d4a1bf
 class _Scorer:
     "Asks a model at points of the unit cube"
+
     def __init__(self, model, case, axes, metric, label, absent):
-        self.model, self.case, self.axes, self.metric, self.absent = as_model(model), with_reference(model, as_case(case)), axes, _one_metric(metric), absent
+        self.model, self.case, self.axes, self.metric, self.absent = (
+            as_model(model),
+            with_reference(model, as_case(case)),
+            axes,
+            _one_metric(metric),
+            absent,
+        )
         self.labels, self.compose = _label_values(label, self.model, self.case), Compose(*(a.transform for a in axes))
 
-    def values(self, point) -> tuple: return tuple(a.at(u) for a, u in zip(self.axes, point))
+    def values(self, point) -> tuple:
+        return tuple(a.at(u) for a, u in zip(self.axes, point))
 
     def score(self, step) -> float:
         "The mean over labels"
-        scores = next(iter(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values()))
+        scores = next(
+            iter(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values())
+        )
         # of a difference with a sign the size counts
         value = float(np.mean(abs(scores) if next(iter(self.metric.values())).better == "zero" else scores))
-        if not math.isfinite(value): raise ValueError(f"{next(iter(self.metric))} is {value} at {self.compose.param} = {step.value}; allowed are finite scores: take a metric that has one for a missed label, or set `absent`")
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{next(iter(self.metric))} is {value} at {self.compose.param} = {step.value}; allowed are finite scores: take a metric that has one for a missed label, or set `absent`"
+            )
         return value
 
     def steps(self, values, progress=False):
         "A step for each tuple of values, in order"
-        return sweep(self.model, self.case, self.compose, values if len(self.axes) > 1 else [v for v, in values], progress=progress)
+        return sweep(
+            self.model,
+            self.case,
+            self.compose,
+            values if len(self.axes) > 1 else [v for (v,) in values],
+            progress=progress,
+        )
 
 # %% ../../nbs/analysis/08_explore.ipynb #90c63033
 def _sobol(f, d, n, seed) -> pd.DataFrame:
     from SALib.analyze.sobol import analyze
     from SALib.sample.sobol import sample
+
     rng, problem = np.random.default_rng(seed), dict(num_vars=d, names=[str(i) for i in range(d)], bounds=[[0, 1]] * d)
     scores = f(sample(problem, n, calc_second_order=False, seed=rng))
     names = ["S1", "S1_conf", "ST", "ST_conf"]
-    if np.ptp(scores) < 1e-12: return pd.DataFrame(0., range(d), names)
+    if np.ptp(scores) < 1e-12:
+        return pd.DataFrame(0.0, range(d), names)
     found = analyze(problem, scores, calc_second_order=False, seed=rng)
     return pd.DataFrame({k: found[k] for k in names})
 
@@ -162,10 +229,13 @@ def _sobol(f, d, n, seed) -> pd.DataFrame:
 def _morris(f, d, n, seed) -> pd.DataFrame:
     from SALib.analyze.morris import analyze
     from SALib.sample.morris import sample
+
     rng, problem = np.random.default_rng(seed), dict(num_vars=d, names=[str(i) for i in range(d)], bounds=[[0, 1]] * d)
     points = sample(problem, n, num_levels=4, seed=rng)
     found = analyze(problem, points, f(points), num_levels=4, seed=rng)
     return pd.DataFrame({k: np.asarray(found[k], float) for k in ("mu", "mu_star", "mu_star_conf", "sigma")})
+
+
 _SENSITIVITY = dict(sobol=_sobol, morris=_morris)  # of a function: points `(N, d)` of the unit cube -> scores `(N,)`
 
 # %% ../../nbs/analysis/08_explore.ipynb #c283cf08
@@ -177,33 +247,65 @@ def global_sensitivity(
     n: int = 64,  # size of the sample: n (d + 2) calls of the model for sobol, a power of two; n (d + 1) for morris, 2 or more
     metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
     label=None,  # number or name of the label to score; None: the mean over all but the background
-    absent: float = 1.,  # the score of a label that is in neither truth nor prediction
+    absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
     seed: int = 0,
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # transform, param, unit, low, high, log, and S1, S1_conf, ST, ST_conf or mu, mu_star, mu_star_conf, sigma; the most influential first
     "How much each of many parameters, and their interplay, changes the score"
     axes = _axes(ranges)
-    if len(axes) < 2: raise ValueError(f"ranges has one transform, {axes[0].transform}; allowed are two or more (for one, `evaluate` shows all there is)")
+    if len(axes) < 2:
+        raise ValueError(
+            f"ranges has one transform, {axes[0].transform}; allowed are two or more (for one, `evaluate` shows all there is)"
+        )
     _check_sample(method, n)
     scorer, seen = _Scorer(model, case, axes, metric, label, absent), []
+
     def scores(points):
         seen.extend(scorer.score(s) for s in scorer.steps([scorer.values(p) for p in points], progress))
         return np.array(seen)
+
     found = _SENSITIVITY[method](scores, len(axes), int(n), seed)
-    about = pd.DataFrame([dict(transform=str(a.transform), param=a.transform.param, unit=a.transform.unit, low=a.low, high=a.high, log=a.transform.log) for a in axes])
-    table = pd.concat([about, found], axis=1).sort_values("ST" if method == "sobol" else "mu_star", ascending=False, ignore_index=True, kind="stable")
-    table.attrs.update(method=method, metric=next(iter(scorer.metric)), calls=len(seen), mean=float(np.mean(seen)), sd=float(np.std(seen)), worst=float(np.min(seen)), best=float(np.max(seen)))
+    about = pd.DataFrame(
+        [
+            dict(
+                transform=str(a.transform),
+                param=a.transform.param,
+                unit=a.transform.unit,
+                low=a.low,
+                high=a.high,
+                log=a.transform.log,
+            )
+            for a in axes
+        ]
+    )
+    table = pd.concat([about, found], axis=1).sort_values(
+        "ST" if method == "sobol" else "mu_star", ascending=False, ignore_index=True, kind="stable"
+    )
+    table.attrs.update(
+        method=method,
+        metric=next(iter(scorer.metric)),
+        calls=len(seen),
+        mean=float(np.mean(seen)),
+        sd=float(np.std(seen)),
+        worst=float(np.min(seen)),
+        best=float(np.max(seen)),
+    )
     return table
 
 # %% ../../nbs/analysis/08_explore.ipynb #22a882d3
 def _check_sample(method, n):
-    if method not in _SENSITIVITY: raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SENSITIVITY))}")
-    if n not in Domain(2, whole=True) or method == "sobol" and int(n) & (int(n) - 1): raise ValueError(f"n is {n!r}; allowed are {'powers of two, 2 or more' if method == 'sobol' else 'whole numbers >= 2'}")
+    if method not in _SENSITIVITY:
+        raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SENSITIVITY))}")
+    if n not in Domain(2, whole=True) or method == "sobol" and int(n) & (int(n) - 1):
+        raise ValueError(
+            f"n is {n!r}; allowed are {'powers of two, 2 or more' if method == 'sobol' else 'integers >= 2'}"
+        )
 
 # %% ../../nbs/analysis/08_explore.ipynb #db404e64
 def _evolution(f, d, budget, rng):
     from scipy.optimize import differential_evolution
-    corners = np.array(list(product((0., 1.), repeat=d)) if 2 ** d <= budget // 4 else []).reshape(-1, d)
+
+    corners = np.array(list(product((0.0, 1.0), repeat=d)) if 2**d <= budget // 4 else []).reshape(-1, d)
     size = max(2 * len(corners), int(np.clip(budget // 8, 5, 10 * d)))
     start = np.concatenate([corners, rng.random((size - len(corners), d))])
     differential_evolution(f, [(0, 1)] * d, init=start, maxiter=budget, tol=0, polish=False, rng=rng)
@@ -211,13 +313,19 @@ def _evolution(f, d, budget, rng):
 
 def _annealing(f, d, budget, rng):
     from scipy.optimize import dual_annealing
+
     dual_annealing(f, [(0, 1)] * d, maxiter=budget, no_local_search=True, rng=rng)
 
 # %% ../../nbs/analysis/08_explore.ipynb #a82c8476
 def _direct(f, d, budget, rng):
     from scipy.optimize import direct
+
     direct(f, [(0, 1)] * d, maxfun=budget, maxiter=budget, vol_tol=0)
-_SEARCHES = dict(differential_evolution=_evolution, dual_annealing=_annealing, direct=_direct)  # each minimises f over the unit cube
+
+
+_SEARCHES = dict(
+    differential_evolution=_evolution, dual_annealing=_annealing, direct=_direct
+)  # each minimises f over the unit cube
 
 
 class _Stop(Exception):
@@ -227,6 +335,7 @@ class _Stop(Exception):
 @dataclass(frozen=True, eq=False)
 class Worst:
     "The worst case that a search found"
+
     values: dict  # {transform: value}
     score: float
     unchanged: float  # the score of the unchanged image
@@ -239,30 +348,41 @@ class Worst:
         "The worst case, for looking at"
         return self.series[-1]
 
-    def __str__(self): return ", ".join(f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members))
-    def __repr__(self): return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
+    def __str__(self):
+        return ", ".join(
+            f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members)
+        )
+
+    def __repr__(self):
+        return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
 
 # %% ../../nbs/analysis/08_explore.ipynb #1416b275
 class _Search:
     "The function that a search minimises; remembers what was tried"
-    def __init__(self, scorer, budget, sign, bar): self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
+
+    def __init__(self, scorer, budget, sign, bar):
+        self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
 
     def __call__(self, point) -> float:
         values = self.scorer.values(np.atleast_1d(point))
         return self.seen[values] if values in self.seen else self._ask(values)
 
     def _ask(self, values):
-        if self.left == 0: raise _Stop()
+        if self.left == 0:
+            raise _Stop()
         self.left -= 1
         self.bar.update()
         # optimisers have their own ideas about errors: they must not see this one
-        try: return self.note(values, next(iter(self.scorer.steps([values]))))
-        except Exception as e: raise _Stop() from e
+        try:
+            return self.note(values, next(iter(self.scorer.steps([values]))))
+        except Exception as e:
+            raise _Stop() from e
 
     def note(self, values, step) -> float:
         "Remember a step, and whether it is the worst so far"
         score = self.seen[values] = self.sign * self.scorer.score(step)
-        if self.worst is None or score < self.worst[0]: self.worst = score, values, step.cpu()
+        if self.worst is None or score < self.worst[0]:
+            self.worst = score, values, step.cpu()
         return score
 
 # %% ../../nbs/analysis/08_explore.ipynb #7c772fe6
@@ -280,24 +400,40 @@ def worst_case(
     method: str = "differential_evolution",  # or "dual_annealing", "direct"
     metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
     label=None,  # number or name of the label to score; None: the mean over all but the background
-    absent: float = 1.,  # the score of a label that is in neither truth nor prediction
+    absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
     lower_is_better: bool = None,  # is a large score bad? None: as is known of the metric; of one's own it is good
     seed: int = 0,
     progress: bool = True,  # show a progress bar?
 ) -> Worst:
     "The combination inside the ranges that harms the score most, as far as `budget` calls of the model can tell"
     axes = _axes(ranges)
-    if method not in _SEARCHES: raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SEARCHES))}")
-    if budget not in Domain(2, whole=True): raise ValueError(f"budget is {budget!r}; allowed are whole numbers >= 2")
+    if method not in _SEARCHES:
+        raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SEARCHES))}")
+    if budget not in Domain(2, whole=True):
+        raise ValueError(f"budget is {budget!r}; allowed are integers >= 2")
     scorer = _Scorer(model, case, axes, metric, label, absent)
     start = replace(unchanged_step(scorer.model, scorer.case).cpu(), value=scorer.compose.neutral_for(scorer.case))
-    with tqdm(total=int(budget), initial=1, desc="worst case", leave=False, **({} if progress else dict(disable=True))) as bar:
+    with tqdm(
+        total=int(budget), initial=1, desc="worst case", leave=False, **({} if progress else dict(disable=True))
+    ) as bar:
         lower = next(iter(scorer.metric.values())).better != "higher" if lower_is_better is None else lower_is_better
         search = _Search(scorer, int(budget) - 1, -1 if lower else 1, bar)
-        if (neutral := _neutral_inside(axes, scorer.case)): search.note(neutral, start)
-        try: _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))
+        if neutral := _neutral_inside(axes, scorer.case):
+            search.note(neutral, start)
+        try:
+            _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))
         except _Stop as stop:
-            if stop.__cause__ is not None: raise stop.__cause__
+            if stop.__cause__ is not None:
+                raise stop.__cause__
     score, values, step = search.worst
-    series = Series((start, step), scorer.compose, scorer.case, scorer.model.name, scorer.model.labels or scorer.case.labels)
-    return Worst(dict(zip((str(a.transform) for a in axes), values)), search.sign * score, scorer.score(start), int(budget) - search.left, series, next(iter(scorer.metric)))
+    series = Series(
+        (start, step), scorer.compose, scorer.case, scorer.model.name, scorer.model.labels or scorer.case.labels
+    )
+    return Worst(
+        dict(zip((str(a.transform) for a in axes), values)),
+        search.sign * score,
+        scorer.score(start),
+        int(budget) - search.left,
+        series,
+        next(iter(scorer.metric)),
+    )

@@ -12,25 +12,35 @@ import numbers
 import numpy as np
 
 # %% ../../nbs/analysis/00_measures.ipynb #7acf0af9
-def on_log_axis(values, log): return bool(log) and bool(np.min(values) > 0)
+def on_log_axis(values, log):
+    return bool(log) and bool(np.min(values) > 0)
 
 # %% ../../nbs/analysis/00_measures.ipynb #e72e6060
-def _positions(values, log): return np.log2(values) if on_log_axis(values, log) else np.asarray(values, float)
+def _positions(values, log):
+    return np.log2(values) if on_log_axis(values, log) else np.asarray(values, float)
 
 
 def _neutral_index(values, neutral) -> int:
     "Where among the values the neutral one is"
     found = np.flatnonzero(np.isclose(values, neutral, rtol=1e-6, atol=1e-9))
-    if not len(found): raise ValueError(f"values is {np.asarray(values).tolist()}; allowed are values with the neutral one, {neutral}, among them")
+    if not len(found):
+        raise ValueError(
+            f"values is {np.asarray(values).tolist()}; allowed are values with the neutral one, {neutral}, among them"
+        )
     return int(found[0])
 
 # %% ../../nbs/analysis/00_measures.ipynb #c7c081dc
-def _arranged(values, scores, neutral, log) -> tuple:  # positions (V,) ascending, scores (..., V), index of the neutral value
+def _arranged(
+    values, scores, neutral, log
+) -> tuple:  # positions (V,) ascending, scores (..., V), index of the neutral value
     "A curve in order, on the transform's scale"
     values, scores = np.asarray(values, float), np.asarray(scores, float)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all(): raise ValueError(f"values is {values.tolist()}; allowed is a list of at least one finite number")
-    if len(np.unique(values)) < len(values): raise ValueError(f"values is {values.tolist()}, with a value that occurs twice; allowed are different ones")
-    if scores.shape[-1:] != values.shape: raise ValueError(f"scores has shape {scores.shape}; allowed is (..., {len(values)}), a score for each value")
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"values is {values.tolist()}; allowed is a list of at least one finite number")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"values is {values.tolist()}, with a value that occurs twice; allowed are different ones")
+    if scores.shape[-1:] != values.shape:
+        raise ValueError(f"scores has shape {scores.shape}; allowed is (..., {len(values)}), a score for each value")
     order = np.argsort(values)
     return _positions(values[order], log), scores[..., order], _neutral_index(values[order], neutral)
 
@@ -40,7 +50,8 @@ def _clean(s, n) -> np.ndarray:  # (...,)
     return np.where(np.isinf(s[..., n]), np.nan, s[..., n])
 
 # %% ../../nbs/analysis/00_measures.ipynb #d702db59
-def _sides(x, s, n): return [(x[n:], s[..., n:]), (x[n::-1], s[..., n::-1])]
+def _sides(x, s, n):
+    return [(x[n:], s[..., n:]), (x[n::-1], s[..., n::-1])]
 
 # %% ../../nbs/analysis/00_measures.ipynb #2ec916d5
 def _reach(x, s, floor) -> tuple:  # (...,) position, (...,) cut
@@ -51,7 +62,8 @@ def _reach(x, s, floor) -> tuple:  # (...,) position, (...,) cut
     after = np.where(inside, len(x) - 1, fails.argmax(-1))
     before = np.maximum(after - 1, 0)
     good, bad = (np.take_along_axis(s, i[..., None], -1)[..., 0] for i in (before, after))
-    with np.errstate(invalid="ignore", divide="ignore"): share = (good - floor) / (good - bad)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (good - floor) / (good - bad)
     end = np.where(inside, x[-1], x[before] + np.where(np.isfinite(share), share, 0) * (x[after] - x[before]))
     return np.where(np.isnan(floor), np.nan, end), (inside | np.isnan(bad)) & ~np.isnan(floor)
 
@@ -60,33 +72,38 @@ def tolerance_interval(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`, higher is better
     neutral,  # the value that changes nothing
-    delta: float = .05,  # drop of the score that is tolerated, > 0
+    delta: float = 0.05,  # drop of the score that is tolerated, > 0
     log: bool = False,  # are the values spaced by a factor?
 ) -> tuple:  # low, high: in the unit of the values, NaN without a score at the neutral value; low_cut, high_cut: does the range tried end there?
     "The largest range around the neutral value in which the score stays within `delta` of the score there"
-    if not (isinstance(delta, numbers.Real) and 0 < delta < np.inf): raise ValueError(f"delta is {delta!r}; allowed are finite numbers > 0")
+    if not (isinstance(delta, numbers.Real) and 0 < delta < np.inf):
+        raise ValueError(f"delta is {delta!r}; allowed are finite numbers > 0")
     x, s, n = _arranged(values, scores, neutral, log)
     floor = _clean(s, n) - delta
     (high, high_cut), (low, low_cut) = (_reach(side, curve, floor) for side, curve in _sides(x, s, n))
-    if on_log_axis(values, log): low, high = np.exp2(low), np.exp2(high)
+    if on_log_axis(values, log):
+        low, high = np.exp2(low), np.exp2(high)
     return tuple(a.item() if a.ndim == 0 else a for a in (low, high, low_cut, high_cut))
 
 # %% ../../nbs/analysis/00_measures.ipynb #f5521487
 def _interpolated(x, s, at) -> np.ndarray:  # `(..., len(at))`
     "Scores at the positions `at`; missing where a neighbour that counts is missing"
-    if x[-1] < x[0]: x, at = -x, -at
+    if x[-1] < x[0]:
+        x, at = -x, -at
     left = np.clip(np.searchsorted(x, at, side="right") - 1, 0, max(len(x) - 2, 0))
     share = np.clip((at - x[left]) / (x[left + 1] - x[left]), 0, 1)
     # between two scores of which one is infinitely bad there is none that is better
     worst = np.isneginf(s[..., left]) | np.isneginf(s[..., left + 1])
-    with np.errstate(invalid="ignore"): between = np.where(worst, -np.inf, s[..., left] + share * (s[..., left + 1] - s[..., left]))
+    with np.errstate(invalid="ignore"):
+        between = np.where(worst, -np.inf, s[..., left] + share * (s[..., left + 1] - s[..., left]))
     return np.where(share < 1e-9, s[..., left], np.where(share > 1 - 1e-9, s[..., left + 1], between))
 
 
 def _mean_of_known(a, weight=None, axis=-1) -> np.ndarray:
     "Weighted mean of what is not NaN; NaN where nothing is known"
-    weight = ~np.isnan(a) * (1. if weight is None else weight)
-    with np.errstate(invalid="ignore", divide="ignore"): return (weight * np.where(weight > 0, a, 0)).sum(axis) / weight.sum(axis)
+    weight = ~np.isnan(a) * (1.0 if weight is None else weight)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (weight * np.where(weight > 0, a, 0)).sum(axis) / weight.sum(axis)
 
 # %% ../../nbs/analysis/00_measures.ipynb #0d8debfa
 def degradation(
@@ -101,8 +118,13 @@ def degradation(
     x, s, n = _arranged(values, scores, neutral, log)
     losses = []
     for side, curve in _sides(x, s, n):
-        if len(side) < 2: continue
-        worse = curve[..., 1:] if levels is None else _interpolated(side, curve, np.linspace(side[0], side[-1], levels + 1)[1:])
+        if len(side) < 2:
+            continue
+        worse = (
+            curve[..., 1:]
+            if levels is None
+            else _interpolated(side, curve, np.linspace(side[0], side[-1], levels + 1)[1:])
+        )
         losses.append(_mean_of_known(_clean(s, n)[..., None] - worse, alpha ** np.arange(1, worse.shape[-1] + 1)))
     return _mean_of_known(np.stack(losses, -1)) if losses else s[..., n] * np.nan
 
@@ -127,7 +149,9 @@ def local_slope(
 ) -> float:  # change of the score per unit, or per doubling; NaN where no other value was tried
     "How fast the score changes when the neutral value is left, on the worse of both sides"
     x, s, n = _arranged(values, scores, neutral, log)
-    sides = [(curve[..., 1] - _clean(s, n)) / abs(side[1] - side[0]) for side, curve in _sides(x, s, n) if len(side) > 1]
+    sides = [
+        (curve[..., 1] - _clean(s, n)) / abs(side[1] - side[0]) for side, curve in _sides(x, s, n) if len(side) > 1
+    ]
     return np.fmin.reduce(sides) if sides else s[..., n] * np.nan
 
 # %% ../../nbs/analysis/00_measures.ipynb #4b9c2853
@@ -139,9 +163,11 @@ def worst_score(
 ) -> tuple:  # score, value; NaN and None where all scores are missing
     "The lowest score, and where it is"
     values, scores = list(values), np.asarray(scores, float)
-    if np.isnan(scores).all(): return np.nan, None
+    if np.isnan(scores).all():
+        return np.nan, None
     low = np.flatnonzero(scores <= np.nanmin(scores) + 1e-12)
-    if neutral is None: return scores[low[0]].item(), values[low[0]]
+    if neutral is None:
+        return scores[low[0]].item(), values[low[0]]
     x = _positions(values, log)
     nearest = low[abs(x[low] - x[_neutral_index(values, neutral)]).argmin()]
     return scores[nearest].item(), values[nearest]
@@ -150,14 +176,17 @@ def worst_score(
 def corruption_error(
     errors,  # `(V,)`, of the model at each value but the neutral one
     reference,  # `(V,)`, of the reference model at the same values
-    least: float = .001,  # mean error of the reference below which there is no comparison
+    least: float = 0.001,  # mean error of the reference below which there is no comparison
 ) -> float:  # 1: as good as the reference, 0: no errors; NaN where the reference has none
     "Sum of errors relative to a reference model's, after ImageNet-C (arXiv 1903.12261)"
     errors, reference = np.asarray(errors, float), np.asarray(reference, float)
-    if errors.shape != reference.shape: raise ValueError(f"reference has shape {reference.shape}; allowed is that of errors, {errors.shape}")
+    if errors.shape != reference.shape:
+        raise ValueError(f"reference has shape {reference.shape}; allowed is that of errors, {errors.shape}")
     known = ~np.isnan(errors + reference)
-    if not known.any() or abs(reference[known].mean()) < least: return np.nan
-    with np.errstate(invalid="ignore"): return float(errors[known].sum() / reference[known].sum())
+    if not known.any() or abs(reference[known].mean()) < least:
+        return np.nan
+    with np.errstate(invalid="ignore"):
+        return float(errors[known].sum() / reference[known].sum())
 
 # %% ../../nbs/analysis/00_measures.ipynb #7b4eb9c2
 def _mean_of_cases(matrix, times) -> np.ndarray:  # (..., V)
@@ -165,7 +194,8 @@ def _mean_of_cases(matrix, times) -> np.ndarray:  # (..., V)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = times @ np.where(np.isfinite(matrix), matrix, 0) / (times @ ~np.isnan(matrix))
     # one infinite distance makes the mean infinite, but 0 times infinity is not a number
-    for sign in (np.inf, -np.inf): mean = np.where(times @ (matrix == sign) > 0, sign, mean)
+    for sign in (np.inf, -np.inf):
+        mean = np.where(times @ (matrix == sign) > 0, sign, mean)
     return mean
 
 
@@ -183,13 +213,15 @@ def mean_curve(
     "Mean over cases: the mean at the neutral value, and from there the mean change of the cases that have a score at both"
     matrix = np.asarray(matrix, float)
     times = np.ones(len(matrix)) if times is None else np.asarray(times, float)
-    if neutral is None: return _mean_of_cases(matrix, times)
+    if neutral is None:
+        return _mean_of_cases(matrix, times)
     clean = matrix[:, [neutral]]
     matrix = np.where(np.isnan(clean), np.nan, matrix)
     start = np.where(np.isnan(matrix), np.nan, clean)
-    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()   # elsewhere the plain mean is the same, to the last bit
+    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()  # elsewhere the plain mean is the same, to the last bit
     mean, own = _mean_of_cases(matrix, times), _mean_of_cases(start, times)
-    with np.errstate(invalid="ignore"): shift = own[..., [neutral]] - own
+    with np.errstate(invalid="ignore"):
+        shift = own[..., [neutral]] - own
     return np.where(lacking, np.clip(mean + np.where(np.isnan(shift), 0, shift), *_possible(matrix)), mean)
 
 # %% ../../nbs/analysis/00_measures.ipynb #8067be98
@@ -207,5 +239,12 @@ def bootstrap_curves(
 def interval_bounds(samples, confidence) -> tuple:
     "Percentiles that enclose the share `confidence` of the samples; NaN where there are none"
     known = samples[~np.isnan(samples)]
-    if not len(known): return np.nan, np.nan
-    return tuple(np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2], method="linear" if np.isfinite(known).all() else "nearest").tolist())
+    if not len(known):
+        return np.nan, np.nan
+    return tuple(
+        np.quantile(
+            known,
+            [(1 - confidence) / 2, (1 + confidence) / 2],
+            method="linear" if np.isfinite(known).all() else "nearest",
+        ).tolist()
+    )

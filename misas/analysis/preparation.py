@@ -24,40 +24,53 @@ from ..transforms.basic import Dihedral, Resize
 
 # %% ../../nbs/analysis/07_preparation.ipynb #1e930161
 INTENSITIES = {  # name -> function image -> (offset, unit): (image - offset) / unit
-    "as is": lambda x: (0., 1.),
-    "/255": lambda x: (0., 255.),
+    "as is": lambda x: (0.0, 1.0),
+    "/255": lambda x: (0.0, 255.0),
     "0..1": lambda x: (x.min().item(), (x.max() - x.min()).item()),
     "0..255": lambda x: (x.min().item(), (x.max() - x.min()).item() / 255),
     "z-score": lambda x: (x.mean().item(), x.std().item()),
-    "1st..99th percentile": lambda x: (q := np.quantile(x.cpu().numpy(), [.01, .99]).tolist())[:1] + [q[1] - q[0]],
+    "1st..99th percentile": lambda x: (q := np.quantile(x.cpu().numpy(), [0.01, 0.99]).tolist())[:1] + [q[1] - q[0]],
 }
 
 
 @dataclass(frozen=True)
 class Normalise(Transform):
     "Intensities on another scale: minimum and maximum, mean and standard deviation, or percentiles of the image become fixed numbers"
+
     param, neutral, values, categorical = "scale", "as is", tuple(INTENSITIES), True
 
     def check(self, value):
-        if value not in INTENSITIES: raise ValueError(f"scale of {self} is {value!r}; {nearest_name(value, list(INTENSITIES))}")
+        if value not in INTENSITIES:
+            raise ValueError(f"scale of {self} is {value!r}; {nearest_name(value, list(INTENSITIES))}")
         return value
 
     def apply(self, case, value):
         offset, unit = INTENSITIES[value](case.image)
         image = (case.image - offset) / (unit or 1)
-        if value == "1st..99th percentile": image = image.clamp(0, 1)
+        if value == "1st..99th percentile":
+            image = image.clamp(0, 1)
         scale = tuple((s - offset) / (unit or 1) for s in case.scale)
         # the model gets fractions, which a picture of several channels cannot hold
         kind = "array" if case.source.kind == "pil" and len(image) > 1 else case.source.kind
-        return case.but(image=image, scale=scale, source=replace(case.source, kind=kind, dtype="float32"))
+        return case.replace(image=image, scale=scale, source=replace(case.source, kind=kind, dtype="float32"))
 
 # %% ../../nbs/analysis/07_preparation.ipynb #c4cf04c2
-_TURNS = ("", "mirror left and right", "rotate by 90°", "rotate by 90°, mirror left and right", "rotate by 180°", "mirror top and bottom", "rotate by 270°", "rotate by 270°, mirror left and right")
+_TURNS = (
+    "",
+    "mirror left and right",
+    "rotate by 90°",
+    "rotate by 90°, mirror left and right",
+    "rotate by 180°",
+    "mirror top and bottom",
+    "rotate by 270°",
+    "rotate by 270°, mirror left and right",
+)
 
 
 @dataclass(frozen=True)
 class Preparation:
     "How to prepare a case for a model"
+
     orientation: int = 0  # as `Dihedral` has it: quarter turns counter-clockwise, then mirrored
     size: int = None  # of the longer side within the slices, in pixels; None: as it is
     intensity: str = "as is"  # one of `INTENSITIES`
@@ -65,11 +78,13 @@ class Preparation:
     def __call__(self, case) -> Case:
         "The case, prepared: image and truth"
         case = Dihedral()(as_case(case), self.orientation)
-        if self.size is not None: case = Resize()(case, self.size)
+        if self.size is not None:
+            case = Resize()(case, self.size)
         return Normalise()(case, self.intensity)
 
     @property
-    def changes(self) -> int: return (self.orientation != 0) + (self.size is not None) + (self.intensity != "as is")
+    def changes(self) -> int:
+        return (self.orientation != 0) + (self.size is not None) + (self.intensity != "as is")
 
     def __str__(self):
         size = "" if self.size is None else f"scale to {self.size} pixels"
@@ -79,8 +94,11 @@ class Preparation:
 # %% ../../nbs/analysis/07_preparation.ipynb #768cbb8e
 def _score_of(model, case, preparation, metrics, labels) -> tuple:  # score or NaN, error or ""
     "Mean score of a prepared case"
-    try: prepared = preparation(case); step = unchanged_step(model, prepared)
-    except (ValueError, TypeError) as e: return np.nan, str(e)
+    try:
+        prepared = preparation(case)
+        step = unchanged_step(model, prepared)
+    except (ValueError, TypeError) as e:
+        return np.nan, str(e)
     scores = measure(step.truth, step.pred.to(step.truth.device), labels, metrics, spacing=prepared.spacing)
     known = [v for column in scores.values() for v in column if not np.isnan(v)]
     return (float(np.mean(known)) if known else np.nan), ""
@@ -88,22 +106,31 @@ def _score_of(model, case, preparation, metrics, labels) -> tuple:  # score or N
 
 def _labels_of(cases, labels) -> list:
     "Label values to score: those that are named, or all of the truths but the background"
-    if labels is not None: return list(chosen_labels(labels))
+    if labels is not None:
+        return list(chosen_labels(labels))
     found = sorted({l for c in cases for l in c.truth.unique().tolist()} - {0})
-    if not found: raise ValueError("cases has truths with nothing but background; allowed are truths with at least one other label")
+    if not found:
+        raise ValueError(
+            "cases has truths with nothing but background; allowed are truths with at least one other label"
+        )
     return found
 
 # %% ../../nbs/analysis/07_preparation.ipynb #69838cf4
 def _with_truth(cases) -> list:
     cases = [as_case(c) for c in as_cases(cases)]
-    if not cases: raise ValueError("cases is empty; allowed is at least one")
-    if blind := [c.name for c in cases if c.truth is None]: raise ValueError(f"cases has {blind[0]!r}, which has no truth; allowed are cases with truth: without it no preparation can be called better than another")
+    if not cases:
+        raise ValueError("cases is empty; allowed is at least one")
+    if blind := [c.name for c in cases if c.truth is None]:
+        raise ValueError(
+            f"cases has {blind[0]!r}, which has no truth; allowed are cases with truth: without it no preparation can be called better than another"
+        )
     return cases
 
 
 @dataclass(frozen=True, eq=False)
 class PreparationAdvice:
     "The preparation that serves a model best"
+
     best: Preparation
     before: float  # score of the images as they are; NaN where the model fails on them
     after: float  # score of the prepared images
@@ -112,21 +139,39 @@ class PreparationAdvice:
     metrics: str  # by which it was scored
 
     def __str__(self):
-        if self.best.changes == 0: return f"as it is: {self.metrics} {self.before:.2f}"
+        if self.best.changes == 0:
+            return f"as it is: {self.metrics} {self.before:.2f}"
         return f"{self.best}: {self.metrics} {'none' if np.isnan(self.before) else format(self.before, '.2f')} → {self.after:.2f}"
 
 # %% ../../nbs/analysis/07_preparation.ipynb #5430a334
 def _candidates(orientations, sizes, intensities) -> list:
     "All combinations, the fewest changes first; the images as they are among them"
-    whole = [Preparation(Dihedral().check(o), None if s is None else Resize().check(s), Normalise().check(i)) for o, s, i in itertools.product(orientations, sizes, intensities)]
+    whole = [
+        Preparation(Dihedral().check(o), None if s is None else Resize().check(s), Normalise().check(i))
+        for o, s, i in itertools.product(orientations, sizes, intensities)
+    ]
     return sorted(dict.fromkeys([Preparation(), *whole]), key=lambda c: c.changes)
 
 
 def _ranked(tried) -> pd.DataFrame:
     "Candidates with their mean score, best first"
-    rows = [dict(orientation=c.orientation, size=c.size, intensity=c.intensity, changes=c.changes, cases=len(found),
-                 score=np.mean([s for s, _ in found]), error=next((e for _, e in found if e), "")) for c, found in tried.items()]
-    return pd.DataFrame(rows).astype(dict(size="Int64")).sort_values(["score", "changes"], ascending=[False, True], kind="stable", ignore_index=True)
+    rows = [
+        dict(
+            orientation=c.orientation,
+            size=c.size,
+            intensity=c.intensity,
+            changes=c.changes,
+            cases=len(found),
+            score=np.mean([s for s, _ in found]),
+            error=next((e for _, e in found if e), ""),
+        )
+        for c, found in tried.items()
+    ]
+    return (
+        pd.DataFrame(rows)
+        .astype(dict(size="Int64"))
+        .sort_values(["score", "changes"], ascending=[False, True], kind="stable", ignore_index=True)
+    )
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7b77652f
 def suggest_preparation(
@@ -139,22 +184,37 @@ def suggest_preparation(
     intensities: Sequence = tuple(INTENSITIES),  # scales to try
     screen: int = 1,  # cases on which all combinations are tried, >= 1
     keep: int = 10,  # combinations that are then tried on all cases, >= 1
-    least_gain: float = .01,  # of the score, below which a change is not worth it
+    least_gain: float = 0.01,  # of the score, below which a change is not worth it
     progress: bool = True,  # show a progress bar?
 ) -> PreparationAdvice:
     "Which orientation, size and intensity scale serve the model best, and by how much"
     for name, n in dict(screen=screen, keep=keep).items():
-        if not (isinstance(n, int) and n >= 1): raise ValueError(f"{name} is {n!r}; allowed are whole numbers >= 1")
+        if not (isinstance(n, int) and n >= 1):
+            raise ValueError(f"{name} is {n!r}; allowed are integers >= 1")
     model, cases, named = as_model(model), _with_truth(cases), as_metrics(metrics)
-    if low := [n for n, m in named.items() if m.better != "higher"]: raise ValueError(f"metrics has {low[0]!r}, of which less is better; allowed are metrics of which more is better, such as 'dice' and 'nsd@2mm'")
+    if low := [n for n, m in named.items() if m.better != "higher"]:
+        raise ValueError(
+            f"metrics has {low[0]!r}, of which less is better; allowed are metrics of which more is better, such as 'dice' and 'nsd@2mm'"
+        )
     labels, tried = _labels_of(cases, labels), {c: [] for c in _candidates(orientations, sizes, intensities)}
-    def mean(c): return np.nan_to_num(np.mean([s for s, _ in tried[c]]), nan=-np.inf)
+
+    def mean(c):
+        return np.nan_to_num(np.mean([s for s, _ in tried[c]]), nan=-np.inf)
+
     def run(candidates, some):
-        for c in progress_bar(candidates, progress, desc="preparations"): tried[c] += [_score_of(model, case, c, named, labels) for case in some]
+        for c in progress_bar(candidates, progress, desc="preparations"):
+            tried[c] += [_score_of(model, case, c, named, labels) for case in some]
+
     run(list(tried), cases[:screen])
     finalists = list(dict.fromkeys([Preparation(), *sorted(tried, key=mean, reverse=True)[:keep]]))
-    if cases[screen:]: run(finalists, cases[screen:])
-    if not np.isfinite(top := max(map(mean, finalists))): raise ValueError(f"model {model.name!r} has no score with any preparation; with images as they are: {tried[Preparation()][0][1] or 'no label of the truth to score'}")
+    if cases[screen:]:
+        run(finalists, cases[screen:])
+    if not np.isfinite(top := max(map(mean, finalists))):
+        raise ValueError(
+            f"model {model.name!r} has no score with any preparation; with images as they are: {tried[Preparation()][0][1] or 'no label of the truth to score'}"
+        )
     best = min((c for c in finalists if mean(c) >= top - least_gain), key=lambda c: (c.changes, -mean(c)))
     before = np.mean([s for s, _ in tried[Preparation()]])
-    return PreparationAdvice(best, float(before), float(mean(best)), _ranked(tried), sum(map(len, tried.values())), ", ".join(named))
+    return PreparationAdvice(
+        best, float(before), float(mean(best)), _ranked(tried), sum(map(len, tried.values())), ", ".join(named)
+    )

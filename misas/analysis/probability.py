@@ -31,20 +31,31 @@ def probability_maps(
 ) -> tuple:  # (the `Case` as the model saw it, its maps `(K, *S)`, float32 in 0..1, one for each label)
     "What the model thinks of each label at each pixel"
     model, case = as_model(model), as_case(case)
-    if case.truth is None: raise ValueError(f"case {case.name!r} has no truth; allowed are cases with truth, because probabilities are compared with it")
+    if case.truth is None:
+        raise ValueError(
+            f"case {case.name!r} has no truth; allowed are cases with truth, because probabilities are compared with it"
+        )
     ready = model.prepare(case).to(model.device)
     maps = model.probabilities(ready.image[None], ready)
     if maps is None:
-        raise ValueError(f"model {model.name!r} gives no probabilities, only masks; models that do are a torch.nn.Module that answers with scores (B, K, *S), a fastai Learner, and a misas Model with its own method `probabilities`")
+        raise ValueError(
+            f"model {model.name!r} gives no probabilities, only masks; models that do are a torch.nn.Module that answers with scores (B, K, *S), a fastai Learner, and a misas Model with its own method `probabilities`"
+        )
     return ready.to("cpu"), _checked_maps(maps, ready.shape, model.name)
 
 
 def _checked_maps(maps, shape, name):
     "One image's maps, or an error that says why they are none"
     maps = torch.as_tensor(maps).detach()[0].cpu().float().contiguous()
-    if maps.shape[1:] != shape: raise ValueError(f"model {name!r} gives probabilities of shape {tuple(maps.shape)} for one image; allowed is (K, {', '.join(map(str, shape))})")
+    if maps.shape[1:] != shape:
+        raise ValueError(
+            f"model {name!r} gives probabilities of shape {tuple(maps.shape)} for one image; allowed is (K, {', '.join(map(str, shape))})"
+        )
     low, high = maps.min().item(), maps.max().item()
-    if not (-1e-6 <= low and high <= 1 + 1e-6): raise ValueError(f"probabilities of model {name!r} reach from {low:g} to {high:g}; allowed are numbers from 0 to 1 (are they scores before softmax?)")
+    if not (-1e-6 <= low and high <= 1 + 1e-6):
+        raise ValueError(
+            f"probabilities of model {name!r} reach from {low:g} to {high:g}; allowed are numbers from 0 to 1 (are they scores before softmax?)"
+        )
     return maps if 0 <= low and high <= 1 else maps.clamp(0, 1)
 
 # %% ../../nbs/analysis/06_probability.ipynb #19125a1b
@@ -54,16 +65,20 @@ def _named_maps(labels, model, case, k) -> dict:  # {value: name}
     names = model.labels or case.labels or ()
     named = chosen_labels(labels) or {l: str(names[l]) if l < len(names) else str(l) for l in range(k)}
     highest = max(named) if labels is not None else max(max(named), case.truth.max().item())
-    if highest >= k: raise ValueError(f"labels has {highest}, but model {model.name!r} gives probabilities for the labels 0 to {k - 1} only; allowed is a dict {{value: name}} of some of these")
+    if highest >= k:
+        raise ValueError(
+            f"labels has {highest}, but model {model.name!r} gives probabilities for the labels 0 to {k - 1} only; allowed is a dict {{value: name}} of some of these"
+        )
     return named
 
 
 def _each_case(model, cases, labels, progress):
     "(case as the model saw it, [(label, name, map `(*S)`, where it is `(*S)`)]), one case in memory at a time"
     cases = as_cases(cases)
-    if not cases: raise ValueError("cases is empty; allowed is at least one")
+    if not cases:
+        raise ValueError("cases is empty; allowed is at least one")
     for case in progress_bar(cases, progress and len(cases) > 1, desc="cases"):
-        case, maps = probability_maps(model, as_case(case).but(name=case.name))
+        case, maps = probability_maps(model, as_case(case).replace(name=case.name))
         named = _named_maps(labels, model, case, len(maps))
         yield case, ((l, name, maps[l], case.truth == l) for l, name in named.items())
 
@@ -72,7 +87,7 @@ _PIECE = 1 << 20  # pixels that are worked on at once
 
 
 def _histogram(
-    key,  # function: probabilities -> whole numbers from 0 to n - 1
+    key,  # function: probabilities -> integers from 0 to n - 1
     p: torch.Tensor,  # `(*S)`, 0..1
     inside: torch.Tensor,  # `(*S)`, bool: is the label here?
     n: int,  # number of keys
@@ -105,13 +120,15 @@ THRESHOLDS = tuple(k / 100 for k in range(1, 100))
 @dataclass(frozen=True)
 class Threshold(Transform):
     "A threshold on the probability of a label: what plots need to know of it; it changes no image"
-    param, neutral, values, domain = "probability", .5, THRESHOLDS, Domain(0, 1)
+
+    param, neutral, values, domain = "probability", 0.5, THRESHOLDS, Domain(0, 1)
 
 
 def _checked_thresholds(thresholds):
     "Ascending numbers from 0 to 1"
     thresholds = sorted({Threshold().check(t) for t in np.atleast_1d(thresholds).tolist()})
-    if not thresholds: raise ValueError("thresholds is empty; allowed is at least one number from 0 to 1")
+    if not thresholds:
+        raise ValueError("thresholds is empty; allowed is at least one number from 0 to 1")
     return thresholds
 
 # %% ../../nbs/analysis/06_probability.ipynb #c2e94a28
@@ -119,7 +136,10 @@ def _scores(p, inside, thresholds, metrics, absent, spacing) -> dict:  # {metric
     "Every metric of `p > t`; those of a user need the masks themselves"
     c = replace(threshold_counts(p, inside, thresholds), spacing=spacing)
     edges = torch.as_tensor(thresholds, dtype=p.dtype)
-    def own(f): return np.array([custom_metric(f, inside.int(), (p > t).int(), 1, spacing, absent) for t in edges])
+
+    def own(f):
+        return np.array([custom_metric(f, inside.int(), (p > t).int(), 1, spacing, absent) for t in edges])
+
     return {name: f(c, absent) if f.family is label_counts else own(f) for name, f in metrics.items()}
 
 # %% ../../nbs/analysis/06_probability.ipynb #40ed85b2
@@ -127,7 +147,9 @@ def threshold_scores(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     thresholds=THRESHOLDS,  # numbers from 0 to 1; a pixel belongs to the label where its probability is larger
-    metrics=("dice",),  # names (dice, iou, precision, recall, specificity), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
+    metrics=(
+        "dice",
+    ),  # names (dice, iou, precision, recall, specificity), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that the model gives
     absent: float = np.nan,  # the score at a threshold where a label is in neither truth nor prediction
     progress: bool = True,  # show a progress bar?
@@ -135,8 +157,11 @@ def threshold_scores(
     "The score of each label, found by a threshold on its own probability"
     model, metrics, thresholds, tables = as_model(model), as_metrics(metrics), _checked_thresholds(thresholds), []
     for case, parts in _each_case(model, cases, labels, progress):
-        rows = [pd.DataFrame(dict(value=thresholds, label=name, metric=m, score=s))
-                for _, name, p, inside in parts for m, s in _scores(p, inside, thresholds, metrics, absent, case.spacing).items()]
+        rows = [
+            pd.DataFrame(dict(value=thresholds, label=name, metric=m, score=s))
+            for _, name, p, inside in parts
+            for m, s in _scores(p, inside, thresholds, metrics, absent, case.spacing).items()
+        ]
         tables.append(make_table(pd.concat(rows), model.name, case, Threshold()))
     return join_tables(tables)
 
@@ -146,31 +171,47 @@ def _optimum(value, score, delta) -> dict:
     order = np.argsort(value)
     value, score = np.asarray(value, float)[order], np.asarray(score, float)[order]
     known = np.isfinite(score)
-    if not (score[known] > 0).any(): return dict.fromkeys(["threshold", "best", "at_half", "loss_below", "loss_above"], np.nan)
+    if not (score[known] > 0).any():
+        return dict.fromkeys(["threshold", "best", "at_half", "loss_below", "loss_above"], np.nan)
     best = score[known].max()
     ties = value[known][score[known] == best]
-    t = ties[np.abs(ties - .5).argmin()]
+    t = ties[np.abs(ties - 0.5).argmin()]
     # rounded, so that .94 + .05 is .99
-    half, below, above = np.interp(np.round([.5, t - delta, t + delta], 9), value, score, left=np.nan, right=np.nan)
+    half, below, above = np.interp(np.round([0.5, t - delta, t + delta], 9), value, score, left=np.nan, right=np.nan)
     return dict(threshold=t, best=best, at_half=half, loss_below=1 - below / best, loss_above=1 - above / best)
 
 # %% ../../nbs/analysis/06_probability.ipynb #2059b67a
 def optimal_thresholds(
     scores: pd.DataFrame,  # from `threshold_scores`
     metric: str = "dice",  # the larger the better
-    delta: float = .05,  # how far from the best threshold the loss is read, > 0
+    delta: float = 0.05,  # how far from the best threshold the loss is read, > 0
     pooled: bool = False,  # one threshold per label for all cases together, from their mean curve?
 ) -> pd.DataFrame:  # columns model, case, label, threshold, best, at_half, loss_below, loss_above; losses as fractions of the best score
     "The threshold that serves each label best, and what a slightly different one costs"
     if missing := [c for c in ("model", "case", "transform", "label", "metric", "value", "score") if c not in scores]:
-        raise ValueError(f"scores has no column {', '.join(map(repr, missing))}; allowed is a table from threshold_scores (one from probability_table has the best thresholds already, in its column 'threshold')")
-    if metric not in set(scores.metric): raise ValueError(f"metric is {metric!r}; allowed are those of the table: {', '.join(scores.metric.unique())}")
-    if (known := known_metric(metric)) and known.better != "higher": raise ValueError(f"metric is {metric!r}, of which less is better; allowed are metrics of which more is better")
-    if not delta > 0: raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")
+        raise ValueError(
+            f"scores has no column {', '.join(map(repr, missing))}; allowed is a table from threshold_scores (one from probability_table has the best thresholds already, in its column 'threshold')"
+        )
+    if metric not in set(scores.metric):
+        raise ValueError(f"metric is {metric!r}; allowed are those of the table: {', '.join(scores.metric.unique())}")
+    if (known := known_metric(metric)) and known.better != "higher":
+        raise ValueError(f"metric is {metric!r}, of which less is better; allowed are metrics of which more is better")
+    if not delta > 0:
+        raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")
     chosen = scores[(scores.metric == metric) & (scores["transform"] == "threshold")]
-    if pooled: chosen = chosen.groupby(["model", "label", "value"], sort=False).score.mean().reset_index().assign(case=f"{chosen.case.nunique()} cases")
-    return pd.DataFrame([dict(zip(("model", "case", "label"), key)) | _optimum(rows.value, rows.score, delta)
-                         for key, rows in chosen.groupby(["model", "case", "label"], sort=False)])
+    if pooled:
+        chosen = (
+            chosen.groupby(["model", "label", "value"], sort=False)
+            .score.mean()
+            .reset_index()
+            .assign(case=f"{chosen.case.nunique()} cases")
+        )
+    return pd.DataFrame(
+        [
+            dict(zip(("model", "case", "label"), key)) | _optimum(rows.value, rows.score, delta)
+            for key, rows in chosen.groupby(["model", "case", "label"], sort=False)
+        ]
+    )
 
 # %% ../../nbs/analysis/06_probability.ipynb #5617fba8
 def _band(
@@ -180,8 +221,10 @@ def _band(
 ) -> np.ndarray:  # `(*S)`, bool
     "What surrounds a structure"
     from scipy.ndimage import maximum_filter1d
+
     wide = inside.view(np.uint8)
-    for axis, s in enumerate(spacing): wide = maximum_filter1d(wide, 2 * int(width * min(spacing) / s + 1e-6) + 1, axis, mode="constant")
+    for axis, s in enumerate(spacing):
+        wide = maximum_filter1d(wide, 2 * int(width * min(spacing) / s + 1e-6) + 1, axis, mode="constant")
     return wide.view(bool) & ~inside
 
 # %% ../../nbs/analysis/06_probability.ipynb #bb387a64
@@ -190,23 +233,43 @@ def prominence(
     label: int,  # > 0
 ) -> dict:  # size, contrast, prominence
     "How much a structure stands out: its share of the image, its contrast to what surrounds it, and the product"
-    if case.truth is None: raise ValueError(f"case {case.name!r} has no truth; allowed are cases with truth")
+    if case.truth is None:
+        raise ValueError(f"case {case.name!r} has no truth; allowed are cases with truth")
     inside = (case.truth == label).numpy()
-    if label == 0 or not inside.any(): return dict(size=np.nan, contrast=np.nan, prominence=np.nan)
+    if label == 0 or not inside.any():
+        return dict(size=np.nan, contrast=np.nan, prominence=np.nan)
     band = _band(inside, case.spacing)
-    pairs = [(channel[inside].astype(float), channel[band].astype(float)) for channel in case.image.numpy()] if band.any() else []
+    pairs = (
+        [(channel[inside].astype(float), channel[band].astype(float)) for channel in case.image.numpy()]
+        if band.any()
+        else []
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        contrast = max((np.divide(abs(i.mean() - o.mean()), np.sqrt(i.var() + o.var())) for i, o in pairs), default=np.nan)
+        contrast = max(
+            (np.divide(abs(i.mean() - o.mean()), np.sqrt(i.var() + o.var())) for i, o in pairs), default=np.nan
+        )
     return dict(size=inside.mean(), contrast=contrast, prominence=contrast * inside.mean())
 
 # %% ../../nbs/analysis/06_probability.ipynb #71cf2e26
 def _bins(p, inside, bins) -> pd.DataFrame:  # columns low, high, pixels, confidence, frequency
     "Pixels by probability"
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64).to(p.dtype)
-    def key(part): return torch.bucketize(part, edges[1:-1], right=True)
+
+    def key(part):
+        return torch.bucketize(part, edges[1:-1], right=True)
+
     counts, sums = _histogram(key, p, inside, bins), _histogram(key, p, inside, bins, weighted=True)
     n = counts.sum(0)
-    with np.errstate(invalid="ignore"): return pd.DataFrame(dict(low=np.arange(bins) / bins, high=np.arange(1, bins + 1) / bins, pixels=n, confidence=sums.sum(0) / n, frequency=counts[1] / n))
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            dict(
+                low=np.arange(bins) / bins,
+                high=np.arange(1, bins + 1) / bins,
+                pixels=n,
+                confidence=sums.sum(0) / n,
+                frequency=counts[1] / n,
+            )
+        )
 
 # %% ../../nbs/analysis/06_probability.ipynb #dba0f4d4
 def expected_error(rows: pd.DataFrame) -> float:
@@ -223,12 +286,21 @@ def reliability(
 ) -> pd.DataFrame:  # columns model, case, label, low, high, pixels, confidence, frequency; an empty bin has NaN
     "The reliability table: how sure the model is, and how often it is right"
     model, bins = as_model(model), _checked_bins(bins)
-    return pd.concat([_bins(p, inside, bins).assign(model=model.name, case=case.name, label=name)[["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]]
-                      for case, parts in _each_case(model, cases, labels, progress) for _, name, p, inside in parts], ignore_index=True)
+    return pd.concat(
+        [
+            _bins(p, inside, bins).assign(model=model.name, case=case.name, label=name)[
+                ["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]
+            ]
+            for case, parts in _each_case(model, cases, labels, progress)
+            for _, name, p, inside in parts
+        ],
+        ignore_index=True,
+    )
 
 
 def _checked_bins(bins):
-    if bins not in Domain(1, whole=True): raise ValueError(f"bins is {bins!r}; allowed are {Domain(1, whole=True)}")
+    if bins not in Domain(1, whole=True):
+        raise ValueError(f"bins is {bins!r}; allowed are {Domain(1, whole=True)}")
     return int(bins)
 
 # %% ../../nbs/analysis/06_probability.ipynb #6fb31a61
@@ -236,7 +308,12 @@ def pool_reliability(
     table: pd.DataFrame,  # from `reliability`
 ) -> pd.DataFrame:  # the same columns without `case`
     "The bins of all cases put together"
-    sums = table.assign(confidence=table.confidence * table.pixels, frequency=table.frequency * table.pixels).groupby(["model", "label", "low", "high"], sort=False)[["pixels", "confidence", "frequency"]].sum().reset_index()
+    sums = (
+        table.assign(confidence=table.confidence * table.pixels, frequency=table.frequency * table.pixels)
+        .groupby(["model", "label", "low", "high"], sort=False)[["pixels", "confidence", "frequency"]]
+        .sum()
+        .reset_index()
+    )
     return sums.assign(confidence=sums.confidence / sums.pixels, frequency=sums.frequency / sums.pixels)
 
 
@@ -246,7 +323,12 @@ def calibration_error(
 ) -> pd.DataFrame:  # columns model, case (unless pooled), label, ece
     "Expected calibration error of each label"
     by = ["model", "label"] if pooled else ["model", "case", "label"]
-    return pd.DataFrame([dict(zip(by, key)) | dict(ece=expected_error(rows)) for key, rows in (pool_reliability(table) if pooled else table).groupby(by, sort=False)])
+    return pd.DataFrame(
+        [
+            dict(zip(by, key)) | dict(ece=expected_error(rows))
+            for key, rows in (pool_reliability(table) if pooled else table).groupby(by, sort=False)
+        ]
+    )
 
 # %% ../../nbs/analysis/06_probability.ipynb #7feb9a93
 _HALF = 0x3F000000 >> 10  # the leading bits of 0.5 as float32
@@ -254,10 +336,10 @@ _HALF = 0x3F000000 >> 10  # the leading bits of 0.5 as float32
 
 def _rank(
     p: torch.Tensor,  # float32, 0..1
-) -> torch.Tensor:  # whole numbers from 0 to 2 * _HALF
+) -> torch.Tensor:  # integers from 0 to 2 * _HALF
     "Classes of nearly equal probability, in order"
-    small = (torch.minimum(p, 1 - p) + 0.).view(torch.int32) >> 10
-    return torch.where(p > .5, 2 * _HALF - small, small)
+    small = (torch.minimum(p, 1 - p) + 0.0).view(torch.int32) >> 10
+    return torch.where(p > 0.5, 2 * _HALF - small, small)
 
 
 def auroc(
@@ -267,8 +349,11 @@ def auroc(
 ) -> float:  # NaN where the label is nowhere, or everywhere
     "Area under the receiver operating characteristic of one label against the rest"
     from sklearn.metrics import roc_auc_score
-    if inside.all() or not inside.any(): return np.nan
-    if p.numel() <= exact: return float(roc_auc_score(inside.flatten().numpy(), p.flatten().numpy()))
+
+    if inside.all() or not inside.any():
+        return np.nan
+    if p.numel() <= exact:
+        return float(roc_auc_score(inside.flatten().numpy(), p.flatten().numpy()))
     here, key = (counts := _histogram(_rank, p, inside, 2 * _HALF + 1)).nonzero()
     return float(roc_auc_score(here, key, sample_weight=counts[here, key]))
 
@@ -279,16 +364,26 @@ def probability_table(
     thresholds=THRESHOLDS,  # numbers from 0 to 1
     labels=None,  # as in `threshold_scores`
     bins: int = 10,  # for the calibration error
-    delta: float = .05,  # how far from the best threshold the loss is read, > 0
+    delta: float = 0.05,  # how far from the best threshold the loss is read, > 0
     progress: bool = True,  # show a progress bar?
-) -> pd.DataFrame:  # model, case, label, size, contrast, prominence, auroc, ece, threshold, dice, dice_half, loss_below, loss_above
+) -> (
+    pd.DataFrame
+):  # model, case, label, size, contrast, prominence, auroc, ece, threshold, dice, dice_half, loss_below, loss_above
     "Everything that this module knows about each label of each case; the model is asked once per case"
     model, thresholds, bins, rows = as_model(model), _checked_thresholds(thresholds), _checked_bins(bins), []
-    if not delta > 0: raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")
+    if not delta > 0:
+        raise ValueError(f"delta is {delta!r}; allowed are numbers > 0")
     for case, parts in _each_case(model, cases, labels, progress):
         for l, name, p, inside in parts:
-            best = _optimum(thresholds, _scores(p, inside, thresholds, as_metrics("dice"), np.nan, case.spacing)["dice"], delta)
-            rows.append(dict(model=model.name, case=case.name, label=name) | prominence(case, l) | dict(auroc=auroc(p, inside), ece=expected_error(_bins(p, inside, bins))) | best)
+            best = _optimum(
+                thresholds, _scores(p, inside, thresholds, as_metrics("dice"), np.nan, case.spacing)["dice"], delta
+            )
+            rows.append(
+                dict(model=model.name, case=case.name, label=name)
+                | prominence(case, l)
+                | dict(auroc=auroc(p, inside), ece=expected_error(_bins(p, inside, bins)))
+                | best
+            )
     return pd.DataFrame(rows).rename(columns=dict(best="dice", at_half="dice_half"))
 
 # %% ../../nbs/analysis/06_probability.ipynb #fbc5abac
@@ -297,7 +392,27 @@ def prominence_correlation(
 ) -> pd.DataFrame:  # columns measure (size, contrast, prominence), structures, r, p_value
     "Pearson correlation of the best threshold with the prominence of a structure, over structures: means over the cases of each model and label"
     from scipy.stats import pearsonr
-    structures = table.dropna(subset=["prominence", "threshold"]).groupby(["model", "label"], sort=False)[["size", "contrast", "prominence", "threshold"]].mean()
-    if len(structures) < 3: raise ValueError(f"table has {len(structures)} structures with a prominence and a best threshold; a correlation needs at least 3")
-    def correlation(measure): return (np.nan, np.nan) if structures[measure].nunique() == 1 or structures.threshold.nunique() == 1 else pearsonr(structures[measure], structures.threshold)
-    return pd.DataFrame([dict(measure=m, structures=len(structures)) | dict(zip(("r", "p_value"), map(float, correlation(m)))) for m in ("size", "contrast", "prominence")])
+
+    structures = (
+        table.dropna(subset=["prominence", "threshold"])
+        .groupby(["model", "label"], sort=False)[["size", "contrast", "prominence", "threshold"]]
+        .mean()
+    )
+    if len(structures) < 3:
+        raise ValueError(
+            f"table has {len(structures)} structures with a prominence and a best threshold; a correlation needs at least 3"
+        )
+
+    def correlation(measure):
+        return (
+            (np.nan, np.nan)
+            if structures[measure].nunique() == 1 or structures.threshold.nunique() == 1
+            else pearsonr(structures[measure], structures.threshold)
+        )
+
+    return pd.DataFrame(
+        [
+            dict(measure=m, structures=len(structures)) | dict(zip(("r", "p_value"), map(float, correlation(m))))
+            for m in ("size", "contrast", "prominence")
+        ]
+    )

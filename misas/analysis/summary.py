@@ -11,18 +11,40 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from .measures import bootstrap_curves, corruption_error, degradation, interval_bounds, local_slope, mean_curve, normalised_area, on_log_axis, tolerance_interval, worst_score
+from misas.analysis.measures import (
+    bootstrap_curves,
+    corruption_error,
+    degradation,
+    interval_bounds,
+    local_slope,
+    mean_curve,
+    normalised_area,
+    on_log_axis,
+    tolerance_interval,
+    worst_score,
+)
 from ..core.checks import Domain, nearest_name
 from ..eval.table import check_scores, has_named_values, metric_facts, plain_column, transform_facts
 
 # %% ../../nbs/analysis/01_summary.ipynb #aad30283
-MEASURES = ("neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area")  # those that get bounds
+MEASURES = (
+    "neutral_score",
+    "worst_score",
+    "drop",
+    "tolerance_low",
+    "tolerance_high",
+    "degradation",
+    "area",
+)  # those that get bounds
 
 
 def _matrix(rows) -> pd.DataFrame:  # `(cases, values)`, without cases that have no score at all
     "Scores of one model, transform, label and metric, a case per row"
     twice = rows[rows.duplicated(["case", "value"])]
-    if len(twice): raise ValueError(f"scores has two rows of case {twice.case.iloc[0]!r} at {twice.value.iloc[0]} of {twice['transform'].iloc[0]}, label {twice.label.iloc[0]!r}; allowed is one")
+    if len(twice):
+        raise ValueError(
+            f"scores has two rows of case {twice.case.iloc[0]!r} at {twice.value.iloc[0]} of {twice['transform'].iloc[0]}, label {twice.label.iloc[0]!r}; allowed is one"
+        )
     return rows.set_index(["case", "value"]).score.astype(float).unstack()[list(rows.value.unique())].dropna(how="all")
 
 
@@ -30,11 +52,14 @@ def _neutral_in(rows, neutral):
     "The neutral value as it stands in the rows; every case must have it"
     found = rows[rows.value.map(plain_column) == plain_column(neutral)]
     if lacking := [c for c in rows.case.unique() if c not in set(found.case)]:
-        raise ValueError(f"scores has no row at the neutral value {neutral} of {rows['transform'].iloc[0]} for case {lacking[0]!r}; allowed are sweeps with it: add it to the values of evaluate")
+        raise ValueError(
+            f"scores has no row at the neutral value {neutral} of {rows['transform'].iloc[0]} for case {lacking[0]!r}; allowed are sweeps with it: add it to the values of evaluate"
+        )
     return found.value.iloc[0]
 
 # %% ../../nbs/analysis/01_summary.ipynb #3c5865e8
-def _starts_at_0(better, metric_unit) -> bool: return better == "higher" and not metric_unit
+def _starts_at_0(better, metric_unit) -> bool:
+    return better == "higher" and not metric_unit
 
 
 def _nothing_to_lose(neutral_score, worst_score, delta, starts_at_0):
@@ -46,26 +71,53 @@ def _measures(values, curves, neutral, delta, facts) -> dict:  # {measure: (...)
     "Measures of curves `(..., V)` in which higher is better; without a neutral value there is only a worst score"
     worst = np.fmin.reduce(curves, -1)
     found = _relative_measures(values, curves, worst, neutral, delta, facts)
-    if neutral is None: return found
+    if neutral is None:
+        return found
     lost = _nothing_to_lose(found["neutral_score"], worst, delta, facts.get("starts_at_0", False))
-    def known(name, a): return a if name in ("neutral_score", "worst_score") else np.where(lost, False if name.endswith("_cut") else np.nan, a)[()]
+
+    def known(name, a):
+        return (
+            a
+            if name in ("neutral_score", "worst_score")
+            else np.where(lost, False if name.endswith("_cut") else np.nan, a)[()]
+        )
+
     return {name: known(name, a) for name, a in found.items()}
 
 
 def _relative_measures(values, curves, worst, neutral, delta, facts) -> dict:
     "Measures, whatever the score at the neutral value"
-    if neutral is None: return dict(worst_score=worst)
+    if neutral is None:
+        return dict(worst_score=worst)
     clean, log = curves[..., values.index(neutral)], facts["log"]
-    with np.errstate(invalid="ignore"): found = dict(neutral_score=clean, worst_score=worst, drop=clean - worst)
-    if facts["categorical"]: return found
-    interval = dict(zip(("tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut"), tolerance_interval(values, curves, neutral, delta, log)))
-    return found | interval | {name: f(values, curves, neutral, log) for name, f in dict(degradation=degradation, area=normalised_area, slope=local_slope).items()}
+    with np.errstate(invalid="ignore"):
+        found = dict(neutral_score=clean, worst_score=worst, drop=clean - worst)
+    if facts["categorical"]:
+        return found
+    interval = dict(
+        zip(
+            ("tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut"),
+            tolerance_interval(values, curves, neutral, delta, log),
+        )
+    )
+    return (
+        found
+        | interval
+        | {
+            name: f(values, curves, neutral, log)
+            for name, f in dict(degradation=degradation, area=normalised_area, slope=local_slope).items()
+        }
+    )
 
 # %% ../../nbs/analysis/01_summary.ipynb #c0713f12
 def _errors(rows, better) -> pd.Series:
     "Error of each case at each value, which goes by its text: 2 is 2.0"
     scores = rows.score.abs() if better == "zero" else rows.score
-    return (1 - scores if better == "higher" else scores).groupby([rows.case, rows.value.map(plain_column).rename("value")], sort=False).mean()
+    return (
+        (1 - scores if better == "higher" else scores)
+        .groupby([rows.case, rows.value.map(plain_column).rename("value")], sort=False)
+        .mean()
+    )
 
 
 def _relative_error(rows, reference, neutral, better) -> float:
@@ -77,11 +129,16 @@ def _relative_error(rows, reference, neutral, better) -> float:
 # %% ../../nbs/analysis/01_summary.ipynb #91bd99d2
 def _reference_rows(scores, reference) -> pd.DataFrame:
     "The scores of the reference model"
-    if reference is None: return scores[:0]
+    if reference is None:
+        return scores[:0]
     if isinstance(reference, str):
-        if reference not in set(scores.model): raise ValueError(f"reference is {reference!r}; allowed are a score table, and the models in scores: {', '.join(map(str, scores.model.unique()))}")
+        if reference not in set(scores.model):
+            raise ValueError(
+                f"reference is {reference!r}; allowed are a score table, and the models in scores: {', '.join(map(str, scores.model.unique()))}"
+            )
         return scores[scores.model == reference]
-    if (n := check_scores(reference).model.nunique()) != 1: raise ValueError(f"reference has {n} models; allowed is one")
+    if (n := check_scores(reference).model.nunique()) != 1:
+        raise ValueError(f"reference has {n} models; allowed is one")
     return reference
 
 # %% ../../nbs/analysis/01_summary.ipynb #f6bfb96b
@@ -96,16 +153,29 @@ def _upright(scores, better) -> np.ndarray:
     return scores if better == "higher" else -scores if better == "lower" else -abs(scores)
 
 # %% ../../nbs/analysis/01_summary.ipynb #29371a4b
-def _turned_back(measures, sign) -> dict: return {k: sign * v + 0. if k in ("neutral_score", "worst_score", "slope") else v for k, v in measures.items()}      # 0 has no sign
+def _turned_back(measures, sign) -> dict:
+    return {
+        k: sign * v + 0.0 if k in ("neutral_score", "worst_score", "slope") else v for k, v in measures.items()
+    }  # 0 has no sign
 
 
 def _tried(values, mean, neutral, facts, delta) -> dict:
     "Which values were tried, and which of them are bad"
     names, log = facts["categorical"], facts["log"]
     low, high = (np.nan, np.nan) if names else (min(values), max(values))
-    failed = [v for v, m in zip(values, mean) if names and neutral is not None and m < mean[values.index(neutral)] - delta]
-    return dict(neutral=neutral, tried_low=low, tried_high=high, worst_value=worst_score(values, mean, None if names else neutral, log)[1], failed=", ".join(failed),
-                log=not names and on_log_axis(values, log), categorical=names, unit=facts["unit"])
+    failed = [
+        v for v, m in zip(values, mean) if names and neutral is not None and m < mean[values.index(neutral)] - delta
+    ]
+    return dict(
+        neutral=neutral,
+        tried_low=low,
+        tried_high=high,
+        worst_value=worst_score(values, mean, None if names else neutral, log)[1],
+        failed=", ".join(failed),
+        log=not names and on_log_axis(values, log),
+        categorical=names,
+        unit=facts["unit"],
+    )
 
 # %% ../../nbs/analysis/01_summary.ipynb #66246df8
 def _judged(matrix, neutral) -> tuple:  # matrix, index of the neutral value
@@ -119,7 +189,10 @@ def _fewest(matrix) -> dict:
     "Where the fewest cases have a score, of the values at which any have one"
     counts = matrix.notna().sum()
     counts = counts[counts > 0]
-    return dict(fewest_cases=int(counts.min()) if len(counts) else 0, fewest_value=counts.idxmin() if len(counts) and counts.min() < len(matrix) else None)
+    return dict(
+        fewest_cases=int(counts.min()) if len(counts) else 0,
+        fewest_value=counts.idxmin() if len(counts) and counts.min() < len(matrix) else None,
+    )
 
 # %% ../../nbs/analysis/01_summary.ipynb #2e921ff9
 def _summary_row(rows, reference, facts, delta, better, confidence, resamples, seed) -> dict:
@@ -133,13 +206,66 @@ def _summary_row(rows, reference, facts, delta, better, confidence, resamples, s
     mean = mean_curve(curves, neutral=at)
     many = bootstrap_curves(curves, resamples, seed, at) if len(curves) > 1 else np.empty((0, len(values)))
     found, sampled = (_turned_back(_measures(values, c, neutral, delta, facts), sign) for c in (mean, many))
-    return dict(cases=len(matrix), **_fewest(matrix), delta=delta, corruption_error=_relative_error(rows, reference, neutral, better)) | _tried(values, mean, neutral, facts, delta) | found | _with_bounds(sampled, confidence)
+    return (
+        dict(
+            cases=len(matrix),
+            **_fewest(matrix),
+            delta=delta,
+            corruption_error=_relative_error(rows, reference, neutral, better),
+        )
+        | _tried(values, mean, neutral, facts, delta)
+        | found
+        | _with_bounds(sampled, confidence)
+    )
 
 # %% ../../nbs/analysis/01_summary.ipynb #abc7d9ef
-_NUMBERS = ("tried_low", "tried_high", "neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area", "slope", "corruption_error")
+_NUMBERS = (
+    "tried_low",
+    "tried_high",
+    "neutral_score",
+    "worst_score",
+    "drop",
+    "tolerance_low",
+    "tolerance_high",
+    "degradation",
+    "area",
+    "slope",
+    "corruption_error",
+)
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
-_SUMMARY = ["model", "transform", "param", "unit", "label", "metric", "metric_unit", "better", "cases", "fewest_cases", "fewest_value", "tried_low", "tried_high", "neutral", "neutral_score", "worst_score", "worst_value", "drop",
-            "tolerance_low", "tolerance_high", "tolerance_low_cut", "tolerance_high_cut", "degradation", "area", "slope", "corruption_error", "failed", "delta", "log", "categorical", *_BOUNDS]
+_SUMMARY = [
+    "model",
+    "transform",
+    "param",
+    "unit",
+    "label",
+    "metric",
+    "metric_unit",
+    "better",
+    "cases",
+    "fewest_cases",
+    "fewest_value",
+    "tried_low",
+    "tried_high",
+    "neutral",
+    "neutral_score",
+    "worst_score",
+    "worst_value",
+    "drop",
+    "tolerance_low",
+    "tolerance_high",
+    "tolerance_low_cut",
+    "tolerance_high_cut",
+    "degradation",
+    "area",
+    "slope",
+    "corruption_error",
+    "failed",
+    "delta",
+    "log",
+    "categorical",
+    *_BOUNDS,
+]
 
 # %% ../../nbs/analysis/01_summary.ipynb #5d6d3e13
 def per_metric(
@@ -151,32 +277,45 @@ def per_metric(
 ) -> dict:  # {metric: number}
     "A number for each metric; those with a unit have no default"
     if isinstance(given, dict):
-        if strange := [m for m in given if m not in facts]: raise ValueError(f"{name} has an entry for {strange[0]!r}; {nearest_name(strange[0], list(facts))}")
+        if strange := [m for m in given if m not in facts]:
+            raise ValueError(f"{name} has an entry for {strange[0]!r}; {nearest_name(strange[0], list(facts))}")
     elif given is not None:
-        if len({f["unit"] for f in facts.values()}) > 1: raise ValueError(f"{name} is {given!r} for metrics of different units ({_listed(facts)}); allowed is a dict {{metric: number}}")
+        if len({f["unit"] for f in facts.values()}) > 1:
+            raise ValueError(
+                f"{name} is {given!r} for metrics of different units ({_listed(facts)}); allowed is a dict {{metric: number}}"
+            )
         given = dict.fromkeys(facts, given)
     numbers = {m: None if f["unit"] else default for m, f in facts.items()} | (given or {})
     for m, own in numbers.items():
-        if own is None: raise ValueError(f"{name} has no entry for {m!r}; allowed is a number in {facts[m]['unit']}: {name}={{{m!r}: ...}}")
-        if own not in domain: raise ValueError(f"{name} is {own!r}; allowed are {domain}")
+        if own is None:
+            raise ValueError(
+                f"{name} has no entry for {m!r}; allowed is a number in {facts[m]['unit']}: {name}={{{m!r}: ...}}"
+            )
+        if own not in domain:
+            raise ValueError(f"{name} is {own!r}; allowed are {domain}")
     return {m: float(own) for m, own in numbers.items()}
 
 # %% ../../nbs/analysis/01_summary.ipynb #00d2a267
-def _listed(facts) -> str: return ", ".join(f"{m} in {f['unit']}" if f["unit"] else m for m, f in facts.items())
+def _listed(facts) -> str:
+    return ", ".join(f"{m} in {f['unit']}" if f["unit"] else m for m, f in facts.items())
 
 
 def _names_of_metrics(name, given, metrics) -> list:
     "Names of metrics, all of which a table has"
-    if isinstance(given, str) or not isinstance(given, Iterable): raise ValueError(f"{name} is {given!r}; allowed is a list of metrics, of {', '.join(metrics)}")
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{name} is {given!r}; allowed is a list of metrics, of {', '.join(metrics)}")
     given = list(given)
-    if strange := [m for m in given if m not in metrics]: raise ValueError(f"{name} has {strange[0]!r}; {nearest_name(strange[0], metrics)}")
+    if strange := [m for m in given if m not in metrics]:
+        raise ValueError(f"{name} has {strange[0]!r}; {nearest_name(strange[0], metrics)}")
     return given
 
 # %% ../../nbs/analysis/01_summary.ipynb #d4963fd9
 def _check_sampling(confidence, resamples, seed):
-    if confidence not in Domain(0, 1, open=True) or confidence == 1: raise ValueError(f"confidence is {confidence!r}; allowed are numbers > 0 and < 1")
+    if confidence not in Domain(0, 1, open=True) or confidence == 1:
+        raise ValueError(f"confidence is {confidence!r}; allowed are numbers > 0 and < 1")
     for name, number in dict(resamples=resamples, seed=seed).items():
-        if number not in Domain(0, whole=True): raise ValueError(f"{name} is {number!r}; allowed are {Domain(0, whole=True)}")
+        if number not in Domain(0, whole=True):
+            raise ValueError(f"{name} is {number!r}; allowed are {Domain(0, whole=True)}")
 
 # %% ../../nbs/analysis/01_summary.ipynb #2c5475c0
 def summarise(
@@ -184,7 +323,7 @@ def summarise(
     delta=None,  # drop of the score that is tolerated, > 0, in units of the metric; or a dict {metric: drop}; None: 0.05 for scores between 0 and 1
     reference=None,  # of the corruption error: a score table of one model, or the name of a model in `scores`
     lower_is_better: Sequence = (),  # names of metrics of one's own where that is not known; for hd95 and the like it is
-    confidence: float = .95,  # share of bootstrap samples within the bounds, between 0 and 1
+    confidence: float = 0.95,  # share of bootstrap samples within the bounds, between 0 and 1
     resamples: int = 1000,  # of the bootstrap over cases; 0: no bounds
     seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:
@@ -192,50 +331,77 @@ def summarise(
     _check_sampling(confidence, resamples, seed)
     reference, keys, rows = _reference_rows(check_scores(scores), reference), ["transform", "label", "metric"], []
     lower_is_better = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
-    metrics = {m: metric_facts(scores, m) | (dict(better="lower") if m in lower_is_better else {}) for m in scores.metric.unique()}
-    deltas, yardsticks = per_metric("delta", delta, metrics, .05, Domain(0, open=True)), dict(iter(reference.groupby(keys, sort=False)))
+    metrics = {
+        m: metric_facts(scores, m) | (dict(better="lower") if m in lower_is_better else {})
+        for m in scores.metric.unique()
+    }
+    deltas, yardsticks = (
+        per_metric("delta", delta, metrics, 0.05, Domain(0, open=True)),
+        dict(iter(reference.groupby(keys, sort=False))),
+    )
     for (model, *key), part in scores.groupby(["model", *keys], sort=False):
         facts, metric = transform_facts(scores, key[0]), key[-1]
         unit, better = metrics[metric]["unit"], metrics[metric]["better"]
         facts["starts_at_0"] = _starts_at_0(better, unit)
-        measured = _summary_row(part, yardsticks.get(tuple(key), reference[:0]), facts, deltas[metric], better, confidence, int(resamples), int(seed))
-        rows.append(dict(model=model, param=facts["param"], metric_unit=unit, better=better) | dict(zip(keys, key)) | measured)
+        measured = _summary_row(
+            part,
+            yardsticks.get(tuple(key), reference[:0]),
+            facts,
+            deltas[metric],
+            better,
+            confidence,
+            int(resamples),
+            int(seed),
+        )
+        rows.append(
+            dict(model=model, param=facts["param"], metric_unit=unit, better=better) | dict(zip(keys, key)) | measured
+        )
     table = pd.DataFrame(rows, columns=_SUMMARY).astype({c: float for c in _NUMBERS})
     return table.iloc[(-table["drop"] / table.delta).argsort(kind="stable")].reset_index(drop=True)
 
 # %% ../../nbs/analysis/01_summary.ipynb #48e2e0bd
 def _amount(value, unit="") -> str:
     "A value with its unit: −25°, 1.4×, 256 px"
-    if isinstance(value, str): return value
+    if isinstance(value, str):
+        return value
     return f"{value:.3g}".replace("-", "−") + ("" if unit in ("°", "%", "×", "") else " ") + unit
 
 
-def _score_text(score) -> str: return "∞" if np.isinf(score) else f"{score:.2f}"
+def _score_text(score) -> str:
+    return "∞" if np.isinf(score) else f"{score:.2f}"
 
 # %% ../../nbs/analysis/01_summary.ipynb #9af3de39
-def with_unit(text, unit) -> str: return text + ("" if unit in ("", "%") else " ") + unit
+def with_unit(text, unit) -> str:
+    return text + ("" if unit in ("", "%") else " ") + unit
 
 # %% ../../nbs/analysis/01_summary.ipynb #09575a50
 def _is_lost(row) -> bool:
     "Is the label of a row hardly found in the unchanged image?"
-    return bool(_nothing_to_lose(row.neutral_score, row.worst_score, row.delta, _starts_at_0(row.better, row.metric_unit)))
+    return bool(
+        _nothing_to_lose(row.neutral_score, row.worst_score, row.delta, _starts_at_0(row.better, row.metric_unit))
+    )
 
 
-def _lost_text(row) -> str: return "not found" if row.neutral_score < .005 else f"only {_score_text(row.neutral_score)}"
+def _lost_text(row) -> str:
+    return "not found" if row.neutral_score < 0.005 else f"only {_score_text(row.neutral_score)}"
 
 # %% ../../nbs/analysis/01_summary.ipynb #220847fc
 def range_text(row) -> str:
     "What a row of a summary says is tolerated"
-    if _is_lost(row): return f"{_lost_text(row)} unchanged"
-    if pd.isna(row["drop"]): return "not known"
-    if row.categorical: return f"all but {row.failed}" if row.failed else "all"
+    if _is_lost(row):
+        return f"{_lost_text(row)} unchanged"
+    if pd.isna(row["drop"]):
+        return "not known"
+    if row.categorical:
+        return f"all but {row.failed}" if row.failed else "all"
     ends = f"{_amount(row.tolerance_low, row.unit)} to {_amount(row.tolerance_high, row.unit)}"
     return f"{ends} (all tried)" if (row.tolerance_low, row.tolerance_high) == (row.tried_low, row.tried_high) else ends
 
 
 def worst_text(row) -> str:
     "From which score to which, and where"
-    if pd.isna(row.worst_score): return "no score"
+    if pd.isna(row.worst_score):
+        return "no score"
     sign = "±" if row.better == "zero" else ""
     start = "" if pd.isna(row.neutral_score) else f"{sign}{_score_text(row.neutral_score)} → "
     return f"{start}{sign}{with_unit(_score_text(row.worst_score), row.metric_unit)} at {row.param + ' = ' if row.categorical else ''}{_amount(row.worst_value, row.unit)}"
@@ -243,28 +409,49 @@ def worst_text(row) -> str:
 # %% ../../nbs/analysis/01_summary.ipynb #6d85dc96
 def fewest_text(row) -> str:
     "Where a row rests on fewer cases"
-    return "" if pd.isna(row.fewest_value) else f"only {row.fewest_cases:g} of {row.cases:g} cases at {row.param + ' = ' if row.categorical else ''}{_amount(row.fewest_value, row.unit)}"
+    return (
+        ""
+        if pd.isna(row.fewest_value)
+        else f"only {row.fewest_cases:g} of {row.cases:g} cases at {row.param + ' = ' if row.categorical else ''}{_amount(row.fewest_value, row.unit)}"
+    )
 
 # %% ../../nbs/analysis/01_summary.ipynb #287b5efd
 def _tolerates_text(row) -> str:
     "The part of a sentence on what is tolerated"
     worse = "a loss" if row.better == "higher" else "a rise"
-    if _is_lost(row): return f"{_lost_text(row)} even in the unchanged image; "
-    return "" if pd.isna(row["drop"]) else f"tolerates {range_text(row)} with {worse} of at most {with_unit(f'{row.delta:g}', row.metric_unit)}; "
+    if _is_lost(row):
+        return f"{_lost_text(row)} even in the unchanged image; "
+    return (
+        ""
+        if pd.isna(row["drop"])
+        else f"tolerates {range_text(row)} with {worse} of at most {with_unit(f'{row.delta:g}', row.metric_unit)}; "
+    )
 
 
 def verdicts(
     summary: pd.DataFrame,  # from `summarise`
 ) -> list:  # of sentences, one per row
     "Each row of a summary in words"
+
     def sentence(row):
-        return f"{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}" + (f"; {few}" if (few := fewest_text(row)) else "")
+        return f"{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}" + (
+            f"; {few}" if (few := fewest_text(row)) else ""
+        )
+
     return [sentence(row) for _, row in check_summary(summary).iterrows()]
 
 # %% ../../nbs/analysis/01_summary.ipynb #81600fb5
 def check_summary(summary):
-    if not isinstance(summary, pd.DataFrame): raise TypeError(f"summary is a {type(summary).__name__}; allowed is the table that summarise makes")
-    if missing := [c for c in _SUMMARY if c not in summary]: raise ValueError(f"summary has no column {', '.join(map(repr, missing))}; allowed is the table that summarise makes")
-    if not len(summary): raise ValueError("summary is empty; allowed is at least one row")
-    def text(column): return column.astype(object).where(column.notna(), "").map(plain_column)      # a table from a file has NaN for ""
+    if not isinstance(summary, pd.DataFrame):
+        raise TypeError(f"summary is a {type(summary).__name__}; allowed is the table that summarise makes")
+    if missing := [c for c in _SUMMARY if c not in summary]:
+        raise ValueError(
+            f"summary has no column {', '.join(map(repr, missing))}; allowed is the table that summarise makes"
+        )
+    if not len(summary):
+        raise ValueError("summary is empty; allowed is at least one row")
+
+    def text(column):
+        return column.astype(object).where(column.notna(), "").map(plain_column)  # a table from a file has NaN for ""
+
     return summary.assign(failed=text(summary.failed), unit=text(summary.unit), metric_unit=text(summary.metric_unit))

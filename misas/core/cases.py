@@ -19,6 +19,7 @@ from .checks import as_numbers, checked_spacing, label_names
 @dataclass(frozen=True)
 class Source:
     "The form in which an image was handed over"
+
     kind: str = "tensor"  # "pil", "array" (numpy) or "tensor"
     dtype: str = "float32"  # name of the numpy dtype
     channels: str = "first"  # where the channel axis stood: "first", "last" or "none"
@@ -30,8 +31,10 @@ def to_dtype(
 ) -> np.ndarray:
     "`array` as `dtype`, without wrapping around"
     dtype = np.dtype(dtype)
-    if dtype == bool: return array > 0.5
-    if dtype.kind not in "iu": return array.astype(dtype)
+    if dtype == bool:
+        return array > 0.5
+    if dtype.kind not in "iu":
+        return array.astype(dtype)
     info = np.iinfo(dtype)
     # float32 cannot hold the largest int32: clip in float64
     return np.clip(np.rint(array.astype(np.float64)), info.min, info.max).astype(dtype)
@@ -43,9 +46,12 @@ def to_source(
 ):
     "`image` in the form of `source`: a PIL image, a numpy array or a tensor"
     array = to_dtype(image.detach().cpu().numpy(), source.dtype)
-    if source.channels == "none" and len(array) == 1: array = array[0]
-    elif source.channels != "first": array = np.moveaxis(array, 0, -1)
-    if source.kind == "pil": return Image.fromarray(np.ascontiguousarray(array))
+    if source.channels == "none" and len(array) == 1:
+        array = array[0]
+    elif source.channels != "first":
+        array = np.moveaxis(array, 0, -1)
+    if source.kind == "pil":
+        return Image.fromarray(np.ascontiguousarray(array))
     return torch.from_numpy(array.copy()) if source.kind == "tensor" else array
 
 # %% ../../nbs/core/03_cases.ipynb #6c8a3357
@@ -55,16 +61,21 @@ def to_numpy_dtype(tensor: torch.Tensor) -> torch.Tensor:
 
 # %% ../../nbs/core/03_cases.ipynb #589b022c
 def as_labels(
-    mask,  # array-like of labels: integers, booleans, or whole numbers stored as floats
+    mask,  # array-like of labels: integers, booleans, or integers stored as floats
     name: str,  # the argument to name in an error
 ) -> torch.Tensor:  # int32
     "A mask as non-negative int32 labels"
     array = np.asarray(to_numpy_dtype(mask.detach().cpu()) if isinstance(mask, torch.Tensor) else mask)
-    if array.dtype.kind not in "biuf": raise TypeError(f"{name} has dtype {array.dtype}; allowed are integers and booleans")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; allowed are integers and booleans")
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
-        raise ValueError(f"{name} has labels that are no whole numbers, e.g. {array[array != np.rint(array)][0]}; allowed are integers >= 0")
-    if array.size and array.min() < 0: raise ValueError(f"{name} has the negative label {array.min()}; allowed are integers >= 0")
-    if array.size and array.max() >= 2**31: raise ValueError(f"{name} has the label {array.max()}; allowed are integers < 2**31")
+        raise ValueError(
+            f"{name} has labels that are no integers, e.g. {array[array != np.rint(array)][0]}; allowed are integers >= 0"
+        )
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name} has the negative label {array.min()}; allowed are integers >= 0")
+    if array.size and array.max() >= 2**31:
+        raise ValueError(f"{name} has the label {array.max()}; allowed are integers < 2**31")
     return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32))
 
 # %% ../../nbs/core/03_cases.ipynb #6d40375e
@@ -73,9 +84,10 @@ def _default_scale(
     dtype: str,  # dtype of the source
 ) -> tuple:  # (black, white)
     "8-bit images range from 0 to 255, fractions from 0 to 1, all others from 0 (or their minimum, if negative) to their maximum"
-    if dtype == "uint8": return 0., 255.
-    low, high = min(0., image.min().item()), image.max().item()
-    return (0., 1.) if low == 0 and high <= 1 else (low, high)
+    if dtype == "uint8":
+        return 0.0, 255.0
+    low, high = min(0.0, image.min().item()), image.max().item()
+    return (0.0, 1.0) if low == 0 and high <= 1 else (low, high)
 
 # %% ../../nbs/core/03_cases.ipynb #2b555df6
 def _source_of(
@@ -90,6 +102,7 @@ def _source_of(
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
+
     image: torch.Tensor  # `(C, *S)`, `S` being `(H, W)` or `(D, H, W)`; `(H, W)` is taken as one channel; finite
     truth: torch.Tensor = None  # `(*S)`, labels >= 0; None where there is no truth
     name: str = "case"  # stands in the score table
@@ -102,27 +115,46 @@ class Case:
     def __post_init__(self):
         source = self.source or _source_of(self.image)
         image = torch.as_tensor(self.image).detach().to(torch.float32)
-        if image.ndim == 2: image = image[None]
-        self._set(image=image, source=source, truth=None if self.truth is None else as_labels(self.truth, "truth"),
-                  affine=None if self.affine is None else np.asarray(self.affine, dtype=float))
+        if image.ndim == 2:
+            image = image[None]
+        self._set(
+            image=image,
+            source=source,
+            truth=None if self.truth is None else as_labels(self.truth, "truth"),
+            affine=None if self.affine is None else np.asarray(self.affine, dtype=float),
+        )
         self._check()
-        self._set(spacing=checked_spacing(self.spacing, self.ndim),
-                  scale=_default_scale(image, source.dtype) if self.scale is None else tuple(self.scale), labels=label_names(self.labels))
+        self._set(
+            spacing=checked_spacing(self.spacing, self.ndim),
+            scale=_default_scale(image, source.dtype) if self.scale is None else tuple(self.scale),
+            labels=label_names(self.labels),
+        )
 
     def _set(self, **changes):
-        for k, v in changes.items(): object.__setattr__(self, k, v)
+        for k, v in changes.items():
+            object.__setattr__(self, k, v)
 
     def _check(self):
         shape, size = tuple(self.image.shape), self.image.shape[1:]
-        if not isinstance(self.name, str): raise TypeError(f"name is {self.name!r}; allowed is a text")
-        if self.image.ndim not in (3, 4) or 0 in shape: raise ValueError(f"image has shape {shape}; allowed are (H, W), (C, H, W) and (C, D, H, W) without empty axes")
-        if not self.image.isfinite().all(): raise ValueError(f"image has {(~self.image.isfinite()).sum()} pixels that are NaN or infinite; allowed are finite numbers")
-        if self.truth is not None and self.truth.shape != size: raise ValueError(f"truth has shape {tuple(self.truth.shape)}; allowed is the image's {tuple(size)}")
-        if self.affine is not None and (self.affine.shape != (4, 4) or not np.isfinite(self.affine).all()): raise ValueError(f"affine is {self.affine!r}; allowed is a 4 x 4 array of finite numbers")
+        if not isinstance(self.name, str):
+            raise TypeError(f"name is {self.name!r}; allowed is a text")
+        if self.image.ndim not in (3, 4) or 0 in shape:
+            raise ValueError(
+                f"image has shape {shape}; allowed are (H, W), (C, H, W) and (C, D, H, W) without empty axes"
+            )
+        if not self.image.isfinite().all():
+            raise ValueError(
+                f"image has {(~self.image.isfinite()).sum()} pixels that are NaN or infinite; allowed are finite numbers"
+            )
+        if self.truth is not None and self.truth.shape != size:
+            raise ValueError(f"truth has shape {tuple(self.truth.shape)}; allowed is the image's {tuple(size)}")
+        if self.affine is not None and (self.affine.shape != (4, 4) or not np.isfinite(self.affine).all()):
+            raise ValueError(f"affine is {self.affine!r}; allowed is a 4 x 4 array of finite numbers")
         levels = "two numbers (black, white), black <= white"
-        if self.scale is not None and np.diff(as_numbers(self.scale, 2, "scale", levels)) < 0: raise ValueError(f"scale is {self.scale}; allowed are {levels}")
+        if self.scale is not None and np.diff(as_numbers(self.scale, 2, "scale", levels)) < 0:
+            raise ValueError(f"scale is {self.scale}; allowed are {levels}")
 
-    def but(self, **changes) -> "Case":
+    def replace(self, **changes) -> "Case":
         "A copy with some fields changed; they are trusted, not checked again"
         new = object.__new__(Case)
         new._set(**{f.name: getattr(self, f.name) for f in fields(self)} | changes)
@@ -130,8 +162,9 @@ class Case:
 
     def to(self, device) -> "Case":
         "The case with its tensors on `device`"
-        if self.image.device == torch.device(device): return self
-        return self.but(image=self.image.to(device), truth=None if self.truth is None else self.truth.to(device))
+        if self.image.device == torch.device(device):
+            return self
+        return self.replace(image=self.image.to(device), truth=None if self.truth is None else self.truth.to(device))
 
     @property
     def shape(self) -> tuple:
@@ -165,8 +198,10 @@ def _background(
 ) -> torch.Tensor:  # scalar
     "Median of the border's darker pixels, as told apart by Otsu's threshold"
     from skimage.filters import threshold_otsu
+
     border = _border(channel)
-    if border.min() == border.max(): return border[0]
+    if border.min() == border.max():
+        return border[0]
     border = border.cpu().double()
     dark = border <= float(threshold_otsu(border.numpy()))
     return border[dark].median().to(channel)
@@ -179,6 +214,10 @@ def as_case(
     x,  # a `Case`, or anything that a reader takes: a path, a PIL image, an array, a tensor, a pair of image and truth
 ) -> Case:
     "`x` as a `Case`"
-    if isinstance(x, Case): return x
-    for reader in READERS: return reader(*x) if isinstance(x, tuple) else reader(x)
-    raise TypeError(f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)")
+    if isinstance(x, Case):
+        return x
+    for reader in READERS:
+        return reader(*x) if isinstance(x, tuple) else reader(x)
+    raise TypeError(
+        f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)"
+    )

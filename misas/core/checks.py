@@ -25,10 +25,22 @@ def label_names(
     labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
 ) -> tuple | None:
     "Names by their label; a label without a name is called by its number"
-    if labels is None or isinstance(labels, SomeNames): return labels
-    keys = list(labels) if isinstance(labels, dict) else range(len(labels)) if isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str) else []
-    if not len(keys) or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys): raise ValueError(f"labels is {labels!r}; allowed are a list of names for the labels 0, 1, 2 ..., and a dict {{value: name}}")
-    return (SomeNames if isinstance(labels, dict) else tuple)(str(labels[i] if i in keys else i) for i in range(max(keys) + 1))
+    if labels is None or isinstance(labels, SomeNames):
+        return labels
+    keys = (
+        list(labels)
+        if isinstance(labels, dict)
+        else range(len(labels))
+        if isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str)
+        else []
+    )
+    if not len(keys) or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys):
+        raise ValueError(
+            f"labels is {labels!r}; allowed are a list of names for the labels 0, 1, 2 ..., and a dict {{value: name}}"
+        )
+    return (SomeNames if isinstance(labels, dict) else tuple)(
+        str(labels[i] if i in keys else i) for i in range(max(keys) + 1)
+    )
 
 # %% ../../nbs/core/01_checks.ipynb #94e14c21
 def as_numbers(
@@ -38,9 +50,12 @@ def as_numbers(
     allowed: str,
 ) -> tuple:
     "`x` as so many numbers"
-    try: numbers = tuple(float(v) for v in x)
-    except (TypeError, ValueError): numbers = ()
-    if len(numbers) != n or any(map(math.isnan, numbers)): raise ValueError(f"{name} is {x!r}; allowed are {allowed}")
+    try:
+        numbers = tuple(float(v) for v in x)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != n or any(map(math.isnan, numbers)):
+        raise ValueError(f"{name} is {x!r}; allowed are {allowed}")
     return numbers
 
 # %% ../../nbs/core/01_checks.ipynb #41f9156c
@@ -50,8 +65,9 @@ def checked_spacing(
 ) -> tuple:
     "Distances of pixels, as so many numbers"
     allowed = f"{ndim} numbers > 0, in mm"
-    numbers = (1.,) * ndim if spacing is None else as_numbers(spacing, ndim, "spacing", allowed)
-    if not all(0 < s < math.inf for s in numbers): raise ValueError(f"spacing is {spacing}; allowed are {allowed}")
+    numbers = (1.0,) * ndim if spacing is None else as_numbers(spacing, ndim, "spacing", allowed)
+    if not all(0 < s < math.inf for s in numbers):
+        raise ValueError(f"spacing is {spacing}; allowed are {allowed}")
     return numbers
 
 # %% ../../nbs/core/01_checks.ipynb #755e36fa
@@ -64,27 +80,34 @@ def short_repr(obj) -> str:
 @dataclass(frozen=True)
 class Domain:
     "The values that a parameter may have"
+
     low: float = -math.inf
     high: float = math.inf
     open: bool = False  # is `low` itself excluded?
-    whole: bool = False  # whole numbers only?
+    whole: bool = False  # integers only?
 
     def __contains__(self, value):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value): return False
-        if self.whole and value != int(value): return False
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            return False
+        if self.whole and value != int(value):
+            return False
         return (self.low < value if self.open else self.low <= value) and value <= self.high
 
     def __str__(self):
-        kind = "whole numbers" if self.whole else "numbers"
-        if self.low == -math.inf: return f"finite {kind}"
+        kind = "integers" if self.whole else "numbers"
+        if self.low == -math.inf:
+            return f"finite {kind}"
         low = f"{kind} {'>' if self.open else '>='} {self.low:g}"
         return low if self.high == math.inf else f"{low} and <= {self.high:g}"
 
 # %% ../../nbs/core/01_checks.ipynb #34336fc8
 def same_value(a, b) -> bool:
     "Equal, or numbers that differ by no more than rounding noise, 1e-12"
-    if isinstance(a, tuple) and isinstance(b, tuple): return len(a) == len(b) and all(map(same_value, a, b))
-    return a == b or all(isinstance(x, numbers.Real) for x in (a, b)) and math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    return (
+        a == b or all(isinstance(x, numbers.Real) for x in (a, b)) and math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+    )
 
 # %% ../../nbs/core/01_checks.ipynb #ec6af247
 def nearest_name(
@@ -100,8 +123,12 @@ def as_value_list(
     values,  # a number or name, or several of them: a list, an array, a generator ...; None: the transform's own
 ) -> list | None:
     "Values in the order in which they are tried"
-    if isinstance(values, (Mapping, set, frozenset)): raise TypeError(f"values is {short_repr(values)}; allowed are a value, or several of them in an order, such as a list")
-    if values is None: return None
+    if isinstance(values, (Mapping, set, frozenset)):
+        raise TypeError(
+            f"values is {short_repr(values)}; allowed are a value, or several of them in an order, such as a list"
+        )
+    if values is None:
+        return None
     one = isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
     return [values] if one else list(values)
 
@@ -116,7 +143,8 @@ def progress_bar(
 
 # %% ../../nbs/core/01_checks.ipynb #54634e49
 def check_batch_size(batch_size):
-    if batch_size is not None and batch_size not in Domain(1, whole=True): raise ValueError(f"batch_size is {batch_size!r}; allowed are {Domain(1, whole=True)}, and None")
+    if batch_size is not None and batch_size not in Domain(1, whole=True):
+        raise ValueError(f"batch_size is {batch_size!r}; allowed are {Domain(1, whole=True)}, and None")
 
 # %% ../../nbs/core/01_checks.ipynb #73ec3e9c
 def import_framework(
@@ -124,21 +152,26 @@ def import_framework(
     extra: str,  # of misas, that brings it, e.g. "monai"
 ):
     "A module of a framework, imported now"
-    try: return importlib.import_module(module)
-    except ImportError as e: raise ImportError(f"{module} cannot be imported ({e}); pip install misas[{extra}]") from e
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        raise ImportError(f"{module} cannot be imported ({e}); pip install misas[{extra}]") from e
 
 # %% ../../nbs/core/01_checks.ipynb #0670bd18
 def chosen_labels(
     labels,  # a list of names, a dict {value: name}, or None
 ) -> dict | None:  # {value: name}
     "Which labels to score, or None for all that occur"
-    if labels is None: return None
+    if labels is None:
+        return None
     names = label_names(labels)
     named = {int(k): names[k] for k in (labels if isinstance(labels, dict) else range(len(names)))}
-    if len(set(named.values())) < len(named): raise ValueError(f"labels is {labels!r}, with the same name for two labels; allowed are different ones")
+    if len(set(named.values())) < len(named):
+        raise ValueError(f"labels is {labels!r}, with the same name for two labels; allowed are different ones")
     return named
 
 # %% ../../nbs/core/01_checks.ipynb #3e664ffb
 def require(name: str, value, domain: Domain):
     "An error that says what is allowed, unless `value` is"
-    if value not in domain: raise ValueError(f"{name} is {value!r}; allowed are {domain}")
+    if value not in domain:
+        raise ValueError(f"{name} is {value!r}; allowed are {domain}")

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 # %% ../../nbs/core/02_fingerprint.ipynb #4be67e75
-def _kind(x) -> str: return f"{type(x).__module__}.{type(x).__qualname__}"
+def _kind(x) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
 @singledispatch
@@ -38,10 +39,12 @@ _PLAIN = {int, float, complex, bool, str, type(None)}
 _KNOWN = _PLAIN | {bytes, list, tuple, dict, types.MappingProxyType, set, frozenset, np.ndarray, np.memmap}
 
 
-def _hashed(buffer) -> str: return hashlib.sha256(buffer).hexdigest()
+def _hashed(buffer) -> str:
+    return hashlib.sha256(buffer).hexdigest()
 
 
-def _more(x) -> list: return [] if type(x) in _KNOWN else [type(x), *_state(x)]
+def _more(x) -> list:
+    return [] if type(x) in _KNOWN else [type(x), *_state(x)]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #e6b44e49
 def _text(x) -> str:
@@ -51,72 +54,114 @@ def _text(x) -> str:
 
 
 @_look.register(int | float | complex | str | type(None))
-def _(x): return _text(x), _more(x)
+def _(x):
+    return _text(x), _more(x)
 
 # %% ../../nbs/core/02_fingerprint.ipynb #278a6e0d
 @_look.register(np.generic | torch.dtype | torch.device | torch.layout | torch.memory_format | Path)
-def _(x): return _text(x), []
+def _(x):
+    return _text(x), []
 
 
 @_look.register
-def _(x: bytes): return f"bytes {_hashed(x)}", _more(x)
+def _(x: bytes):
+    return f"bytes {_hashed(x)}", _more(x)
 
 # %% ../../nbs/core/02_fingerprint.ipynb #67bd847b
 @_look.register(list | tuple)
 def _(x):
-    if type(x) in _KNOWN and _PLAIN.issuperset(map(type, x)): return repr(x), []
+    if type(x) in _KNOWN and _PLAIN.issuperset(map(type, x)):
+        return repr(x), []
     return _kind(x), [*x, *_more(x)]
 
 
 @_look.register(dict | types.MappingProxyType)
 def _(x):
-    if type(x) is dict and _PLAIN.issuperset(map(type, x)) and _PLAIN.issuperset(map(type, x.values())): return repr(x), []
+    if type(x) is dict and _PLAIN.issuperset(map(type, x)) and _PLAIN.issuperset(map(type, x.values())):
+        return repr(x), []
     return _kind(x), [*(part for pair in x.items() for part in pair), *_more(x)]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #f992d42a
 @_look.register(set | frozenset)
-def _(x): return _kind(x), [*sorted(map(checksum, x)), *_more(x)]
+def _(x):
+    return _kind(x), [*sorted(map(checksum, x)), *_more(x)]
 
 
 @_look.register
 def _(x: np.ndarray):
-    text, more = f"{_kind(x)} {x.dtype!r} {x.shape}", [] if type(x) in _KNOWN else [type(x), _attributes(x)]      # a masked array's mask
-    if x.dtype.hasobject: return text, [x.tolist(), *more]
-    return f"{text} {_hashed(np.ascontiguousarray(x).view(np.ndarray).reshape(-1).view(np.uint8) if x.nbytes else b'')}", more
+    text, more = (
+        f"{_kind(x)} {x.dtype!r} {x.shape}",
+        [] if type(x) in _KNOWN else [type(x), _attributes(x)],
+    )  # a masked array's mask
+    if x.dtype.hasobject:
+        return text, [x.tolist(), *more]
+    return (
+        f"{text} {_hashed(np.ascontiguousarray(x).view(np.ndarray).reshape(-1).view(np.uint8) if x.nbytes else b'')}",
+        more,
+    )
 
 # %% ../../nbs/core/02_fingerprint.ipynb #d3045db3
 @_look.register
 def _(x: torch.Tensor):
     text, x = f"tensor {x.dtype} {tuple(x.shape)} {x.layout}", x.detach()
-    if x.is_quantized: return text, [x.int_repr(), x.dequantize()]
-    if x.layout is not torch.strided or x.is_nested: return text, list(x.__reduce_ex__(4)[1])
+    if x.is_quantized:
+        return text, [x.int_repr(), x.dequantize()]
+    if x.layout is not torch.strided or x.is_nested:
+        return text, list(x.__reduce_ex__(4)[1])
     return f"{text} {_hashed(x.resolve_conj().resolve_neg().cpu().reshape(-1).view(torch.uint8).numpy())}", []
 
 # %% ../../nbs/core/02_fingerprint.ipynb #1406e269
-_IDLE = (type(threading.Lock()), type(threading.RLock()), threading.local, io.IOBase, types.GeneratorType, weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+_IDLE = (
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.local,
+    io.IOBase,
+    types.GeneratorType,
+    weakref.ref,
+    weakref.WeakKeyDictionary,
+    weakref.WeakValueDictionary,
+    weakref.WeakSet,
+)
 
 
 def _attributes(x) -> dict:
     "What stands in slots and in `vars`, by name"
-    slots = [slot for c in type(x).__mro__ if "__slots__" in vars(c) for slot in vars(c).values() if isinstance(slot, types.MemberDescriptorType)]
-    found = {slot.__name__: slot.__get__(x) for slot in slots if hasattr(x, slot.__name__)} | dict(getattr(x, "__dict__", None) or {})
+    slots = [
+        slot
+        for c in type(x).__mro__
+        if "__slots__" in vars(c)
+        for slot in vars(c).values()
+        if isinstance(slot, types.MemberDescriptorType)
+    ]
+    found = {slot.__name__: slot.__get__(x) for slot in slots if hasattr(x, slot.__name__)} | dict(
+        getattr(x, "__dict__", None) or {}
+    )
     return {name: found[name] for name in sorted(found, key=str)}
 
 
 def _pickles_itself(kind: type) -> bool:
     "Does a user's class say what belongs into a pickle?"
-    return any(_is_users(c.__module__) and name in vars(c) for c in kind.__mro__ for name in ("__reduce__", "__reduce_ex__", "__getstate__"))
+    return any(
+        _is_users(c.__module__) and name in vars(c)
+        for c in kind.__mro__
+        for name in ("__reduce__", "__reduce_ex__", "__getstate__")
+    )
 
 # %% ../../nbs/core/02_fingerprint.ipynb #1870fdcd
 def _state(x) -> list:
     "What makes up an object, besides its class"
-    if isinstance(x, _IDLE): return []
-    if _pickles_itself(type(x)): return [_attributes(x)]
+    if isinstance(x, _IDLE):
+        return []
+    if _pickles_itself(type(x)):
+        return [_attributes(x)]
     made = copyreg.dispatch_table[type(x)](x) if type(x) in copyreg.dispatch_table else x.__reduce_ex__(4)
     # a name: there is only one such thing
-    if isinstance(made, str): return [getattr(x, "__module__", None), made, _attributes(x)]
+    if isinstance(made, str):
+        return [getattr(x, "__module__", None), made, _attributes(x)]
     make, arguments, state, items, pairs = (*made, None, None, None)[:5]
-    usual = make.__name__ == "__newobj__" and getattr(type(x), "__getstate__", None) is getattr(object, "__getstate__", None)
+    usual = make.__name__ == "__newobj__" and getattr(type(x), "__getstate__", None) is getattr(
+        object, "__getstate__", None
+    )
     return [arguments, _attributes(x) if usual else state, list(items or ()), list(pairs or ())]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #84c8c3e3
@@ -126,21 +171,35 @@ _EMPTY = set(vars(torch.nn.Module()))  # attributes that each module has
 def _is_setting(name: str, value, module: torch.nn.Module) -> bool:
     "Is it an attribute that the module's answer may depend on? Private ones and lists of tensors are what a library's module notes as it runs"
     # what torch.fx traced comes with notes of all kinds, and its code as a text
-    if isinstance(module, torch.fx.GraphModule): return isinstance(value, torch.Tensor) or name == "_code"
-    if name in _EMPTY or _is_users(type(module).__module__): return name not in _EMPTY
-    return not name.startswith("_") and not (isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value))
+    if isinstance(module, torch.fx.GraphModule):
+        return isinstance(value, torch.Tensor) or name == "_code"
+    if name in _EMPTY or _is_users(type(module).__module__):
+        return name not in _EMPTY
+    return not name.startswith("_") and not (
+        isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value)
+    )
 
 
 def _hooks(registered: dict) -> list:
     "Functions that are hooked into a module; a library's are known by the module that it hooks them into"
-    return [hook for hook in registered.values() if not isinstance(hook, types.FunctionType) or _is_users(hook.__module__)]
+    return [
+        hook for hook in registered.values() if not isinstance(hook, types.FunctionType) or _is_users(hook.__module__)
+    ]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #15a4694e
 @_look.register
 def _(x: torch.nn.Module):
-    x = getattr(x, "_orig_mod", x)      # torch.compile changes nothing
+    x = getattr(x, "_orig_mod", x)  # torch.compile changes nothing
     settings = {name: value for name, value in _attributes(x).items() if _is_setting(name, value, x)}
-    return _kind(x), [type(x), settings, x._parameters, x._buffers, x._modules, _hooks(x._forward_pre_hooks), _hooks(x._forward_hooks)]
+    return _kind(x), [
+        type(x),
+        settings,
+        x._parameters,
+        x._buffers,
+        x._modules,
+        _hooks(x._forward_pre_hooks),
+        _hooks(x._forward_hooks),
+    ]
 
 
 @_look.register
@@ -149,16 +208,28 @@ def _(x: torch.jit.ScriptModule):
         warnings.simplefilter("ignore", FutureWarning)
         torch.jit.save(x, file := io.BytesIO())
     # the same class may be traced several times, under a name with another number
-    with ZipFile(file) as parts: held = [re.sub(rb"[./]?___torch_mangle_\d+", b"", part) for name in sorted(parts.namelist())
-                                         if not name.endswith((".debug_pkl", "serialization_id")) for part in (name.partition("/")[2].encode(), parts.read(name))]
+    with ZipFile(file) as parts:
+        held = [
+            re.sub(rb"[./]?___torch_mangle_\d+", b"", part)
+            for name in sorted(parts.namelist())
+            if not name.endswith((".debug_pkl", "serialization_id"))
+            for part in (name.partition("/")[2].encode(), parts.read(name))
+        ]
     return _kind(x), held
 
 # %% ../../nbs/core/02_fingerprint.ipynb #53391105
 def _keras(x) -> list | None:
     "Weights and settings of a model or layer of Keras; None for other things"
-    if not any(c.__module__.partition(".")[0] in ("keras", "tf_keras", "tensorflow") for c in type(x).__mro__) or not callable(getattr(x, "get_weights", None)): return None
-    try: settings = re.sub(r"_\d+(?=')", "", _text(x.get_config())).translate(str.maketrans("()", "[]")).replace(",]", "]")      # a file has lists for tuples
-    except NotImplementedError: settings = ""      # a class of the user's
+    if not any(
+        c.__module__.partition(".")[0] in ("keras", "tf_keras", "tensorflow") for c in type(x).__mro__
+    ) or not callable(getattr(x, "get_weights", None)):
+        return None
+    try:
+        settings = (
+            re.sub(r"_\d+(?=')", "", _text(x.get_config())).translate(str.maketrans("()", "[]")).replace(",]", "]")
+        )  # a file has lists for tuples
+    except NotImplementedError:
+        settings = ""  # a class of the user's
     return [x.get_weights(), settings]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #7033f9bc
@@ -168,7 +239,8 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 def _is_users(module: str) -> bool:
     "Was it written in a notebook, or in a file that no package brought?"
     package = (module or "__main__").partition(".")[0]
-    if package in sys.stdlib_module_names or package in ("misas", "pybind11_builtins"): return False
+    if package in sys.stdlib_module_names or package in ("misas", "pybind11_builtins"):
+        return False
     file = getattr(sys.modules.get(module), "__file__", None) or getattr(sys.modules.get(package), "__file__", None)
     return file is None or not (file.startswith(_LIBRARIES) or "-packages" in file)
 
@@ -183,55 +255,84 @@ def _used(x: types.FunctionType) -> list:
     names, spaces, found = _names(x.__code__), [x.__globals__], []
     for space in spaces:
         found.append({n: space[n] for n in names if n in space})
-        spaces += [vars(m) for m in found[-1].values() if isinstance(m, types.ModuleType) and _is_users(m.__name__) and not any(vars(m) is s for s in spaces)]
+        spaces += [
+            vars(m)
+            for m in found[-1].values()
+            if isinstance(m, types.ModuleType) and _is_users(m.__name__) and not any(vars(m) is s for s in spaces)
+        ]
     return found
 
 
 def _inside(cell):
     "What a closure holds; nothing while it is not yet filled"
-    try: return cell.cell_contents
-    except ValueError: return None
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 # %% ../../nbs/core/02_fingerprint.ipynb #ee23e5e6
 @_look.register
-def _(x: types.CodeType): return "code", [x.co_code, x.co_names, x.co_varnames, list(x.co_consts)]      # not the place where it stands
+def _(x: types.CodeType):
+    return "code", [x.co_code, x.co_names, x.co_varnames, list(x.co_consts)]  # not the place where it stands
 
 
 @_look.register
 def _(x: types.FunctionType):
-    if not _is_users(x.__module__): return f"{x.__module__}.{x.__qualname__}", []
-    return f"function {x.__name__}", [x.__code__, x.__defaults__, x.__kwdefaults__, [_inside(c) for c in x.__closure__ or ()], _attributes(x), _used(x)]
+    if not _is_users(x.__module__):
+        return f"{x.__module__}.{x.__qualname__}", []
+    return f"function {x.__name__}", [
+        x.__code__,
+        x.__defaults__,
+        x.__kwdefaults__,
+        [_inside(c) for c in x.__closure__ or ()],
+        _attributes(x),
+        _used(x),
+    ]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #01f3e01a
 @_look.register
-def _(x: types.MethodType): return "method", [x.__func__, x.__self__]
+def _(x: types.MethodType):
+    return "method", [x.__func__, x.__self__]
 
 
 @_look.register(staticmethod | classmethod)
-def _(x): return _kind(x), [x.__func__]
+def _(x):
+    return _kind(x), [x.__func__]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #9db250ab
 @_look.register
-def _(x: property): return "property", [x.fget]
+def _(x: property):
+    return "property", [x.fget]
 
 
 @_look.register
-def _(x: partial): return "partial", [x.func, x.args, x.keywords]
+def _(x: partial):
+    return "partial", [x.func, x.args, x.keywords]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #662ddacf
 @_look.register
-def _(x: types.ModuleType): return f"module {x.__name__}", []
+def _(x: types.ModuleType):
+    return f"module {x.__name__}", []
 
 
 def _is_special(name: str, x) -> bool:
     "Does it say how a class was made, rather than what its objects do?"
-    return name == "_abc_impl" or name.startswith("__") and name.endswith("__") and not isinstance(x, (types.FunctionType, staticmethod, classmethod, property, partial))
+    return (
+        name == "_abc_impl"
+        or name.startswith("__")
+        and name.endswith("__")
+        and not isinstance(x, (types.FunctionType, staticmethod, classmethod, property, partial))
+    )
 
 # %% ../../nbs/core/02_fingerprint.ipynb #4eb4aa00
 @_look.register
 def _(x: type):
     "Functions and values of a class of the user's, and of those it is made from"
-    own = [{n: f for n, f in sorted(vars(c).items()) if not _is_special(n, f)} for c in x.__mro__ if _is_users(c.__module__)]
+    own = [
+        {n: f for n, f in sorted(vars(c).items()) if not _is_special(n, f)}
+        for c in x.__mro__
+        if _is_users(c.__module__)
+    ]
     return " ".join(f"{c.__module__}.{c.__qualname__}" for c in x.__mro__), own
 
 # %% ../../nbs/core/02_fingerprint.ipynb #87b90dc1
@@ -240,7 +341,10 @@ _ENOUGH = 1_000_000  # things looked at: an object may hold half the world
 
 def _unseen(x, why) -> str:
     "Instead of what cannot be seen: nothing is equal to it"
-    warnings.warn(f"checksum cannot look into a {_kind(x)} ({why}): it is taken for another one each time, and kept results are not found again", stacklevel=3)
+    warnings.warn(
+        f"checksum cannot look into a {_kind(x)} ({why}): it is taken for another one each time, and kept results are not found again",
+        stacklevel=3,
+    )
     return uuid.uuid4().hex
 
 # %% ../../nbs/core/02_fingerprint.ipynb #a6355187
@@ -250,13 +354,19 @@ def checksum(
     "The same for things that are and do the same, in every process; another one as soon as a number, a weight or a line of code differs"
     digest, todo, seen = hashlib.sha256(), [things], {}
     for _ in range(_ENOUGH):
-        if not todo: return digest.hexdigest()[:16]
+        if not todo:
+            return digest.hexdigest()[:16]
         thing = todo.pop()
-        if id(thing) in seen: digest.update(b"seen %d\0" % seen[id(thing)][0]); continue
-        try: text, held = _look(thing)
-        except Exception as e: text, held = _unseen(thing, f"{type(e).__name__}: {e}"), []
+        if id(thing) in seen:
+            digest.update(b"seen %d\0" % seen[id(thing)][0])
+            continue
+        try:
+            text, held = _look(thing)
+        except Exception as e:
+            text, held = _unseen(thing, f"{type(e).__name__}: {e}"), []
         # those that hold others are kept, so that no other thing gets their identity
-        if held: seen[id(thing)] = len(seen), thing
+        if held:
+            seen[id(thing)] = len(seen), thing
         digest.update(f"{text} {len(held)}\0".encode(errors="surrogatepass"))
         todo += reversed(held)
     return _unseen(things, f"it holds more than {_ENOUGH} things")[:16]

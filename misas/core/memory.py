@@ -13,33 +13,39 @@ from functools import cache
 from threading import RLock
 
 # %% ../../nbs/core/00_memory.ipynb #dd0d2b5c
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4      # as in <malloc.h>
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # as in <malloc.h>
 
 
 @cache
 def _glibc():
     "The C library, if it is glibc and nobody has told it in the environment how to allocate"
-    told = any(name.startswith("MALLOC_") and name.endswith("_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    try: library = ctypes.CDLL(None)
-    except (OSError, TypeError): return None
+    told = any(
+        name.startswith("MALLOC_") and name.endswith("_") for name in os.environ
+    ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
     return library if hasattr(library, "gnu_get_libc_version") and not told else None
 
 
 def _keep():
     "Let what becomes free stay"
     library = _glibc()
-    if not library.mallopt(_M_MMAP_THRESHOLD, 2 ** 30): library.mallopt(_M_MMAP_MAX, 0)
-    library.mallopt(_M_TRIM_THRESHOLD, 2 ** 31 - 1)
+    if not library.mallopt(_M_MMAP_THRESHOLD, 2**30):
+        library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 # %% ../../nbs/core/00_memory.ipynb #9f250aad
 def _give_back():
     "As usual again; what is free goes back to the kernel"
     library = _glibc()
-    for name, value in ((_M_MMAP_MAX, 65536), (_M_MMAP_THRESHOLD, 2 ** 25), (_M_TRIM_THRESHOLD, 2 ** 26)): library.mallopt(name, value)
+    for name, value in ((_M_MMAP_MAX, 65536), (_M_MMAP_THRESHOLD, 2**25), (_M_TRIM_THRESHOLD, 2**26)):
+        library.mallopt(name, value)
     library.malloc_trim(0)
 
 # %% ../../nbs/core/00_memory.ipynb #3edef300
-_lock, _running = RLock(), 0      # a sweep that is given up may end wherever memory is cleaned up, in here too
+_lock, _running = RLock(), 0  # a sweep that is given up may end wherever memory is cleaned up, in here too
 
 
 def _count(change: int) -> int:
@@ -52,10 +58,15 @@ def _count(change: int) -> int:
 @contextmanager
 def reused_memory():
     "While this lasts, memory that becomes free stays with the process, to be used again; afterwards it is given back"
-    if not _glibc(): yield; return
+    if not _glibc():
+        yield
+        return
     with _lock:
-        if _count(1) == 1: _keep()
-    try: yield
+        if _count(1) == 1:
+            _keep()
+    try:
+        yield
     finally:
         with _lock:
-            if _count(-1) == 0: _give_back()
+            if _count(-1) == 0:
+                _give_back()

@@ -17,11 +17,12 @@ from PIL import Image
 from torch.nn.functional import pad
 
 from .cases import Case, Source, as_labels, to_source
-from .checks import short_repr, label_names
+from .checks import label_names, short_repr
 
 # %% ../../nbs/core/05_model.ipynb #bd6cbeb2
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
+
     name = "model"  # stands in the score table
     labels = None  # names of the labels 0, 1, 2 ..., where the model knows them
     batch_size = 1  # how many images at once serve this model best
@@ -31,11 +32,11 @@ class Model:
         "The case as the model needs it"
         return case
 
-    def predict(self, images: torch.Tensor, like: Case):
-        "Labels `(B, *S)` of images `(B, C, *S)` that come from a case like `like`"
+    def predict(self, images: torch.Tensor, template: Case):
+        "Labels `(B, *S)` of images `(B, C, *S)` that come from a case like `template`"
         raise NotImplementedError
 
-    def probabilities(self, images: torch.Tensor, like: Case):
+    def probabilities(self, images: torch.Tensor, template: Case):
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
 
@@ -43,20 +44,32 @@ class Model:
         "What tells this model's answers from another one's, of which a checksum is made; kept results are known by it"
         return (self.name, type(self), vars(self))
 
-    def __call__(self, images: torch.Tensor, like: Case = None) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, template: Case = None) -> torch.Tensor:
         "Checked labels `(B, *S)`, int32, of images `(B, C, *S)`"
-        like, shape = like or Case(images[0]), tuple(images.shape[2:])
-        try: answer = self.predict(images, like)
+        template, shape = template or Case(images[0]), tuple(images.shape[2:])
+        try:
+            answer = self.predict(images, template)
         except Exception as e:
-            if str(e).startswith(f"model {self.name!r} "): raise      # the model inside has said so already
-            remedy = "" if isinstance(e, (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError)) else _remedy(self, images, like)
-            raise ValueError(f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{remedy}") from e
-        if not isinstance(answer, torch.Tensor): raise TypeError(f"model {self.name!r} answers with a {type(answer).__name__}; allowed is a tensor (B, *S)")
+            if str(e).startswith(f"model {self.name!r} "):
+                raise  # the model inside has said so already
+            remedy = (
+                ""
+                if isinstance(e, (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError))
+                else _remedy(self, images, template)
+            )
+            raise ValueError(
+                f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{remedy}"
+            ) from e
+        if not isinstance(answer, torch.Tensor):
+            raise TypeError(f"model {self.name!r} answers with a {type(answer).__name__}; allowed is a tensor (B, *S)")
         if tuple(answer.shape) != (len(images), *shape):
-            raise ValueError(f"model {self.name!r} answers with a mask of shape {tuple(answer.shape[1:])}; allowed is the image's {shape}{_remedy(self, images, like)}")
+            raise ValueError(
+                f"model {self.name!r} answers with a mask of shape {tuple(answer.shape[1:])}; allowed is the image's {shape}{_remedy(self, images, template)}"
+            )
         return _checked(answer, self.name)
 
-    def __repr__(self): return f"{type(self).__name__}({self.name!r})"
+    def __repr__(self):
+        return f"{type(self).__name__}({self.name!r})"
 
 # %% ../../nbs/core/05_model.ipynb #48e36c0c
 def _checked(
@@ -65,8 +78,11 @@ def _checked(
 ) -> torch.Tensor:  # int32
     "The answer of a model as labels, or an error that says what is wrong with it"
     if answer.is_floating_point() or answer.is_complex():
-        raise TypeError(f"model {name!r} answers with {answer.dtype}; allowed are integer or boolean labels (take the argmax of scores, or a threshold)")
-    if answer.numel() and answer.min() < 0: raise ValueError(f"model {name!r} answers with the label {answer.min()}; allowed are labels >= 0")
+        raise TypeError(
+            f"model {name!r} answers with {answer.dtype}; allowed are integer or boolean labels (take the argmax of scores, or a threshold)"
+        )
+    if answer.numel() and answer.min() < 0:
+        raise ValueError(f"model {name!r} answers with the label {answer.min()}; allowed are labels >= 0")
     return answer.to(torch.int32)
 
 # %% ../../nbs/core/05_model.ipynb #8257ebd1
@@ -81,15 +97,22 @@ def _to_multiple(
 def _remedy(
     model: Model,
     images: torch.Tensor,  # `(B, C, *S)` that it failed on
-    like: Case,
+    template: Case,
 ) -> str:  # the end of an error; empty where nothing helps
     "Which sizes the model takes, found by trying"
-    if images[0].numel() > 1 << 22: return ""      # too long to try
+    if images[0].numel() > 1 << 22:
+        return ""  # too long to try
     for multiple in (2, 4, 8, 16, 32, 64):
         larger = _to_multiple(images[:1], multiple)
-        try: works = larger.shape != images[:1].shape and tuple(model.predict(larger, like).shape) == (1, *larger.shape[2:])
-        except Exception: works = False
-        if works: return f". It works where all sides are multiples of {multiple}: as_model(..., size=PadTo({multiple}))"
+        try:
+            works = larger.shape != images[:1].shape and tuple(model.predict(larger, template).shape) == (
+                1,
+                *larger.shape[2:],
+            )
+        except Exception:
+            works = False
+        if works:
+            return f". It works where all sides are multiples of {multiple}: as_model(..., size=PadTo({multiple}))"
     return ""
 
 # %% ../../nbs/core/05_model.ipynb #b0df412c
@@ -97,9 +120,13 @@ def _as_mask(
     answer,  # PIL image, array or tensor: one mask
 ) -> torch.Tensor:
     "One mask as a tensor, its dtype kept"
-    if isinstance(answer, torch.Tensor): return answer.detach().cpu()
+    if isinstance(answer, torch.Tensor):
+        return answer.detach().cpu()
     array = np.asarray(answer)
-    if array.dtype.kind not in "biuf": raise TypeError(f"it answers with a {type(answer).__name__} of dtype {array.dtype}; allowed is a mask: PIL image, array or tensor")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"it answers with a {type(answer).__name__} of dtype {array.dtype}; allowed is a mask: PIL image, array or tensor"
+        )
     return torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "biu" else np.ascontiguousarray(array))
 
 
@@ -107,7 +134,8 @@ def _palette(
     mask: np.ndarray,  # `(H, W)` labels
 ) -> Image.Image:
     "A mask as a palette image, which Pillow always resamples by nearest neighbour; as 32-bit integers where labels exceed 255"
-    if mask.max(initial=0) > 255: return Image.fromarray(mask.astype(np.int32))
+    if mask.max(initial=0) > 255:
+        return Image.fromarray(mask.astype(np.int32))
     picture = Image.fromarray(mask.astype(np.uint8))
     picture.putpalette([i // 3 for i in range(768)])
     return picture
@@ -115,7 +143,9 @@ def _palette(
 # %% ../../nbs/core/05_model.ipynb #51ed4f57
 class PlainModel(Model):
     "A function `image -> mask`, called with one image at a time"
-    def __init__(self,
+
+    def __init__(
+        self,
         predict,  # called with one image in the source's form, gives a mask: PIL image, array or tensor `(*S)` of integers
         prepare=None,  # `prepareSize(item)`, applied to image and truth alike
         kind: str = None,  # "array" to hand over arrays only; None: the source's own kind
@@ -124,50 +154,72 @@ class PlainModel(Model):
     ):
         self._predict, self._prepare, self.kind, self.name, self.labels = predict, prepare, kind, name, labels
 
-    def fingerprint(self): return (self.name, self.kind, self._predict, self._prepare)
+    def fingerprint(self):
+        return (self.name, self.kind, self._predict, self._prepare)
 
-    def _form(self, like): return Source(self.kind or like.source.kind, like.source.dtype, like.source.channels)
+    def _form(self, template):
+        return Source(self.kind or template.source.kind, template.source.dtype, template.source.channels)
 
-    def predict(self, images, like):
-        form = self._form(like)
+    def predict(self, images, template):
+        form = self._form(template)
         masks = [_as_mask(self._predict(to_source(image, form))) for image in images]
         # a mask with an axis for one channel is one, too
         return torch.stack([m[0] if m.ndim == images.ndim - 1 and len(m) == 1 else m for m in masks])
 
     def prepare(self, case):
-        if self._prepare is None: return case
-        try: image, truth = self._prepared_image(case), self._prepared_truth(case)
-        except Exception as e: raise ValueError(f"prepareSize of model {self.name!r} failed on {case}: {type(e).__name__}: {e}") from e
+        if self._prepare is None:
+            return case
+        try:
+            image, truth = self._prepared_image(case), self._prepared_truth(case)
+        except Exception as e:
+            raise ValueError(f"prepareSize of model {self.name!r} failed on {case}: {type(e).__name__}: {e}") from e
         if truth is not None and truth.shape != image.shape[1:]:
-            raise ValueError(f"prepareSize of model {self.name!r} makes the image {tuple(image.shape[1:])} and the truth {tuple(truth.shape)}; allowed is the same size for both")
-        return case.but(image=image, truth=truth, spacing=self._prepared_spacing(case, tuple(image.shape[1:])))
+            raise ValueError(
+                f"prepareSize of model {self.name!r} makes the image {tuple(image.shape[1:])} and the truth {tuple(truth.shape)}; allowed is the same size for both"
+            )
+        return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, tuple(image.shape[1:])))
 
     def _prepared_spacing(self, case, shape) -> tuple:
         "Distance of pixels afterwards: a ramp along each axis tells whether the image was scaled, or cropped and padded"
-        if shape == case.shape: return case.spacing
-        return tuple(d * s / t if s != t and self._is_scaled(case, axis, s / t) else d for axis, (d, s, t) in enumerate(zip(case.spacing, case.shape, shape)))
+        if shape == case.shape:
+            return case.spacing
+        return tuple(
+            d * s / t if s != t and self._is_scaled(case, axis, s / t) else d
+            for axis, (d, s, t) in enumerate(zip(case.spacing, case.shape, shape))
+        )
 
     def _is_scaled(self, case, axis, factor) -> bool:
         "Does a pixel hold nearer to `factor` pixels of before than to one?"
-        ramp = torch.linspace(*case.scale, case.shape[axis]).reshape([-1 if i == axis else 1 for i in range(case.ndim)]).expand_as(case.image)
-        line = self._prepared_image(case.but(image=ramp))[0].movedim(axis, -1).flatten(0, -2)
+        ramp = (
+            torch.linspace(*case.scale, case.shape[axis])
+            .reshape([-1 if i == axis else 1 for i in range(case.ndim)])
+            .expand_as(case.image)
+        )
+        line = self._prepared_image(case.replace(image=ramp))[0].movedim(axis, -1).flatten(0, -2)
         line, n = line[len(line) // 2], line.shape[-1]
-        rise, before = (line[3 * n // 4] - line[n // 4]) / max(3 * n // 4 - n // 4, 1), (ramp.max() - ramp.min()) / max(case.shape[axis] - 1, 1)
+        rise, before = (
+            (line[3 * n // 4] - line[n // 4]) / max(3 * n // 4 - n // 4, 1),
+            (ramp.max() - ramp.min()) / max(case.shape[axis] - 1, 1),
+        )
         ratio = math.log(max(float(rise / before), 1e-6))
         return abs(ratio - math.log(factor)) < abs(ratio)
 
     def _prepared_image(self, case):
         array = np.asarray(self._prepare(to_source(case.image, self._form(case)))).astype(np.float32)
-        if case.source.channels == "first" or array.ndim == case.ndim: return torch.from_numpy(array).reshape(-1, *array.shape[-case.ndim:])
+        if case.source.channels == "first" or array.ndim == case.ndim:
+            return torch.from_numpy(array).reshape(-1, *array.shape[-case.ndim :])
         return torch.from_numpy(np.moveaxis(array, -1, 0).copy())
 
     def _prepared_truth(self, case):
-        if case.truth is None: return None
+        if case.truth is None:
+            return None
         mask = case.truth.numpy()
         item = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}[self._form(case).kind](mask)
         prepared = as_labels(np.asarray(self._prepare(item)), "the prepared truth")
         if strange := set(prepared.unique().tolist()) - set(np.unique(mask).tolist()):
-            raise ValueError(f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour")
+            raise ValueError(
+                f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour"
+            )
         return prepared
 
 # %% ../../nbs/core/05_model.ipynb #e73772b2
@@ -178,9 +230,11 @@ def adapter(
     recognises,  # function: is this object for me?
 ):
     "Register a class or function `make(obj, **options) -> Model` for what `recognises` says yes to"
+
     def register(make):
         ADAPTERS.insert(0, (recognises, make))
         return make
+
     return register
 
 # %% ../../nbs/core/05_model.ipynb #f98258db
@@ -192,28 +246,44 @@ def as_model(
     **options,  # of the adapter, such as `preprocess` for a torch module
 ) -> Model:
     "`obj` in the library's batched form"
-    if size is not None and (isinstance(size, type) or not hasattr(size, "wrap")): raise TypeError(f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes")
+    if size is not None and (isinstance(size, type) or not hasattr(size, "wrap")):
+        raise TypeError(
+            f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes"
+        )
     for key in ("preprocess", "prepare"):
-        if options.get(key) is not None and not callable(options[key]): raise TypeError(f"{key} is {options[key]!r}; allowed are a function, and None")
-    if size is not None: return size.wrap(as_model(obj, name, labels, **options))
-    if isinstance(obj, Model): return _renamed(obj, name, labels, options)
+        if options.get(key) is not None and not callable(options[key]):
+            raise TypeError(f"{key} is {options[key]!r}; allowed are a function, and None")
+    if size is not None:
+        return size.wrap(as_model(obj, name, labels, **options))
+    if isinstance(obj, Model):
+        return _renamed(obj, name, labels, options)
     _check_is_model(obj)
     for recognises, make in ADAPTERS:
-        if recognises(obj): return make(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
-    raise TypeError(f"model is {short_repr(obj)} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows (from misas.all import *)")
+        if recognises(obj):
+            return make(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
+    raise TypeError(
+        f"model is {short_repr(obj)} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows (from misas.all import *)"
+    )
 
 # %% ../../nbs/core/05_model.ipynb #2a1f1fd7
 def _check_is_model(obj):
     "An error for what is often taken for a model: a class, and weights without their network"
-    if isinstance(obj, type): raise TypeError(f"model is the class {obj.__name__}; allowed is an object of it: as_model({obj.__name__}(...))")
+    if isinstance(obj, type):
+        raise TypeError(f"model is the class {obj.__name__}; allowed is an object of it: as_model({obj.__name__}(...))")
     if isinstance(obj, Mapping):
-        raise TypeError(f"model is of type {type(obj).__name__}, with the keys {short_repr(list(obj)[:4])}; allowed is a network: if these are its weights, build it, hand them over with net.load_state_dict(weights), and then as_model(net)")
+        raise TypeError(
+            f"model is of type {type(obj).__name__}, with the keys {short_repr(list(obj)[:4])}; allowed is a network: if these are its weights, build it, hand them over with net.load_state_dict(weights), and then as_model(net)"
+        )
 
 
 def _renamed(model, name, labels, options) -> Model:
     "A model that is one already, under another name if one is given"
-    if options: raise TypeError(f"options are {', '.join(options)}, and {model!r} is a Model already; allowed are name, labels and size")
-    if not name and not labels: return model
+    if options:
+        raise TypeError(
+            f"options are {', '.join(options)}, and {model!r} is a Model already; allowed are name, labels and size"
+        )
+    if not name and not labels:
+        return model
     model = copy(model)
     model.name, model.labels = name or model.name, label_names(labels) or model.labels
     return model
@@ -221,20 +291,25 @@ def _renamed(model, name, labels, options) -> Model:
 # %% ../../nbs/core/05_model.ipynb #e68d8667
 def _own_labels(obj) -> tuple | None:
     "Names that the object has for its labels, if that is what it means by `labels`"
-    try: return label_names(getattr(obj, "labels", None))
-    except ValueError: return None
+    try:
+        return label_names(getattr(obj, "labels", None))
+    except ValueError:
+        return None
 
 # %% ../../nbs/core/05_model.ipynb #7f1c44fe
 def own_name(obj) -> str:
-    if isinstance(obj, (str, Path)): return str(obj)
+    if isinstance(obj, (str, Path)):
+        return str(obj)
     own = getattr(obj, "name", None) or getattr(obj, "__name__", None)
     return own if isinstance(own, str) else type(obj).__name__
 
 # %% ../../nbs/core/05_model.ipynb #8353cb00
 # a network is callable too: `misas.networks` takes it
 @adapter(lambda obj: callable(obj) and not isinstance(obj, torch.nn.Module))
-def _function(obj, **options): return PlainModel(obj, kind="array", **options)
+def _function(obj, **options):
+    return PlainModel(obj, kind="array", **options)
 
 
 @adapter(lambda obj: callable(getattr(obj, "predict", None)) and not isinstance(obj, type))
-def _object(obj, **options): return PlainModel(obj.predict, getattr(obj, "prepareSize", None), **options)
+def _object(obj, **options):
+    return PlainModel(obj.predict, getattr(obj, "prepareSize", None), **options)

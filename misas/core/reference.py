@@ -23,7 +23,7 @@ def _origins(
     number = torch.arange(case.image[0].numel()).reshape(case.shape)
     origins, known, unit = 0, True, 1
     while unit == 1 or unit < number.numel():
-        digit = model.prepare(case.but(truth=(number // unit % _DIGITS + 1).int())).truth.cpu().long()
+        digit = model.prepare(case.replace(truth=(number // unit % _DIGITS + 1).int())).truth.cpu().long()
         origins, known, unit = origins + (digit - 1) * unit, known & (digit > 0), unit * _DIGITS
     return torch.where(known & (origins < number.numel()), origins, -1)
 
@@ -43,9 +43,12 @@ def _filled(
 ) -> np.ndarray:
     "Pixels between those that were seen have the label of the nearest of them"
     from scipy.ndimage import distance_transform_edt
+
     nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
     gaps = [int(np.diff(np.unique(places), prepend=places.min()).max()) for places in np.nonzero(seen)]
-    between = np.logical_and.reduce([abs(near - own) <= gap // 2 for near, own, gap in zip(nearest, np.indices(seen.shape, sparse=True), gaps)])
+    between = np.logical_and.reduce(
+        [abs(near - own) <= gap // 2 for near, own, gap in zip(nearest, np.indices(seen.shape, sparse=True), gaps)]
+    )
     return np.where(between, labels[tuple(nearest)], 0)
 
 # %% ../../nbs/core/04_reference.ipynb #2ae90bf5
@@ -55,15 +58,20 @@ def _put_back(mask, origins, shape) -> torch.Tensor:  # int32, of that shape
     return labels if seen.all() else torch.from_numpy(_filled(labels.numpy(), seen.numpy()))
 
 # %% ../../nbs/core/04_reference.ipynb #4153ef07
-class AlignmentError(ValueError): "A model's answer cannot be laid on the pixels of the image"
+class AlignmentError(ValueError):
+    "A model's answer cannot be laid on the pixels of the image"
 
 # %% ../../nbs/core/04_reference.ipynb #bf953510
 def _found_origins(model, case, answer) -> torch.Tensor:
     "`_origins` of an answer, or an error that says what `prepare` must do"
-    try: origins, why = _origins(model, case), "it loses the truth"
-    except Exception as e: origins, why = None, f"{type(e).__name__}: {e}"
+    try:
+        origins, why = _origins(model, case), "it loses the truth"
+    except Exception as e:
+        origins, why = None, f"{type(e).__name__}: {e}"
     if origins is None or origins.shape != answer.shape or (origins < 0).all():
-        raise AlignmentError(f"case {case.name!r} has no truth, and the answer of model {model.name!r} cannot stand for one, because what prepares its images does not prepare a truth alike ({why}); allowed is one that moves the labels of a truth as it moves the pixels of the image, or a case with truth")
+        raise AlignmentError(
+            f"case {case.name!r} has no truth, and the answer of model {model.name!r} cannot stand for one, because what prepares its images does not prepare a truth alike ({why}); allowed is one that moves the labels of a truth as it moves the pixels of the image, or a case with truth"
+        )
     return origins
 
 # %% ../../nbs/core/04_reference.ipynb #99e9aff9
@@ -72,7 +80,7 @@ def unchanged_prediction(
     ready: Case,  # prepared
 ) -> torch.Tensor:  # `(*S)`, on the model's device
     "What the model says of one image, which it may work on in place"
-    return model(ready.to(model.device).image[None].clone(), like=ready)[0]
+    return model(ready.to(model.device).image[None].clone(), template=ready)[0]
 
 # %% ../../nbs/core/04_reference.ipynb #2e603751
 def with_own_reference(
@@ -82,5 +90,6 @@ def with_own_reference(
     "The case with the model's answer on the unchanged image in place of a truth"
     ready = model.prepare(case)
     answer = unchanged_prediction(model, ready).cpu()
-    if ready is case: return case.but(truth=answer)
-    return case.but(truth=_put_back(answer, _found_origins(model, case, answer), case.shape))
+    if ready is case:
+        return case.replace(truth=answer)
+    return case.replace(truth=_put_back(answer, _found_origins(model, case, answer), case.shape))

@@ -22,6 +22,7 @@ from .transform import Transform, as_transform
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
+
     value: object  # of the transform's parameter
     image: torch.Tensor  # `(C, *S)`
     truth: torch.Tensor  # `(*S)`, or None
@@ -37,37 +38,49 @@ class Step:
 def checked_values(transform, values, case) -> list:
     "The values to try, each of them checked"
     values = list(transform.values_for(case)) if values is None else as_value_list(values)
-    if not values: raise ValueError(f"values for {transform} is empty; allowed is at least one value")
+    if not values:
+        raise ValueError(f"values for {transform} is empty; allowed is at least one value")
     return [transform.check(v) for v in values]
 
 # %% ../../nbs/core/07_sweeps.ipynb #a728e4ef
 def _batches(cases, size):
     "Lists of at most `size` pairs (value, case) that a model can be asked about together"
-    def alike(a, b): return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
+
+    def alike(a, b):
+        return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
+
     batch = []
     for value, case in cases:
-        if batch and (len(batch) == size or not alike(case, batch[0][1])): yield batch; batch = []
+        if batch and (len(batch) == size or not alike(case, batch[0][1])):
+            yield batch
+            batch = []
         batch.append((value, case))
-    if batch: yield batch
+    if batch:
+        yield batch
 
 
 def _changed(model, case, transform, values):
     "Pairs (value, case as the model needs it), made as they are asked for, on the model's device"
     # Apple's GPUs know no float64: there, only what the model sees goes to the device
-    if torch.device(model.device).type != "mps": case = case.to(model.device)
-    for value in values: yield value, model.prepare(transform(case, value)).to(model.device)
+    if torch.device(model.device).type != "mps":
+        case = case.to(model.device)
+    for value in values:
+        yield value, model.prepare(transform(case, value)).to(model.device)
 
 # %% ../../nbs/core/07_sweeps.ipynb #dbdc70b6
 def _predicted(model, batch, transform) -> list:
     "The steps of one batch"
-    try: preds = model(torch.stack([c.image for _, c in batch]), like=batch[0][1])
-    except (ValueError, TypeError) as e: raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
+    try:
+        preds = model(torch.stack([c.image for _, c in batch]), template=batch[0][1])
+    except (ValueError, TypeError) as e:
+        raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
     return [Step(value, c.image, c.truth, pred, c.spacing) for (value, c), pred in zip(batch, preds)]
 
 
 def _steps(model, case, transform, values, size):
     with reused_memory():
-        for batch in _batches(_changed(model, case, transform, values), size): yield from _predicted(model, batch, transform)
+        for batch in _batches(_changed(model, case, transform, values), size):
+            yield from _predicted(model, batch, transform)
 
 # %% ../../nbs/core/07_sweeps.ipynb #258a6935
 def sweep(
@@ -89,27 +102,35 @@ def sweep(
 @dataclass(frozen=True, eq=False)
 class Series(Sequence):
     "All steps of one sweep, kept"
+
     steps: tuple  # of `Step`
     transform: Transform
     case: Case  # before any change
     model: str = "model"  # its name
     labels: tuple = None  # names of the labels 0, 1, 2 ..., where model or case know them
 
-    def __len__(self): return len(self.steps)
+    def __len__(self):
+        return len(self.steps)
+
     def __getitem__(self, i):
-        if not isinstance(i, slice): return self.steps[i]
+        if not isinstance(i, slice):
+            return self.steps[i]
         return Series(self.steps[i], self.transform, self.case, self.model, self.labels)
 
     @property
-    def values(self) -> list: return [s.value for s in self.steps]
+    def values(self) -> list:
+        return [s.value for s in self.steps]
 
-    def __repr__(self): return f"Series({self.model}, {self.case.name}, {self.transform}: {self.transform.param} = {self.values})"
+    def __repr__(self):
+        return f"Series({self.model}, {self.case.name}, {self.transform}: {self.transform.param} = {self.values})"
 
 # %% ../../nbs/core/07_sweeps.ipynb #c6c5235b
 def _known(model, case) -> Case:
     "The case with something to compare answers with, if there is any; to look at a series there need not be"
-    try: return case if case.truth is not None else with_own_reference(model, case)
-    except AlignmentError: return case
+    try:
+        return case if case.truth is not None else with_own_reference(model, case)
+    except AlignmentError:
+        return case
 
 
 def get_series(
@@ -124,5 +145,6 @@ def get_series(
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
     known = _known(model, case)
     steps = tuple(s.cpu() for s in sweep(model, known, transform, values, batch_size, progress))
-    if case.truth is None: steps = tuple(replace(s, truth=None, reference=s.truth) for s in steps)
+    if case.truth is None:
+        steps = tuple(replace(s, truth=None, reference=s.truth) for s in steps)
     return Series(steps, transform, case, model.name, model.labels or case.labels)

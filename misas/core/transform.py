@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import short_repr, Domain, nearest_name, same_value
+from .checks import Domain, nearest_name, same_value, short_repr
 from .model import own_name
 
 # %% ../../nbs/core/06_transform.ipynb #4ec8a88e
@@ -26,6 +26,7 @@ def _is_finite(image: torch.Tensor) -> bool:
 @dataclass(frozen=True)
 class Transform:
     "A family of changes with one parameter; subclasses implement `apply`"
+
     # Class attributes, not fields: they belong to the family, not to one member.
     name, param, unit, neutral, values, domain = "", "value", "", None, (), Domain()
     log = False  # are the values spaced by a factor?
@@ -33,8 +34,9 @@ class Transform:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls.has_own_name = "name" in cls.__dict__   # others are found by their class only
-        if not cls.has_own_name: cls.name = cls.__name__.lower()
+        cls.has_own_name = "name" in cls.__dict__  # others are found by their class only
+        if not cls.has_own_name:
+            cls.name = cls.__name__.lower()
 
     def apply(self, case: Case, value) -> Case:
         "The case, changed by a value that was checked"
@@ -43,15 +45,24 @@ class Transform:
     def __call__(self, case: Case, value) -> Case:
         "The case, changed by `value`; the neutral value changes nothing"
         case, value = as_case(case), self.check(value)
-        if self._is_neutral(value, case): return case
+        if self._is_neutral(value, case):
+            return case
         changed = self.apply(case, value)
-        if not _is_finite(changed.image): raise ValueError(f"{self.param} of {self} is {value!r}, which makes intensities that are not finite; allowed are values that keep them finite")
+        if not _is_finite(changed.image):
+            raise ValueError(
+                f"{self.param} of {self} is {value!r}, which makes intensities that are not finite; allowed are values that keep them finite"
+            )
         return changed
 
     def check(self, value):
         "`value` as a plain number, or an error that says what is allowed"
-        value = value.item() if isinstance(value, np.generic) or isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0 else value
-        if value not in self.domain: raise ValueError(f"{self.param} of {self} is {value!r}; allowed are {self.domain}")
+        value = (
+            value.item()
+            if isinstance(value, np.generic) or isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0
+            else value
+        )
+        if value not in self.domain:
+            raise ValueError(f"{self.param} of {self} is {value!r}; allowed are {self.domain}")
         return value
 
     def fingerprint(self) -> tuple:
@@ -73,57 +84,104 @@ class Transform:
 
     def __str__(self):
         "Name and, where they differ from the default, fields: so members of a family are told apart in a table"
-        own = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if repr(getattr(self, f.name)) != repr(f.default)]
+        own = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in fields(self)
+            if repr(getattr(self, f.name)) != repr(f.default)
+        ]
         return f"{self.name}({', '.join(own)})" if own else self.name
 
 # %% ../../nbs/core/06_transform.ipynb #648714c4
 @dataclass(frozen=True)
 class Intensity(Transform):
     "A transform of the pixels that leaves the mask alone; subclasses implement `change`"
+
     def change(self, image: torch.Tensor, value, case: Case) -> torch.Tensor:
         "Image `(C, *S)` of `case`, changed by `value`, as a new tensor of the same shape"
         raise NotImplementedError
 
-    def apply(self, case, value): return case.but(image=self.change(case.image, value, case))
+    def apply(self, case, value):
+        return case.replace(image=self.change(case.image, value, case))
 
 # %% ../../nbs/core/06_transform.ipynb #ac81c14d
 def known_transforms() -> dict:  # {name: class}
     "Every transform that can be asked for by its name"
-    def below(cls): return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
+
+    def below(cls):
+        return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
+
     return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
 
 # %% ../../nbs/core/06_transform.ipynb #d93af3b1
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
-    image: object = None  # function of array `(*S)` or with channels where the source had them, and value
-    mask: object = None  # function of mask `(*S)` and value, for a transform that moves anatomy; None leaves the mask alone
 
-    def fingerprint(self): return (str(self), self.image, self.mask)
+    image: object = None  # function of array `(*S)` or with channels where the source had them, and value
+    mask: object = (
+        None  # function of mask `(*S)` and value, for a transform that moves anatomy; None leaves the mask alone
+    )
+
+    def fingerprint(self):
+        return (str(self), self.image, self.mask)
 
     def apply(self, case, value):
         form = Source("array", "float32", case.source.channels)
         image = np.asarray(self.image(to_source(case.image, form).copy(), value), dtype=np.float32)
-        truth = case.truth if case.truth is None or self.mask is None else self.mask(case.truth.cpu().numpy().copy(), value)
-        if form.channels == "last" and image.ndim > case.ndim: image = np.moveaxis(image, -1, 0)
-        if image.ndim == case.ndim: image = image[None]
-        try: changed = Case(image.copy(), truth, case.name, case.spacing, case.scale, case.source, case.labels, case.affine if image.shape[1:] == case.shape else None)
-        except (ValueError, TypeError) as e: raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
-        if truth is not None and (strange := set(changed.truth.unique().tolist()) - set(case.truth.unique().tolist()) - {0}):
-            raise ValueError(f"mask function of {self} invents the labels {sorted(strange)}; resample masks by nearest neighbour")
+        truth = (
+            case.truth if case.truth is None or self.mask is None else self.mask(case.truth.cpu().numpy().copy(), value)
+        )
+        if form.channels == "last" and image.ndim > case.ndim:
+            image = np.moveaxis(image, -1, 0)
+        if image.ndim == case.ndim:
+            image = image[None]
+        try:
+            changed = Case(
+                image.copy(),
+                truth,
+                case.name,
+                case.spacing,
+                case.scale,
+                case.source,
+                case.labels,
+                case.affine if image.shape[1:] == case.shape else None,
+            )
+        except (ValueError, TypeError) as e:
+            raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
+        if truth is not None and (
+            strange := set(changed.truth.unique().tolist()) - set(case.truth.unique().tolist()) - {0}
+        ):
+            raise ValueError(
+                f"mask function of {self} invents the labels {sorted(strange)}; resample masks by nearest neighbour"
+            )
         return changed
-_OTHERS = ("torchio", "monai", "albumentations", "torchvision", "kornia")  # libraries whose transforms are callable, with other arguments
+
+
+_OTHERS = (
+    "torchio",
+    "monai",
+    "albumentations",
+    "torchvision",
+    "kornia",
+)  # libraries whose transforms are callable, with other arguments
 
 # %% ../../nbs/core/06_transform.ipynb #492ebd0e
 def _check_is_transform(obj):
     "An error for what is often taken for one transform: that of another library, and several of them"
     kind = obj if isinstance(obj, type) else type(obj)
     if (library := kind.__module__.partition(".")[0]) in _OTHERS:
-        raise TypeError(f"transform is {kind.__name__} of {library}, which takes no value; allowed is a function that makes one for each value: "
-                        f"as_transform(lambda image, value: ..., name={kind.__name__!r}, param='...', neutral=..., values=[...]), and mask=lambda mask, value: ... if it moves anatomy")
+        raise TypeError(
+            f"transform is {kind.__name__} of {library}, which takes no value; allowed is a function that makes one for each value: "
+            f"as_transform(lambda image, value: ..., name={kind.__name__!r}, param='...', neutral=..., values=[...]), and mask=lambda mask, value: ... if it moves anatomy"
+        )
     if isinstance(obj, (list, tuple, dict)):
-        raise TypeError(f"transform is a {type(obj).__name__} of {len(obj)}; allowed is one transform (common_corruptions() gives transforms and their values: evaluate(model, cases, *common_corruptions()))")
-    if isinstance(obj, type) or not callable(obj): raise TypeError(f"transform is {short_repr(obj)}; allowed are a Transform such as Rotate(), or a function (image, value) -> image")
+        raise TypeError(
+            f"transform is a {type(obj).__name__} of {len(obj)}; allowed is one transform (common_corruptions() gives transforms and their values: evaluate(model, cases, *common_corruptions()))"
+        )
+    if isinstance(obj, type) or not callable(obj):
+        raise TypeError(
+            f"transform is {short_repr(obj)}; allowed are a Transform such as Rotate(), or a function (image, value) -> image"
+        )
 
 # %% ../../nbs/core/06_transform.ipynb #2efe48c1
 def as_transform(
@@ -138,12 +196,23 @@ def as_transform(
     categorical: bool = False,  # are the values names rather than amounts?
 ) -> Transform:
     "`obj` as a `Transform`"
-    if isinstance(obj, Transform): return obj
+    if isinstance(obj, Transform):
+        return obj
     if isinstance(obj, str):
-        if obj in (known := known_transforms()): return known[obj]()
+        if obj in (known := known_transforms()):
+            return known[obj]()
         raise ValueError(f"transform is {obj!r}; {nearest_name(obj, list(known))}")
     _check_is_transform(obj)
-    own = dict(name=name or own_name(obj), param=param, unit=unit, neutral=neutral, values=tuple(values), log=log, categorical=categorical)
-    if categorical: own["check"] = lambda self, value: value
+    own = dict(
+        name=name or own_name(obj),
+        param=param,
+        unit=unit,
+        neutral=neutral,
+        values=tuple(values),
+        log=log,
+        categorical=categorical,
+    )
+    if categorical:
+        own["check"] = lambda self, value: value
     own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)

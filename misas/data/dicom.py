@@ -16,9 +16,27 @@ import numpy as np
 from .files import InvalidImageError, Raw, raw_volume, tidy_spacing
 
 # %% ../../nbs/data/03_dicom.ipynb #678ff8e2
-_FACTS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SpacingBetweenSlices", "SliceThickness", "RescaleSlope", "RescaleIntercept",
-          "PhotometricInterpretation", "WindowCenter", "WindowWidth", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIdentifier", "TemporalPositionIndex", "InstanceNumber",
-          "DoseGridScaling", "FrameOfReferenceUID", "ReferencedSegmentNumber")
+_FACTS = (
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SpacingBetweenSlices",
+    "SliceThickness",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PhotometricInterpretation",
+    "WindowCenter",
+    "WindowWidth",
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "InstanceNumber",
+    "DoseGridScaling",
+    "FrameOfReferenceUID",
+    "ReferencedSegmentNumber",
+)
 
 
 def _facts(
@@ -26,24 +44,40 @@ def _facts(
 ) -> dict:
     "What the library needs of a header, and nothing else"
     found = {k: h.get(k) for h in headers for k in _FACTS if h.get(k) not in (None, "")}
-    return found | {k: [float(x) for x in found[k]] for k in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing") if k in found}
+    return found | {
+        k: [float(x) for x in found[k]]
+        for k in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing")
+        if k in found
+    }
 
 # %% ../../nbs/data/03_dicom.ipynb #27eb48c3
 def frame_facts(header) -> list:  # of dicts, one for each frame
     "What is said of each frame: by the file, by the groups that all frames share, by the frame's own groups"
     n = int(header.get("NumberOfFrames") or 1)
-    def groups(holder): return [item for element in holder if element.VR == "SQ" for item in element.value or []]
+
+    def groups(holder):
+        return [item for element in holder if element.VR == "SQ" for item in element.value or []]
+
     shared = [g for holder in header.get("SharedFunctionalGroupsSequence") or [] for g in groups(holder)]
-    if own := header.get("PerFrameFunctionalGroupsSequence"): return [_facts(header, *shared, *groups(holder)) | dict(frame=i) for i, holder in enumerate(own[:n])]
-    return [facts | dict(frame=i) for i, facts in enumerate(_spread(_facts(header), n, header.get("GridFrameOffsetVector")))]
+    if own := header.get("PerFrameFunctionalGroupsSequence"):
+        return [_facts(header, *shared, *groups(holder)) | dict(frame=i) for i, holder in enumerate(own[:n])]
+    return [
+        facts | dict(frame=i) for i, facts in enumerate(_spread(_facts(header), n, header.get("GridFrameOffsetVector")))
+    ]
 
 # %% ../../nbs/data/03_dicom.ipynb #70364393
 def _spread(facts: dict, n: int, offsets=None) -> list:
     "Frames of a file that says where the first one is, and how far from it the others are"
-    if offsets is None and "SpacingBetweenSlices" in facts: offsets = np.arange(n) * float(facts["SpacingBetweenSlices"])
-    if n == 1 or offsets is None or not {"ImagePositionPatient", "ImageOrientationPatient"} <= set(facts): return [facts] * n
+    if offsets is None and "SpacingBetweenSlices" in facts:
+        offsets = np.arange(n) * float(facts["SpacingBetweenSlices"])
+    if n == 1 or offsets is None or not {"ImagePositionPatient", "ImageOrientationPatient"} <= set(facts):
+        return [facts] * n
     normal = np.cross(*np.reshape(facts["ImageOrientationPatient"], (2, 3)))
-    return [facts | dict(ImagePositionPatient=(facts["ImagePositionPatient"] + (float(d) - float(offsets[0])) * normal).tolist()) for d in offsets]
+    return [
+        facts
+        | dict(ImagePositionPatient=(facts["ImagePositionPatient"] + (float(d) - float(offsets[0])) * normal).tolist())
+        for d in offsets
+    ]
 
 
 def _first(value) -> float:
@@ -53,7 +87,11 @@ def _first(value) -> float:
 # %% ../../nbs/data/03_dicom.ipynb #2847148a
 def _window(facts: dict) -> tuple | None:
     "(centre, width) that the file recommends, or None"
-    return (_first(facts["WindowCenter"]), _first(facts["WindowWidth"])) if {"WindowCenter", "WindowWidth"} <= set(facts) else None
+    return (
+        (_first(facts["WindowCenter"]), _first(facts["WindowWidth"]))
+        if {"WindowCenter", "WindowWidth"} <= set(facts)
+        else None
+    )
 
 
 def _rescaled(
@@ -61,7 +99,10 @@ def _rescaled(
     facts: dict,
 ) -> np.ndarray:
     "Real values; the stored dtype is kept where there is nothing to rescale"
-    slope, intercept = (float(facts.get("RescaleSlope", 1)) or 1) * (float(facts.get("DoseGridScaling", 1)) or 1), float(facts.get("RescaleIntercept", 0))
+    slope, intercept = (
+        (float(facts.get("RescaleSlope", 1)) or 1) * (float(facts.get("DoseGridScaling", 1)) or 1),
+        float(facts.get("RescaleIntercept", 0)),
+    )
     return array if (slope, intercept) == (1, 0) else (array * slope + intercept).astype(np.float32)
 
 # %% ../../nbs/data/03_dicom.ipynb #5ee396e2
@@ -71,18 +112,28 @@ def _frames(
     "The frames of a file"
     from pydicom import dcmread
     from pydicom.pixels import apply_color_lut
+
     header = dcmread(path)
-    if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")): raise InvalidImageError(f"it holds no image (its kind is {header.get('Modality', 'unknown')}); allowed are images here, and structures (RTSTRUCT, SEG) as the truth of one")
-    pixels, facts, palette = header.pixel_array, frame_facts(header), header.get("PhotometricInterpretation") == "PALETTE COLOR"
-    if palette: pixels = apply_color_lut(pixels, header)
+    if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise InvalidImageError(
+            f"it holds no image (its kind is {header.get('Modality', 'unknown')}); allowed are images here, and structures (RTSTRUCT, SEG) as the truth of one"
+        )
+    pixels, facts, palette = (
+        header.pixel_array,
+        frame_facts(header),
+        header.get("PhotometricInterpretation") == "PALETTE COLOR",
+    )
+    if palette:
+        pixels = apply_color_lut(pixels, header)
     coloured = palette or header.get("SamplesPerPixel", 1) > 1
-    pixels = pixels.reshape(len(facts), *pixels.shape[-2 - coloured:])
+    pixels = pixels.reshape(len(facts), *pixels.shape[-2 - coloured :])
     return [(p if coloured else _rescaled(p, f), f) for p, f in zip(pixels, facts)]
 
 
 def _brightened(frames: list) -> list:
     "Frames in which low values are bright (MONOCHROME1) inverted, within the range of all of them"
-    if not any(f.get("PhotometricInterpretation") == "MONOCHROME1" for _, f in frames): return frames
+    if not any(f.get("PhotometricInterpretation") == "MONOCHROME1" for _, f in frames):
+        return frames
     low, high = min(p.min() for p, _ in frames), max(p.max() for p, _ in frames)
     return [(high - (p - low), f) for p, f in frames]
 
@@ -90,41 +141,66 @@ def _brightened(frames: list) -> list:
 def _plane_spacing(facts: dict) -> tuple | None:  # mm
     "Distance of rows and of columns"
     plane = facts.get("PixelSpacing") or facts.get("ImagerPixelSpacing")
-    if plane is not None and not min(plane) > 0: raise InvalidImageError(f"its pixel spacing is {tuple(plane)} mm; allowed are numbers > 0")
+    if plane is not None and not min(plane) > 0:
+        raise InvalidImageError(f"its pixel spacing is {tuple(plane)} mm; allowed are numbers > 0")
     return plane and tuple(plane)
 
 
 def _depth(facts: dict) -> float:
     "Distance of slices, as far as one frame knows; 1 where it does not"
-    return abs(float(facts.get("SpacingBetweenSlices") or facts.get("SliceThickness") or 1)) or 1.
+    return abs(float(facts.get("SpacingBetweenSlices") or facts.get("SliceThickness") or 1)) or 1.0
 
 # %% ../../nbs/data/03_dicom.ipynb #68d0e930
 def slice_position(facts: dict) -> np.ndarray | None:  # `(4, 4)`
     "The affine of a frame; None where the header does not say"
-    if not {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts): return None
-    rows, columns = np.reshape(facts["ImageOrientationPatient"], (2, 3))   # the direction along a row, and along a column
+    if not {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts):
+        return None
+    rows, columns = np.reshape(
+        facts["ImageOrientationPatient"], (2, 3)
+    )  # the direction along a row, and along a column
     normal = np.cross(rows, columns)
-    if not np.linalg.norm(normal) > .5: return None
+    if not np.linalg.norm(normal) > 0.5:
+        return None
     down, right = _plane_spacing(facts)
     steps = [v / np.linalg.norm(v) * s for v, s in [(normal, _depth(facts)), (columns, down), (rows, right)]]
-    return np.diag([-1, -1, 1, 1]) @ np.block([[np.column_stack([*steps, facts["ImagePositionPatient"]])], [np.array([0, 0, 0, 1])]])
+    return np.diag([-1, -1, 1, 1]) @ np.block(
+        [[np.column_stack([*steps, facts["ImagePositionPatient"]])], [np.array([0, 0, 0, 1])]]
+    )
 
 # %% ../../nbs/data/03_dicom.ipynb #ecc3c82b
 def _one_frame(pixels: np.ndarray, facts: dict) -> Raw:
     "A single frame, as it is stored"
     place = slice_position(facts)
-    return Raw(pixels, "array", _plane_spacing(facts), "last" if pixels.ndim == 3 else "none", _window(facts), None if place is None else tidy_spacing(place))
+    return Raw(
+        pixels,
+        "array",
+        _plane_spacing(facts),
+        "last" if pixels.ndim == 3 else "none",
+        _window(facts),
+        None if place is None else tidy_spacing(place),
+    )
 
 # %% ../../nbs/data/03_dicom.ipynb #4aad4669
 def _places(frames: list) -> np.ndarray | None:  # `(n, 4, 4)`
     "Affines of frames that have one size and lie in parallel planes; None where none of them says where it is"
-    if len(sizes := {p.shape for p, _ in frames}) > 1: raise InvalidImageError(f"its {len(frames)} frames have the sizes {', '.join(map(str, sorted(sizes)))}; allowed is one size")
+    if len(sizes := {p.shape for p, _ in frames}) > 1:
+        raise InvalidImageError(
+            f"its {len(frames)} frames have the sizes {', '.join(map(str, sorted(sizes)))}; allowed is one size"
+        )
     places = [slice_position(f) for _, f in frames]
-    if all(p is None for p in places): return None
-    if any(p is None for p in places): raise InvalidImageError(f"{sum(p is None for p in places)} of its {len(frames)} frames do not say where they are; allowed are all or none")
+    if all(p is None for p in places):
+        return None
+    if any(p is None for p in places):
+        raise InvalidImageError(
+            f"{sum(p is None for p in places)} of its {len(frames)} frames do not say where they are; allowed are all or none"
+        )
     lengths = np.linalg.norm(np.stack(places)[:, :3, :3], axis=1)
-    if (np.ptp(lengths[:, 1:], axis=0) > 1e-3 * lengths[0, 1:]).any(): raise InvalidImageError(f"its {len(frames)} frames have different pixel spacings; allowed is one")
-    if np.ptp(np.stack(places)[:, :3, :3] / lengths[:, None], axis=0).max() > 1e-3: raise InvalidImageError(f"its {len(frames)} frames lie in different directions; allowed is one orientation (not, say, scout images)")
+    if (np.ptp(lengths[:, 1:], axis=0) > 1e-3 * lengths[0, 1:]).any():
+        raise InvalidImageError(f"its {len(frames)} frames have different pixel spacings; allowed is one")
+    if np.ptp(np.stack(places)[:, :3, :3] / lengths[:, None], axis=0).max() > 1e-3:
+        raise InvalidImageError(
+            f"its {len(frames)} frames lie in different directions; allowed is one orientation (not, say, scout images)"
+        )
     return np.stack(places)
 
 # %% ../../nbs/data/03_dicom.ipynb #1adcc3f1
@@ -139,14 +215,23 @@ def _step(
     "The way from a slice to the next one, if it is always the same"
     steps = np.diff(places[:, :3, 3], axis=0)
     lengths = np.linalg.norm(steps, axis=1)
-    if (doubled := int((lengths < 1e-3).sum())): raise InvalidImageError(f"{doubled} of its {len(places)} frames lie where another one does; allowed is one frame at each place (load_cine reads images of several times)")
+    if doubled := int((lengths < 1e-3).sum()):
+        raise InvalidImageError(
+            f"{doubled} of its {len(places)} frames lie where another one does; allowed is one frame at each place (load_cine reads images of several times)"
+        )
     usual = steps[lengths.argsort()[(len(steps) - 1) // 2]]
     length = np.linalg.norm(usual)
-    odd = np.linalg.norm(steps - usual, axis=1) > .05 * length
+    odd = np.linalg.norm(steps - usual, axis=1) > 0.05 * length
     if odd.any():
         i = odd.argmax()
-        how = f"are {lengths[i]:.4g} mm apart and others {length:.4g} mm" if abs(lengths[i] - length) > .01 * length else "are shifted sideways, unlike others"
-        raise InvalidImageError(f"its slices {i + 1} and {i + 2} of {len(places)} {how}; allowed is an even distance (is a slice missing?)")
+        how = (
+            f"are {lengths[i]:.4g} mm apart and others {length:.4g} mm"
+            if abs(lengths[i] - length) > 0.01 * length
+            else "are shifted sideways, unlike others"
+        )
+        raise InvalidImageError(
+            f"its slices {i + 1} and {i + 2} of {len(places)} {how}; allowed is an even distance (is a slice missing?)"
+        )
     return steps.mean(0)
 
 # %% ../../nbs/data/03_dicom.ipynb #f44330b7
@@ -155,12 +240,17 @@ def _stack(
 ) -> Raw:
     "Frames as a volume, turned to head, back and left"
     places = _places(frames)
-    if places is None: return _evenly_spaced(frames)
+    if places is None:
+        return _evenly_spaced(frames)
     order = slice_depths(places).argsort(kind="stable")
     places, frames = places[order], [frames[i] for i in order]
     affine, step = places[0].copy(), _step(places)
     slant = np.degrees(np.arccos(min(1, step @ affine[:3, 0] / np.linalg.norm(step) / np.linalg.norm(affine[:3, 0]))))
-    if slant > .5: warnings.warn(f"slices are slanted by {slant:.1f} degrees (gantry tilt), which is kept in the affine, but not made even", stacklevel=2)
+    if slant > 0.5:
+        warnings.warn(
+            f"slices are slanted by {slant:.1f} degrees (gantry tilt), which is kept in the affine, but not made even",
+            stacklevel=2,
+        )
     affine[:3, 0] = step
     return raw_volume(np.stack([p for p, _ in frames]), affine, window=_window(frames[0][1]))
 
@@ -169,37 +259,72 @@ def _evenly_spaced(frames: list) -> Raw:
     "Frames that say how far apart they are, but not where; others are taken for a film"
     facts = frames[0][1]
     if facts["frame"] == frames[-1][1]["frame"] or "SpacingBetweenSlices" not in facts:
-        raise InvalidImageError(f"its {len(frames)} frames do not say where they are; allowed are slices with positions (load_cine reads a film)")
+        raise InvalidImageError(
+            f"its {len(frames)} frames do not say where they are; allowed are slices with positions (load_cine reads a film)"
+        )
     spacing = None if _plane_spacing(facts) is None else (_depth(facts), *_plane_spacing(facts))
-    return Raw(np.stack([p for p, _ in frames]), "array", spacing, "last" if frames[0][0].ndim == 3 else "none", _window(facts))
+    return Raw(
+        np.stack([p for p, _ in frames]), "array", spacing, "last" if frames[0][0].ndim == 3 else "none", _window(facts)
+    )
 
 # %% ../../nbs/data/03_dicom.ipynb #1c5d1170
-_DICOM_ENDINGS, _OTHER_ENDINGS = (".dcm", ".dicom", ".ima"), (".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".csv", ".txt", ".json", ".xml")
+_DICOM_ENDINGS, _OTHER_ENDINGS = (
+    (".dcm", ".dicom", ".ima"),
+    (
+        ".nii",
+        ".nii.gz",
+        ".npy",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".csv",
+        ".txt",
+        ".json",
+        ".xml",
+    ),
+)
 
 # %% ../../nbs/data/03_dicom.ipynb #2147f442
 def is_dicom(path: Path) -> bool:
     "By what it is called, or by what it begins with"
     name = path.name.lower()
-    if name.startswith(".") or name.endswith(_OTHER_ENDINGS) or not path.is_file(): return False
-    if name.endswith(_DICOM_ENDINGS): return True
-    with open(path, "rb") as f: return f.read(132)[128:] == b"DICM"
+    if name.startswith(".") or name.endswith(_OTHER_ENDINGS) or not path.is_file():
+        return False
+    if name.endswith(_DICOM_ENDINGS):
+        return True
+    with open(path, "rb") as f:
+        return f.read(132)[128:] == b"DICM"
 
 # %% ../../nbs/data/03_dicom.ipynb #3d4cd94e
 def _series_in(folder: Path) -> list:  # of lists of pairs (path, header)
     "The image files of a folder, by the series that they belong to"
     import pydicom
-    found, wanted = defaultdict(list), ["Rows", "Columns", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageOrientationPatient"]
+
+    found, wanted = (
+        defaultdict(list),
+        ["Rows", "Columns", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageOrientationPatient"],
+    )
     for path in sorted(folder.iterdir()):
-        if not is_dicom(path): continue
+        if not is_dicom(path):
+            continue
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-        if "Rows" in header and header.get("Modality") != "SEG": found[int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID"))].append((path, header))
+        if "Rows" in header and header.get("Modality") != "SEG":
+            found[int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID"))].append((path, header))
     return [found[key] for key in sorted(found)]
 
 
 def _described(series: list) -> str:
     "A series in a few words, none of which is of the patient"
     header, directions = series[0][1], series[0][1].get("ImageOrientationPatient")
-    plane = "" if not directions else (" sagittal", " coronal", " axial")[int(np.abs(np.cross(directions[:3], directions[3:])).argmax())]
+    plane = (
+        ""
+        if not directions
+        else (" sagittal", " coronal", " axial")[int(np.abs(np.cross(directions[:3], directions[3:])).argmax())]
+    )
     return f"{header.get('Modality', 'image')}{plane}, {len(series)} x {header.Rows} x {header.Columns}"
 
 # %% ../../nbs/data/03_dicom.ipynb #29fa6cda
@@ -209,18 +334,22 @@ def _dicom_frames(
 ) -> list:
     "The frames of a file, or of all files of a series"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")      # it quotes what it finds odd in a header
+        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
         return _brightened([frame for file in _dicom_files(path, series) for frame in _frames(file)])
 
 
 def _dicom_files(path: Path, series: int = None) -> list:  # of paths
     "The file, or all files of a series in a folder"
-    if not path.is_dir(): return [path]
+    if not path.is_dir():
+        return [path]
     several = _series_in(path)
-    if not several: raise InvalidImageError("it is a folder without DICOM images; allowed is a folder of one series of them")
+    if not several:
+        raise InvalidImageError("it is a folder without DICOM images; allowed is a folder of one series of them")
     listed = "; ".join(f"series={i}: {_described(s)}" for i, s in enumerate(several))
-    if series is None and len(several) > 1: raise InvalidImageError(f"it is a folder of {len(several)} series; allowed is one of {listed}")
-    if series is not None and series not in range(len(several)): raise InvalidImageError(f"series is {series!r}; allowed are {listed}")
+    if series is None and len(several) > 1:
+        raise InvalidImageError(f"it is a folder of {len(several)} series; allowed is one of {listed}")
+    if series is not None and series not in range(len(several)):
+        raise InvalidImageError(f"series is {series!r}; allowed are {listed}")
     return [file for file, _ in several[series or 0]]
 
 # %% ../../nbs/data/03_dicom.ipynb #93f47df1
@@ -235,15 +364,25 @@ def _in_world(raw: Raw, frames: list) -> Raw:
     return replace(raw, world=str(*worlds)) if len(worlds) == 1 and None not in worlds else raw
 
 # %% ../../nbs/data/03_dicom.ipynb #ce9d463e
-_TIMES = ("TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIdentifier", "TemporalPositionIndex", "InstanceNumber", "frame")
+_TIMES = (
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "InstanceNumber",
+    "frame",
+)
 
 
 def _in_time(frames: list) -> list:
     "Frames of one place, the earliest first"
     for key in _TIMES:
         times = [f.get(key) for _, f in frames]
-        if None not in times and len(set(times)) == len(frames): return [frames[i] for i in np.argsort(np.array(times, dtype=float))]
-    raise InvalidImageError(f"its {len(frames)} frames of one place do not say which is first; allowed are frames with TriggerTime or InstanceNumber")
+        if None not in times and len(set(times)) == len(frames):
+            return [frames[i] for i in np.argsort(np.array(times, dtype=float))]
+    raise InvalidImageError(
+        f"its {len(frames)} frames of one place do not say which is first; allowed are frames with TriggerTime or InstanceNumber"
+    )
 
 # %% ../../nbs/data/03_dicom.ipynb #66a60665
 def read_film(
@@ -255,6 +394,15 @@ def read_film(
     places = _places(frames)
     depths = np.zeros(len(frames)) if places is None else slice_depths(places)
     order = depths.argsort(kind="stable")
-    slices = [_in_time([frames[i] for i in group]) for group in np.split(order, np.flatnonzero(np.diff(depths[order]) > .01) + 1)]
-    if len(counts := {len(s) for s in slices}) > 1: raise InvalidImageError(f"its {len(slices)} slices have different numbers of frames, {', '.join(map(str, sorted(counts)))}; allowed is one frame of each slice at each time")
-    return [_in_world(_one_frame(*moment[0]) if len(moment) == 1 else _stack(list(moment)), moment) for moment in zip(*slices)]
+    slices = [
+        _in_time([frames[i] for i in group])
+        for group in np.split(order, np.flatnonzero(np.diff(depths[order]) > 0.01) + 1)
+    ]
+    if len(counts := {len(s) for s in slices}) > 1:
+        raise InvalidImageError(
+            f"its {len(slices)} slices have different numbers of frames, {', '.join(map(str, sorted(counts)))}; allowed is one frame of each slice at each time"
+        )
+    return [
+        _in_world(_one_frame(*moment[0]) if len(moment) == 1 else _stack(list(moment)), moment)
+        for moment in zip(*slices)
+    ]

@@ -22,6 +22,7 @@ from ..core.cases import Case, as_labels
 @dataclass(frozen=True, eq=False)
 class Raw:
     "Pixels as they were stored, with what their file says of them"
+
     array: np.ndarray  # as stored, or turned, see below
     kind: str = "array"  # of the source: "pil", "array" or "tensor"
     spacing: tuple = None  # mm along each spatial axis
@@ -40,10 +41,13 @@ def _plain_mode(
     picture: Image.Image,  # of any mode
 ) -> Image.Image:
     "A picture without palette or transparency: mode L, RGB, I, F or I;16"
-    if picture.mode in ("L", "RGB", "I", "F", "I;16"): return picture
-    if picture.mode.startswith("I;16"): return Image.fromarray(np.asarray(picture).astype(np.uint16))
+    if picture.mode in ("L", "RGB", "I", "F", "I;16"):
+        return picture
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray(np.asarray(picture).astype(np.uint16))
     grey = picture.mode in ("1", "LA", "La") or picture.mode == "P" and _grey_palette(picture)
-    if not picture.has_transparency_data: return picture.convert("L" if grey else "RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("L" if grey else "RGB")
     rgba = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), rgba).convert("L" if grey else "RGB")
 
@@ -55,7 +59,7 @@ def _grey_palette(picture: Image.Image) -> bool:
 
 # %% ../../nbs/data/00_files.ipynb #14a57370
 def from_picture(picture: Image.Image) -> Raw:
-    picture.load()   # a truncated file shows here
+    picture.load()  # a truncated file shows here
     array = np.asarray(_plain_mode(picture))
     return Raw(array, "pil", channels="last" if array.ndim == 3 else "none")
 
@@ -65,22 +69,24 @@ def _decimal(
 ) -> np.ndarray:  # the same shape, float64
     "The shortest decimals that the numbers stand for in single precision: 0.7, not 0.699999988"
     single = np.asarray(numbers, dtype=np.float32)
-    return np.array([float(str(x)) for x in single.flat]).reshape(single.shape) + 0.   # no negative zeros
+    return np.array([float(str(x)) for x in single.flat]).reshape(single.shape) + 0.0  # no negative zeros
 
 
 def _checked(affine) -> np.ndarray:
     "The affine, or an error where its axes have no length or no direction of their own"
     affine = np.array(affine, dtype=float)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(affine).all() and (lengths > 0).all()): raise InvalidImageError(f"its spacing is {tuple(lengths.tolist())} mm; allowed are numbers > 0")
-    if abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3: raise InvalidImageError("its axes lie in one plane; allowed are three directions")
+    if not (np.isfinite(affine).all() and (lengths > 0).all()):
+        raise InvalidImageError(f"its spacing is {tuple(lengths.tolist())} mm; allowed are numbers > 0")
+    if abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+        raise InvalidImageError("its axes lie in one plane; allowed are three directions")
     return affine
 
 # %% ../../nbs/data/00_files.ipynb #085ea366
 def tidy_spacing(affine: np.ndarray) -> np.ndarray:
     "The affine without the traces of single precision"
     digits = 3 - int(np.floor(np.log10(np.linalg.norm(affine[:3, :3], axis=0).min())))
-    return np.block([[_decimal(affine[:3, :3]), affine[:3, 3:].round(digits) + 0.], [np.array([0., 0, 0, 1])]])
+    return np.block([[_decimal(affine[:3, :3]), affine[:3, 3:].round(digits) + 0.0], [np.array([0.0, 0, 0, 1])]])
 
 # %% ../../nbs/data/00_files.ipynb #9a23d38b
 def _spacing(
@@ -88,7 +94,7 @@ def _spacing(
     ndim: int,  # 2: without that of slices
 ) -> tuple:  # mm
     "Distance of voxels along each axis, to six digits, which is what single precision leaves of it"
-    return tuple(float(f"{length:.6g}") for length in np.linalg.norm(affine[:3, 3 - ndim:3], axis=0))
+    return tuple(float(f"{length:.6g}") for length in np.linalg.norm(affine[:3, 3 - ndim : 3], axis=0))
 
 # %% ../../nbs/data/00_files.ipynb #e2233379
 def to_patient_axes(
@@ -100,7 +106,8 @@ def to_patient_axes(
     "Axes in another order and direction, and the affine that goes with them"
     array, columns, origin = array.transpose(*order, *range(3, array.ndim)), affine[:, list(order)], affine[:, 3]
     for axis, sign in enumerate(signs):
-        if sign < 0: array, origin = np.flip(array, axis), origin + columns[:, axis] * (array.shape[axis] - 1)
+        if sign < 0:
+            array, origin = np.flip(array, axis), origin + columns[:, axis] * (array.shape[axis] - 1)
     return array, np.column_stack([columns * signs, origin])
 
 # %% ../../nbs/data/00_files.ipynb #30b34361
@@ -110,9 +117,14 @@ def _turned(
 ) -> tuple:  # array, affine
     "The array with its axes towards head, back and left, or what is closest to that"
     cosines = np.array([[0, 0, 1], [0, -1, 0], [-1, 0, 0]]) @ affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    def directed(order): return cosines[:, order] * np.where(cosines[:, order].diagonal() < 0, -1, 1)
+
+    def directed(order):
+        return cosines[:, order] * np.where(cosines[:, order].diagonal() < 0, -1, 1)
+
     # where two orders are equally close, the second item decides, again whatever the file's own order
-    order = max(permutations(range(3)), key=lambda p: (directed(p).trace().round(4), tuple(directed(p).round(4).ravel())))
+    order = max(
+        permutations(range(3)), key=lambda p: (directed(p).trace().round(4), tuple(directed(p).round(4).ravel()))
+    )
     return to_patient_axes(array, affine, order, np.where(cosines[:, order].diagonal() < 0, -1, 1))
 
 # %% ../../nbs/data/00_files.ipynb #c8b60aab
@@ -123,7 +135,9 @@ def slice_of_raw(
     index: int = 0,  # of the slice along it
 ) -> tuple:  # array `(H, W, ...)`, affine
     "One slice as radiologists see it: columns to the left (or to the back), rows to the back (or down, where they would go up)"
-    array, affine = to_patient_axes(array, affine, (axis, *(a for a in range(3) if a != axis)), (1, -1 if axis and affine[2, 0] > 0 else 1, 1))
+    array, affine = to_patient_axes(
+        array, affine, (axis, *(a for a in range(3) if a != axis)), (1, -1 if axis and affine[2, 0] > 0 else 1, 1)
+    )
     return array[index], np.column_stack([affine[:, :3], affine @ [index, 0, 0, 1]])
 
 # %% ../../nbs/data/00_files.ipynb #ff994d48
@@ -136,9 +150,12 @@ def raw_volume(
     "Voxels turned to head, back and left; a single slice as a plane"
     ndim, coloured = 3, array.ndim > 3
     array, affine = _turned(array, _checked(affine))
-    if 1 in array.shape[:3]: ndim, (array, affine) = 2, slice_of_raw(array, affine, array.shape.index(1))
+    if 1 in array.shape[:3]:
+        ndim, (array, affine) = 2, slice_of_raw(array, affine, array.shape.index(1))
     affine = tidy_spacing(affine)
-    return Raw(np.ascontiguousarray(array), kind, _spacing(affine, ndim), "last" if coloured else "none", window, affine)
+    return Raw(
+        np.ascontiguousarray(array), kind, _spacing(affine, ndim), "last" if coloured else "none", window, affine
+    )
 
 # %% ../../nbs/data/00_files.ipynb #10d1410d
 def _stored(volume) -> np.ndarray:  # `(X, Y, Z)` or `(X, Y, Z, C)`
@@ -146,7 +163,8 @@ def _stored(volume) -> np.ndarray:  # `(X, Y, Z)` or `(X, Y, Z, C)`
     slope, inter = getattr(volume.dataobj, "slope", 1), getattr(volume.dataobj, "inter", 0)
     array = np.asanyarray(volume.dataobj) if (slope, inter) == (1, 0) else volume.get_fdata(dtype=np.float32)
     array = array.reshape(*array.shape, *[1] * (3 - array.ndim))
-    while array.ndim > 3 and array.shape[-1] == 1: array = array[..., 0]
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
     return array
 
 # %% ../../nbs/data/00_files.ipynb #c996b762
@@ -155,24 +173,34 @@ def from_nibabel(
 ) -> Raw:
     "Voxels of a NIfTI volume, turned"
     array = _stored(volume)
-    if array.ndim > 4: raise InvalidImageError(f"it has {array.ndim} dimensions, {array.shape}; allowed are 2 to 4, the fourth being channels")
-    unit = dict(meter=1000, micron=.001).get(volume.header.get_xyzt_units()[0] if hasattr(volume.header, "get_xyzt_units") else None, 1)
+    if array.ndim > 4:
+        raise InvalidImageError(
+            f"it has {array.ndim} dimensions, {array.shape}; allowed are 2 to 4, the fourth being channels"
+        )
+    unit = dict(meter=1000, micron=0.001).get(
+        volume.header.get_xyzt_units()[0] if hasattr(volume.header, "get_xyzt_units") else None, 1
+    )
     return raw_volume(array, np.diag([unit, unit, unit, 1]) @ volume.affine)
 
 # %% ../../nbs/data/00_files.ipynb #148daf82
 def _check_pixdim(path: Path) -> None:
     "An error where the spacing in the header is none; nibabel would mend it silently"
     import nibabel as nib
-    with nib.openers.ImageOpener(path) as file: block = file.read(540)
+
+    with nib.openers.ImageOpener(path) as file:
+        block = file.read(540)
     size = next((n for n in (348, 540) if n in (int.from_bytes(block[:4], order) for order in ("little", "big"))), None)
-    if size is None: return   # no NIfTI, which shows when it is read
+    if size is None:
+        return  # no NIfTI, which shows when it is read
     header = {348: nib.Nifti1Header, 540: nib.Nifti2Header}[size](block[:size], check=False)
-    sizes = header["pixdim"][1:min(header["dim"][0], 3) + 1]
-    if header["sform_code"] == 0 and not (sizes > 0).all(): raise InvalidImageError(f"its spacing is {tuple(sizes.tolist())} mm; allowed are numbers > 0")
+    sizes = header["pixdim"][1 : min(header["dim"][0], 3) + 1]
+    if header["sform_code"] == 0 and not (sizes > 0).all():
+        raise InvalidImageError(f"its spacing is {tuple(sizes.tolist())} mm; allowed are numbers > 0")
 
 # %% ../../nbs/data/00_files.ipynb #64f99310
 def from_nifti(path: Path) -> Raw:
     import nibabel as nib
+
     _check_pixdim(path)
     return from_nibabel(nib.load(path))
 
@@ -192,22 +220,30 @@ def from_torchio(image) -> Raw:
 
 def from_monai(tensor) -> Raw:
     "A MetaTensor `(C, X, Y)`, `(C, X, Y, Z)`, or without channels as its reader has made it"
-    meta, array, affine = tensor.meta, tensor.detach().cpu().as_subclass(torch.Tensor).numpy(), np.asarray(tensor.affine, dtype=float)
+    meta, array, affine = (
+        tensor.meta,
+        tensor.detach().cpu().as_subclass(torch.Tensor).numpy(),
+        np.asarray(tensor.affine, dtype=float),
+    )
     ndim = getattr(tensor, "spatial_ndim", None) or len(meta.get("spatial_shape", array.shape[1:]))
     world = "original_affine" in meta or not np.array_equal(affine, np.eye(len(affine)))
-    if not world and not {"mode", "width"} <= set(meta): return Raw(array, "tensor")
+    if not world and not {"mode", "width"} <= set(meta):
+        return Raw(array, "tensor")
     array = array if array.ndim > ndim else array[None]
-    if not world: return Raw(array.swapaxes(1, 2), "tensor", channels="first")     # a picture
-    place = np.diag([-1., -1, 1, 1] if meta.get("space") == "LPS" else [1., 1, 1, 1])
-    if len(affine) == 3: affine = np.insert(np.insert(affine, 2, [0, 0, 0], 0), 2, [0, 0, 1, 0], 1)
+    if not world:
+        return Raw(array.swapaxes(1, 2), "tensor", channels="first")  # a picture
+    place = np.diag([-1.0, -1, 1, 1] if meta.get("space") == "LPS" else [1.0, 1, 1, 1])
+    if len(affine) == 3:
+        affine = np.insert(np.insert(affine, 2, [0, 0, 0], 0), 2, [0, 0, 1, 0], 1)
     return _from_spatial(array.reshape(*array.shape, *[1] * (4 - array.ndim)), place @ affine)
 
 # %% ../../nbs/data/00_files.ipynb #ccd72ba1
 def _world(case: Case) -> np.ndarray:
     "The affine of a case; without one, its spacing along left, back and head"
-    if case.affine is not None: return case.affine
-    depth, down, right = (1.,) * (3 - case.ndim) + case.spacing
-    return np.array([[0, 0, -right, 0], [0, -down, 0, 0], [depth, 0, 0, 0], [0, 0, 0, 1.]])
+    if case.affine is not None:
+        return case.affine
+    depth, down, right = (1.0,) * (3 - case.ndim) + case.spacing
+    return np.array([[0, 0, -right, 0], [0, -down, 0, 0], [depth, 0, 0, 0], [0, 0, 0, 1.0]])
 
 # %% ../../nbs/data/00_files.ipynb #cd83bc7e
 def _write_nifti(
@@ -217,20 +253,26 @@ def _write_nifti(
 ) -> Path:
     "Voxels in the space of a case, as a file"
     import nibabel as nib
+
     path = Path(path)
     ending = next((e for e in (".nii.gz", ".nii") if path.name.endswith(e)), None)
-    if ending is None or not path.parent.is_dir(): raise ValueError(f"path is {str(path)!r}; allowed is a file in a folder that exists, ending in .nii or .nii.gz")
-    if case.ndim == 2: array = array[None]
+    if ending is None or not path.parent.is_dir():
+        raise ValueError(f"path is {str(path)!r}; allowed is a file in a folder that exists, ending in .nii or .nii.gz")
+    if case.ndim == 2:
+        array = array[None]
     volume = nib.Nifti1Image(array.transpose(2, 1, 0, *range(3, array.ndim)), _world(case)[:, [2, 1, 0, 3]])
     steps = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     volume.set_sform(volume.affine, 1)
-    volume.set_qform(volume.affine, int(np.allclose(steps.T @ steps, np.eye(3), atol=1e-4)))     # a qform knows no slanted axes
+    volume.set_qform(
+        volume.affine, int(np.allclose(steps.T @ steps, np.eye(3), atol=1e-4))
+    )  # a qform knows no slanted axes
     volume.header.set_xyzt_units("mm")
     part = path.with_name(f".{uuid.uuid4().hex}{ending}")
     try:
         nib.save(volume, part)
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 # %% ../../nbs/data/00_files.ipynb #3fb8ed18
@@ -241,8 +283,11 @@ def save_mask(
 ) -> Path:
     "Write a mask as a NIfTI file in the space of its case, in the smallest type of integer that holds its labels"
     labels = as_labels(mask, "mask").numpy()
-    if labels.shape != case.shape: raise ValueError(f"mask has shape {labels.shape}; allowed is the case's {case.shape}")
-    return _write_nifti(labels.astype(next(t for t in (np.uint8, np.uint16, np.int32) if labels.max() <= np.iinfo(t).max)), case, path)
+    if labels.shape != case.shape:
+        raise ValueError(f"mask has shape {labels.shape}; allowed is the case's {case.shape}")
+    return _write_nifti(
+        labels.astype(next(t for t in (np.uint8, np.uint16, np.int32) if labels.max() <= np.iinfo(t).max)), case, path
+    )
 
 
 def save_image(
@@ -252,6 +297,8 @@ def save_image(
 ) -> Path:
     "Write an image as a NIfTI file in the space of its case, in single precision, its channels as the fourth dimension"
     array = np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image, dtype=np.float32)
-    if array.ndim == case.ndim: array = array[None]
-    if array.shape[1:] != case.shape: raise ValueError(f"image has shape {array.shape}; allowed is {case.shape}, or that with channels first")
+    if array.ndim == case.ndim:
+        array = array[None]
+    if array.shape[1:] != case.shape:
+        raise ValueError(f"image has shape {array.shape}; allowed is {case.shape}, or that with channels first")
     return _write_nifti(array[0] if len(array) == 1 else np.moveaxis(array, 0, -1), case, path)

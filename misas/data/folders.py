@@ -21,16 +21,33 @@ from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
 
 # %% ../../nbs/data/07_folders.ipynb #0ce13d1e
-_MASK_FOLDERS = ("masks", "mask", "labels", "label", "truth", "truths", "segmentations", "segmentation", "labelstr", "labelsts")
+_MASK_FOLDERS = (
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "truth",
+    "truths",
+    "segmentations",
+    "segmentation",
+    "labelstr",
+    "labelsts",
+)
 _NNUNET_FOLDERS = ("imagestr", "imagests")
 _IMAGE_FOLDERS = ("images", "image", *_NNUNET_FOLDERS)
-_MASK_END, _IMAGE_END = re.compile(r"[_-](mask|truth|label|labels|seg|segmentation|gt)$", re.I), re.compile(r"[_-](image|img|0000)$", re.I)
+_MASK_END, _IMAGE_END = (
+    re.compile(r"[_-](mask|truth|label|labels|seg|segmentation|gt)$", re.I),
+    re.compile(r"[_-](image|img|0000)$", re.I),
+)
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".ima", ".nii", ".nii.gz", ".npy")
 
 
 def _images_in(folder: Path) -> list:
     "Image files, and subfolders of DICOM files"
-    def holds(p): return p.name.lower().endswith(_ENDINGS) if p.is_file() else any(is_dicom(f) for f in sorted(p.iterdir()))
+
+    def holds(p):
+        return p.name.lower().endswith(_ENDINGS) if p.is_file() else any(is_dicom(f) for f in sorted(p.iterdir()))
+
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and holds(p))
 
 
@@ -38,9 +55,12 @@ def _split_folder(folder: Path) -> tuple:  # two lists of paths
     "Images and masks of a folder"
     below = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
     images, masks = (next((below[n] for n in names if n in below), None) for names in (_IMAGE_FOLDERS, _MASK_FOLDERS))
-    if images: return _images_in(images), _images_in(masks) if masks else []
+    if images:
+        return _images_in(images), _images_in(masks) if masks else []
     files = _images_in(folder)
-    return [p for p in files if not _MASK_END.search(file_stem(p))], [p for p in files if _MASK_END.search(file_stem(p))]
+    return [p for p in files if not _MASK_END.search(file_stem(p))], [
+        p for p in files if _MASK_END.search(file_stem(p))
+    ]
 
 # %% ../../nbs/data/07_folders.ipynb #19ad9c7b
 def _by_key(paths, ending, known=()) -> dict:
@@ -48,7 +68,8 @@ def _by_key(paths, ending, known=()) -> dict:
     keyed = {}
     for p in paths:
         key = file_stem(p) if file_stem(p) in known else ending.sub("", file_stem(p))
-        if key in keyed: raise ValueError(f"folder has two files for {key!r}: {keyed[key].name} and {p.name}; allowed is one")
+        if key in keyed:
+            raise ValueError(f"folder has two files for {key!r}: {keyed[key].name} and {p.name}; allowed is one")
         keyed[key] = p
     return keyed
 
@@ -60,10 +81,17 @@ def _channel_groups(
     "Files that are the channels of one case, see above"
     found = defaultdict(dict)
     for p in paths:
-        if m := re.search(r"(.+)_(\d{4})$", file_stem(p)): found[m[1]][int(m[2])] = p
-    def nnunet(files): return files[0].name.endswith((".nii", ".nii.gz")) or files[0].parent.name.lower() in _NNUNET_FOLDERS
-    return {key: tuple(files[i] for i in range(len(files))) for key, files in found.items()
-            if len(files) > 1 and set(files) == set(range(len(files))) and (key in truths or not truths and nnunet(files))}
+        if m := re.search(r"(.+)_(\d{4})$", file_stem(p)):
+            found[m[1]][int(m[2])] = p
+
+    def nnunet(files):
+        return files[0].name.endswith((".nii", ".nii.gz")) or files[0].parent.name.lower() in _NNUNET_FOLDERS
+
+    return {
+        key: tuple(files[i] for i in range(len(files)))
+        for key, files in found.items()
+        if len(files) > 1 and set(files) == set(range(len(files))) and (key in truths or not truths and nnunet(files))
+    }
 
 # %% ../../nbs/data/07_folders.ipynb #2a7a51d9
 def find_cases(
@@ -74,16 +102,27 @@ def find_cases(
     "The cases in a folder; images and masks without a partner are left out with a warning"
     folder, masks = Path(folder), None if masks is None else Path(masks)
     for name, f in (("folder", folder), ("masks", masks)):
-        if f is not None and not f.is_dir(): raise ValueError(f"{name} is {str(f)!r}; allowed is a folder that exists")
+        if f is not None and not f.is_dir():
+            raise ValueError(f"{name} is {str(f)!r}; allowed is a folder that exists")
     images, truths = _split_folder(folder) if masks is None else (_images_in(folder), _images_in(masks))
     truths = _by_key(truths, _MASK_END)
     several = _channel_groups(images, truths)
     single = _by_key([p for p in images if not any(p in group for group in several.values())], _IMAGE_END, truths)
-    images = dict(sorted(({k: tuple(map(str, v)) for k, v in several.items()} | {k: str(p) for k, p in single.items()}).items()))
-    if not images: raise ValueError(f"folder is {str(folder)!r}, in which there are no images; allowed are {', '.join(READABLE)}")
-    if not truths: return [CaseFile(p, name=key) for key, p in images.items()]
-    alone = [Path(p if is_path(p) else p[0]).name for a, b in ((images, truths), (truths, images)) for key, p in a.items() if key not in b]
-    if alone: warnings.warn(f"left out, because they have no partner of the same name: {', '.join(alone)}", stacklevel=2)
+    images = dict(
+        sorted(({k: tuple(map(str, v)) for k, v in several.items()} | {k: str(p) for k, p in single.items()}).items())
+    )
+    if not images:
+        raise ValueError(f"folder is {str(folder)!r}, in which there are no images; allowed are {', '.join(READABLE)}")
+    if not truths:
+        return [CaseFile(p, name=key) for key, p in images.items()]
+    alone = [
+        Path(p if is_path(p) else p[0]).name
+        for a, b in ((images, truths), (truths, images))
+        for key, p in a.items()
+        if key not in b
+    ]
+    if alone:
+        warnings.warn(f"left out, because they have no partner of the same name: {', '.join(alone)}", stacklevel=2)
     return [CaseFile(p, str(truths[key]), key, rois) for key, p in images.items() if key in truths]
 
 # %% ../../nbs/data/07_folders.ipynb #82030e6e
@@ -92,14 +131,21 @@ def read_cases(
     rois=None,  # of masks in RTSTRUCT or SEG: see `load_case`
 ) -> list:  # of `CaseFile`
     "The cases that a CSV file names"
-    import pandas as pd
+
     csv = Path(csv)
-    if not csv.is_file(): raise ValueError(f"csv is {str(csv)!r}; allowed is a file that exists")
+    if not csv.is_file():
+        raise ValueError(f"csv is {str(csv)!r}; allowed is a file that exists")
     table = pd.read_csv(csv, dtype=str).rename(columns={"mask": "truth"})
-    if "image" not in table: raise ValueError(f"csv {str(csv)!r} has the columns {list(table)}; allowed are image, truth (or mask) and name")
+    if "image" not in table:
+        raise ValueError(f"csv {str(csv)!r} has the columns {list(table)}; allowed are image, truth (or mask) and name")
     where = lambda x: None if pd.isna(x) else str(csv.parent / x)
     rows = table.reindex(columns=["image", "truth", "name"]).itertuples(index=False)
-    return [CaseFile(where(r.image), where(r.truth), None if pd.isna(r.name) else r.name, None if pd.isna(r.truth) else rois) for r in rows]
+    return [
+        CaseFile(
+            where(r.image), where(r.truth), None if pd.isna(r.name) else r.name, None if pd.isna(r.truth) else rois
+        )
+        for r in rows
+    ]
 
 # %% ../../nbs/data/07_folders.ipynb #d9cabcc3
 def _is_pair(x) -> bool:
@@ -110,24 +156,39 @@ def _is_pair(x) -> bool:
 def as_list(x, kinds) -> list:
     "A list of what may be given alone"
     # arrays and torchio's subjects can be iterated over, and are one thing
-    return [x] if isinstance(x, kinds) or callable(x) or not hasattr(x, "__iter__") or hasattr(x, "__array__") or hasattr(x, "keys") else list(x)
+    return (
+        [x]
+        if isinstance(x, kinds)
+        or callable(x)
+        or not hasattr(x, "__iter__")
+        or hasattr(x, "__array__")
+        or hasattr(x, "keys")
+        else list(x)
+    )
 
 # %% ../../nbs/data/07_folders.ipynb #e2581147
 def _lazy(x):
     "A case that is in memory, or says where it is"
-    if isinstance(x, (str, Path)): return CaseFile(str(x))
-    if isinstance(x, tuple) and all(isinstance(p, (str, Path)) for p in x): return CaseFile(*map(str, x))
+    if isinstance(x, (str, Path)):
+        return CaseFile(str(x))
+    if isinstance(x, tuple) and all(isinstance(p, (str, Path)) for p in x):
+        return CaseFile(*map(str, x))
     return x if isinstance(x, (Case, CaseFile)) else as_case(x)
 
 # %% ../../nbs/data/07_folders.ipynb #ea05956c
 def as_cases(cases) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "A folder, a CSV file, one case or several, as a list"
-    if isinstance(cases, (str, Path)) and Path(cases).is_dir(): cases = find_cases(cases)
-    elif isinstance(cases, (str, Path)) and str(cases).lower().endswith(".csv"): cases = read_cases(cases)
+    if isinstance(cases, (str, Path)) and Path(cases).is_dir():
+        cases = find_cases(cases)
+    elif isinstance(cases, (str, Path)) and str(cases).lower().endswith(".csv"):
+        cases = read_cases(cases)
     several = [_lazy(c) for c in ([cases] if _is_pair(cases) else as_list(cases, (str, Path, Case, CaseFile)))]
     # other processes may stand in another folder
     several = [c.resolved() if isinstance(c, CaseFile) else c for c in several]
-    return [c if c.name == name else c.but(name=name) if isinstance(c, Case) else replace(c, name=name) for c, name in zip(several, _distinct_names([c.name for c in several]))]
+    return [
+        c if c.name == name else c.replace(name=name) if isinstance(c, Case) else replace(c, name=name)
+        for c, name in zip(several, _distinct_names([c.name for c in several]))
+    ]
 
 # %% ../../nbs/data/07_folders.ipynb #299aea8a
 def _distinct_names(names) -> list:

@@ -15,17 +15,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.cases import Case, READERS, Source
+from ..core.cases import READERS, Case, Source
 from ..core.checks import as_numbers
 from .dicom import is_dicom, read_film
 from .files import Raw, slice_of_raw
-from .sources import channels_first, find_channels, is_path, label_map_of, naming_file, on_same_grid, read_source
+from misas.data.sources import (
+    channels_first,
+    find_channels,
+    is_path,
+    label_map_of,
+    naming_file,
+    on_same_grid,
+    read_source,
+)
 from .structures import chosen_rois, read_truth
 
 # %% ../../nbs/data/06_loading.ipynb #f6d14e3e
 @dataclass(frozen=True)
 class CaseFile:
     "A case that is read when it is needed"
+
     image: str  # path of a file or of a folder of DICOM files; or a tuple of paths, one for each channel
     truth: str = None  # path; None where there is none
     name: str = None  # None: the image file's name without its ending
@@ -33,7 +42,8 @@ class CaseFile:
 
     def __post_init__(self):
         object.__setattr__(self, "rois", chosen_rois(self.rois))
-        if self.name is None: object.__setattr__(self, "name", _name_of(self.image))
+        if self.name is None:
+            object.__setattr__(self, "name", _name_of(self.image))
 
     @property
     def paths(self) -> tuple:
@@ -49,20 +59,30 @@ class CaseFile:
         "The same with full paths, for processes that stand in another folder"
         paths = [str(Path(p).resolve()) for p in self.paths]
         images = paths if self.truth is None else paths[:-1]
-        return replace(self, image=images[0] if is_path(self.image) else tuple(images), truth=None if self.truth is None else paths[-1])
+        return replace(
+            self,
+            image=images[0] if is_path(self.image) else tuple(images),
+            truth=None if self.truth is None else paths[-1],
+        )
 
 # %% ../../nbs/data/06_loading.ipynb #4cfce475
 def file_stem(path) -> str:
     "A file's name without its endings, or a folder's, and without unique identifiers"
     path = Path(path)
-    name = re.sub(r"[0-2](\.\d+){5,}", lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8], path.name or path.resolve().name)
+    name = re.sub(
+        r"[0-2](\.\d+){5,}",
+        lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8],
+        path.name or path.resolve().name,
+    )
     return name if path.is_dir() else re.sub(r"\.(nii\.gz|[^.]+)$", "", name)
 
 # %% ../../nbs/data/06_loading.ipynb #6f2e77d8
 def _name_of(image) -> str:
     "What an image is called: as its file, or as what the names of its files have in common"
-    if is_path(image): return file_stem(image)
-    if not (isinstance(image, (list, tuple)) and len(image) and all(map(is_path, image))): return "case"
+    if is_path(image):
+        return file_stem(image)
+    if not (isinstance(image, (list, tuple)) and len(image) and all(map(is_path, image))):
+        return "case"
     common = re.match(r"(.*)[_\-. ]", os.path.commonprefix([file_stem(p) + "_" for p in image]))
     return common[1] if common and common[1] else file_stem(image[0])
 
@@ -78,21 +98,25 @@ def _windowed(
 
 
 def _wanted_window(window, raw):
-    if window is None or window is False: return None
+    if window is None or window is False:
+        return None
     if window is not True:
         allowed = "(centre, width) with width > 0, and True for the one that the file names"
         centre, width = as_numbers(window, 2, "window", allowed)
-        if width <= 0: raise ValueError(f"window is {window!r}; allowed are {allowed}")
+        if width <= 0:
+            raise ValueError(f"window is {window!r}; allowed are {allowed}")
         return centre, width
-    if raw.window is None: raise ValueError("window is True, but the image's file names no window; allowed is (centre, width)")
+    if raw.window is None:
+        raise ValueError("window is True, but the image's file names no window; allowed is (centre, width)")
     return raw.window
 
 # %% ../../nbs/data/06_loading.ipynb #3fb4771b
 def _respaced(affine, spacing) -> np.ndarray | None:
     "The affine with other distances of voxels"
-    if affine is None: return None
+    if affine is None:
+        return None
     affine = affine.copy()
-    steps = affine[:3, 3 - len(spacing):3]
+    steps = affine[:3, 3 - len(spacing) : 3]
     steps *= np.asarray(spacing) / np.linalg.norm(steps, axis=0)
     return affine
 
@@ -100,24 +124,38 @@ def _respaced(affine, spacing) -> np.ndarray | None:
 def _case_of(
     raw: Raw,
     mask: Raw = None,
-    name: str = "case", spacing: tuple = None, scale: tuple = None, window=None, channels: str = None, labels: tuple = None,  # see `load_case`
+    name: str = "case",
+    spacing: tuple = None,
+    scale: tuple = None,
+    window=None,
+    channels: str = None,
+    labels: tuple = None,  # see `load_case`
 ) -> Case:
     "What was read, as a case"
-    if raw.array.dtype.kind not in "biuf": raise TypeError(f"image has dtype {raw.array.dtype}; allowed are numbers")
-    where = channels or raw.channels or find_channels(raw.array.shape, raw.kind, None if mask is None else mask.array.shape)
-    array = raw.array.astype(np.uint8) * 255 if raw.array.dtype == bool else raw.array.astype(raw.array.dtype.newbyteorder("="), copy=False)
+    if raw.array.dtype.kind not in "biuf":
+        raise TypeError(f"image has dtype {raw.array.dtype}; allowed are numbers")
+    where = (
+        channels or raw.channels or find_channels(raw.array.shape, raw.kind, None if mask is None else mask.array.shape)
+    )
+    array = (
+        raw.array.astype(np.uint8) * 255
+        if raw.array.dtype == bool
+        else raw.array.astype(raw.array.dtype.newbyteorder("="), copy=False)
+    )
     truth = None if mask is None else on_same_grid(mask, Raw(array, channels=where, affine=raw.affine))
     source = Source(raw.kind, str(array.dtype), where)
-    if wanted := _wanted_window(window, raw): array, clipped = _windowed(array, wanted); scale = clipped if scale is None else scale
+    if wanted := _wanted_window(window, raw):
+        array, clipped = _windowed(array, wanted)
+        scale = clipped if scale is None else scale
     pixels = np.ascontiguousarray(channels_first(array, where)).astype(np.float32)
     known = labels if labels is not None or mask is None else mask.labels
     case = Case(pixels, truth, name, raw.spacing if spacing is None else spacing, scale, source, known, raw.affine)
-    return case if spacing is None else case.but(affine=_respaced(raw.affine, case.spacing))
+    return case if spacing is None else case.replace(affine=_respaced(raw.affine, case.spacing))
 
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
 def load_case(
     image,  # path of a picture, DICOM, NIfTI or .npy file, or of a folder of DICOM files; list of paths, one for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI or nibabel; torchio `Subject`; `CaseFile`
-    truth=None,  # the reference mask, likewise, its labels being whole numbers >= 0; or the path of a DICOM RTSTRUCT or SEG file; None where there is none
+    truth=None,  # the reference mask, likewise, its labels being integers >= 0; or the path of a DICOM RTSTRUCT or SEG file; None where there is none
     name: str = None,  # stands in the score table; None: the file's name without its ending
     spacing: tuple = None,  # mm along each spatial axis; None: as the file says, else 1
     scale: tuple = None,  # (black, white); None: 0..255 for 8 bit, 0..1 for fractions, else up to the image's maximum
@@ -128,11 +166,20 @@ def load_case(
     rois=None,  # of a truth in RTSTRUCT or SEG: names, labelled 1, 2, 3 ..., or a dict {name: label}; the later ones on top; None: all of them, which must not overlap
 ) -> Case:
     "One image, with its truth if there is one, as a `Case`"
-    if isinstance(image, CaseFile): image, truth, name, rois = image.image, image.truth if truth is None else truth, name or image.name, image.rois if rois is None else rois
-    if channels not in (None, "first", "last", "none"): raise ValueError(f"channels is {channels!r}; allowed are 'first', 'last', 'none' and None")
+    if isinstance(image, CaseFile):
+        image, truth, name, rois = (
+            image.image,
+            image.truth if truth is None else truth,
+            name or image.name,
+            image.rois if rois is None else rois,
+        )
+    if channels not in (None, "first", "last", "none"):
+        raise ValueError(f"channels is {channels!r}; allowed are 'first', 'last', 'none' and None")
     raw = read_source(image, "image", series)
     mask = read_truth(label_map_of(image) if truth is None else truth, raw, rois)
     return _case_of(raw, mask, name or _name_of(image), spacing, scale, window, channels, labels)
+
+
 READERS.append(load_case)
 
 # %% ../../nbs/data/06_loading.ipynb #3230d41f
@@ -142,13 +189,21 @@ def _times(
     series: int = None,
 ) -> list:  # of `Raw`
     "The images of a film, the earliest first"
-    if is_path(x) and (Path(x).is_dir() or is_dicom(Path(x))): return naming_file(read_film, x, argument, series)
-    if isinstance(x, (list, tuple)): return [read_source(frame, argument) for frame in x]
+    if is_path(x) and (Path(x).is_dir() or is_dicom(Path(x))):
+        return naming_file(read_film, x, argument, series)
+    if isinstance(x, (list, tuple)):
+        return [read_source(frame, argument) for frame in x]
     raw = read_source(x, argument, series)
-    if raw.channels is None and raw.array.ndim > 2: return [Raw(frame, raw.kind) for frame in raw.array]
+    if raw.channels is None and raw.array.ndim > 2:
+        return [Raw(frame, raw.kind) for frame in raw.array]
     if raw.affine is None or raw.channels == "none":
-        raise ValueError(f"{argument} has shape {raw.array.shape} and no axis of time; allowed are films: DICOM files of several times, a NIfTI file with four dimensions, an array with time as its first axis")
-    return [Raw(frame, raw.kind, raw.spacing, "none", raw.window, raw.affine) for frame in np.moveaxis(raw.array, 0 if raw.channels == "first" else -1, 0)]
+        raise ValueError(
+            f"{argument} has shape {raw.array.shape} and no axis of time; allowed are films: DICOM files of several times, a NIfTI file with four dimensions, an array with time as its first axis"
+        )
+    return [
+        Raw(frame, raw.kind, raw.spacing, "none", raw.window, raw.affine)
+        for frame in np.moveaxis(raw.array, 0 if raw.channels == "first" else -1, 0)
+    ]
 
 # %% ../../nbs/data/06_loading.ipynb #d035bde7
 def load_cine(
@@ -161,13 +216,23 @@ def load_cine(
 ) -> list:  # of `Case`, planes or volumes
     "A film as one case for each time, the earliest first; all of them have one scale"
     raws = _times(images, "images", series)
-    masks = list(truths) if isinstance(truths, (list, tuple)) else [None] * len(raws) if truths is None else _times(truths, "truths")
-    if len(masks) != len(raws): raise ValueError(f"truths has {len(masks)} times; allowed are the images' {len(raws)}")
-    if rois is not None and not any(map(is_path, masks)): raise ValueError(f"rois is {rois!r}; allowed is None, as truths is no list with RTSTRUCT or SEG files")
-    masks = [m if isinstance(m, Raw) else read_truth(m, raw, rois if is_path(m) else None) for m, raw in zip(masks, raws)]
+    masks = (
+        list(truths)
+        if isinstance(truths, (list, tuple))
+        else [None] * len(raws)
+        if truths is None
+        else _times(truths, "truths")
+    )
+    if len(masks) != len(raws):
+        raise ValueError(f"truths has {len(masks)} times; allowed are the images' {len(raws)}")
+    if rois is not None and not any(map(is_path, masks)):
+        raise ValueError(f"rois is {rois!r}; allowed is None, as truths is no list with RTSTRUCT or SEG files")
+    masks = [
+        m if isinstance(m, Raw) else read_truth(m, raw, rois if is_path(m) else None) for m, raw in zip(masks, raws)
+    ]
     name, digits = name or _name_of(images), max(2, len(str(len(raws) - 1)))
     cases = [_case_of(raw, mask, f"{name}-{i:0{digits}}", **settings) for i, (raw, mask) in enumerate(zip(raws, masks))]
-    return [c.but(scale=(min(c.scale[0] for c in cases), max(c.scale[1] for c in cases))) for c in cases]
+    return [c.replace(scale=(min(c.scale[0] for c in cases), max(c.scale[1] for c in cases))) for c in cases]
 
 # %% ../../nbs/data/06_loading.ipynb #3db8367c
 def slices_of(
@@ -175,14 +240,27 @@ def slices_of(
     axis: int = None,  # along which the slices follow each other; None: the one with the largest spacing
 ) -> list:  # of `Case`
     "The slices of a volume, as one case each"
-    if case.ndim != 3 or axis not in (None, 0, 1, 2): raise ValueError(f"case has {case.ndim} spatial axes and axis is {axis!r}; allowed is a volume, and 0, 1, 2 or None")
-    if axis is None: axis = int(np.argmax(case.spacing))
+    if case.ndim != 3 or axis not in (None, 0, 1, 2):
+        raise ValueError(
+            f"case has {case.ndim} spatial axes and axis is {axis!r}; allowed is a volume, and 0, 1, 2 or None"
+        )
+    if axis is None:
+        axis = int(np.argmax(case.spacing))
     digits = max(2, len(str(case.shape[axis] - 1)))
-    return [_slice_of(case, axis, i).but(name=f"{case.name}-{i:0{digits}}") for i in range(case.shape[axis])]
+    return [_slice_of(case, axis, i).replace(name=f"{case.name}-{i:0{digits}}") for i in range(case.shape[axis])]
 
 
 def _slice_of(case: Case, axis: int, index: int) -> Case:
-    affine = np.zeros((4, 4)) if case.affine is None else case.affine      # no direction: nothing is turned
+    affine = np.zeros((4, 4)) if case.affine is None else case.affine  # no direction: nothing is turned
     image, place = slice_of_raw(case.image.cpu().numpy().transpose(1, 2, 3, 0), affine, axis, index)
-    truth = None if case.truth is None else torch.from_numpy(slice_of_raw(case.truth.cpu().numpy(), affine, axis, index)[0].copy())
-    return case.but(image=torch.from_numpy(np.moveaxis(image, -1, 0).copy()), truth=truth, affine=None if case.affine is None else place, spacing=tuple(s for a, s in enumerate(case.spacing) if a != axis))
+    truth = (
+        None
+        if case.truth is None
+        else torch.from_numpy(slice_of_raw(case.truth.cpu().numpy(), affine, axis, index)[0].copy())
+    )
+    return case.replace(
+        image=torch.from_numpy(np.moveaxis(image, -1, 0).copy()),
+        truth=truth,
+        affine=None if case.affine is None else place,
+        spacing=tuple(s for a, s in enumerate(case.spacing) if a != axis),
+    )

@@ -16,122 +16,159 @@ from ..core.cases import Case, Source
 
 # %% ../../nbs/data/01_phantoms.ipynb #a4af9ff9
 def heart_grid(
-    shape,        # (D, H, W) in voxels
-    spacing,      # mm per voxel along (D, H, W)
-    centre,       # where the LV centre lies, fraction of (height, width): (0.5, 0.5) is the middle
-    rotation=0.,  # degrees, counter-clockwise on the screen
-    start=0.,     # z of the first slice, mm below the base
-)->tuple: # x and y, each (1, H, W), and z, (D, 1, 1), in mm, float32
+    shape,  # (D, H, W) in voxels
+    spacing,  # mm per voxel along (D, H, W)
+    centre,  # where the LV centre lies, fraction of (height, width): (0.5, 0.5) is the middle
+    rotation=0.0,  # degrees, counter-clockwise on the screen
+    start=0.0,  # z of the first slice, mm below the base
+) -> tuple:  # x and y, each (1, H, W), and z, (D, 1, 1), in mm, float32
     "Coordinates of the voxel centres in the frame of the heart"
-    v, u = [((np.arange(n) + .5) - c*n) * s for n, c, s in zip(shape[1:], centre, spacing[1:])]
+    v, u = [((np.arange(n) + 0.5) - c * n) * s for n, c, s in zip(shape[1:], centre, spacing[1:])]
     a, z = np.deg2rad(rotation), start + np.arange(shape[0]) * spacing[0]
-    x = u[None]*np.cos(a) - v[:, None]*np.sin(a)
-    y = u[None]*np.sin(a) + v[:, None]*np.cos(a)
+    x = u[None] * np.cos(a) - v[:, None] * np.sin(a)
+    y = u[None] * np.sin(a) + v[:, None] * np.cos(a)
     return tuple(np.float32(o) for o in (x[None], y[None], z[:, None, None]))
 
 # %% ../../nbs/data/01_phantoms.ipynb #255c8f26
 def ellipse(
-    p,            # (x, y, ...) coordinates in mm
-    centre,       # (x, y) in mm
-    radii,        # (a, b) in mm; arrays broadcast, so an ellipse may change along z
-    angle=0.,     # degrees, clockwise on the screen
-    wobble=(),    # one (amplitude, phase) per Fourier order 2, 3, ...: relative change of the radius
-)->np.ndarray: # mm, negative inside; exact to first order near the border
+    p,  # (x, y, ...) coordinates in mm
+    centre,  # (x, y) in mm
+    radii,  # (a, b) in mm; arrays broadcast, so an ellipse may change along z
+    angle=0.0,  # degrees, clockwise on the screen
+    wobble=(),  # one (amplitude, phase) per Fourier order 2, 3, ...: relative change of the radius
+) -> np.ndarray:  # mm, negative inside; exact to first order near the border
     "Signed distance to an ellipse with an irregular outline"
     c, s = np.float32(np.cos(np.deg2rad(angle))), np.float32(np.sin(np.deg2rad(angle)))
     x, y = p[0] - np.float32(centre[0]), p[1] - np.float32(centre[1])
     a, b = (np.maximum(np.float32(r), np.float32(1e-2)) for r in radii)
-    u, v = (x*c + y*s) / a, (y*c - x*s) / b
+    u, v = (x * c + y * s) / a, (y * c - x * s) / b
     # the small number keeps the centre from 0/0
-    rho, slope = np.hypot(u, v) + np.float32(1e-6), np.hypot(u/a, v/b) + np.float32(1e-6)/a
+    rho, slope = np.hypot(u, v) + np.float32(1e-6), np.hypot(u / a, v / b) + np.float32(1e-6) / a
     edge = 1
     if len(wobble):
         theta = np.arctan2(v, u)
-        edge = 1 + sum(np.float32(k)*np.cos(n*theta + np.float32(f)) for n, (k, f) in enumerate(wobble, 2))
+        edge = 1 + sum(np.float32(k) * np.cos(n * theta + np.float32(f)) for n, (k, f) in enumerate(wobble, 2))
     return (rho - edge) * rho / slope
 
 # %% ../../nbs/data/01_phantoms.ipynb #06b87b51
 def paint(
     layers,  # pairs (value, signed distance in mm) from back to front; a value may be an array
-    width,   # width of the soft edge in mm, about one pixel
-)->np.ndarray:
+    width,  # width of the soft edge in mm, about one pixel
+) -> np.ndarray:
     "Paint the layers over each other with soft edges"
+
     def over(image, layer):
         value, dist = layer
-        return image + (value - image) * np.clip(np.float32(.5) - dist/np.float32(width), 0, 1)
+        return image + (value - image) * np.clip(np.float32(0.5) - dist / np.float32(width), 0, 1)
+
     return reduce(over, layers, np.float32(0))
 
 # %% ../../nbs/data/01_phantoms.ipynb #11ff0e2f
 def waves(
-    rng,         # numpy random generator
-    grid,        # (x, y, z) from `heart_grid`
+    rng,  # numpy random generator
+    grid,  # (x, y, z) from `heart_grid`
     wavelength,  # mm
-    n=48,        # number of waves
-)->np.ndarray: # same shape as the grid, mean 0, standard deviation about 1
+    n=48,  # number of waves
+) -> np.ndarray:  # same shape as the grid, mean 0, standard deviation about 1
     "A smooth random field in the frame of the heart"
     x, y, z = grid
-    k = rng.normal(size=(2, n)); k *= 2*np.pi/wavelength / np.hypot(*k) * rng.uniform(.6, 1.4, n)
-    kz, phase = rng.normal(size=n) * 2*np.pi/wavelength, rng.uniform(0, 2*np.pi, n)
+    k = rng.normal(size=(2, n))
+    k *= 2 * np.pi / wavelength / np.hypot(*k) * rng.uniform(0.6, 1.4, n)
+    kz, phase = rng.normal(size=n) * 2 * np.pi / wavelength, rng.uniform(0, 2 * np.pi, n)
     k, kz, phase = np.float32(k), np.float32(kz), np.float32(phase)
     # x and y are affine in the pixel index, so a corner and one step along each axis say it all
-    at = lambda i, j: k[0]*x[0, i, j] + k[1]*y[0, i, j]
+    at = lambda i, j: k[0] * x[0, i, j] + k[1] * y[0, i, j]
     i, j = np.arange(x.shape[1])[:, None], np.arange(x.shape[2])[:, None]
-    rows = np.exp(1j * ((at(1, 0) - at(0, 0))*i + at(0, 0) + phase)).astype(np.complex64)
-    cols = np.exp(1j * (at(0, 1) - at(0, 0))*j).astype(np.complex64)
-    deep = np.exp(1j * kz*z.reshape(-1, 1)).astype(np.complex64)
-    return np.stack([((rows*d) @ cols.T).real for d in deep]) * np.float32(np.sqrt(2/n))
+    rows = np.exp(1j * ((at(1, 0) - at(0, 0)) * i + at(0, 0) + phase)).astype(np.complex64)
+    cols = np.exp(1j * (at(0, 1) - at(0, 0)) * j).astype(np.complex64)
+    deep = np.exp(1j * kz * z.reshape(-1, 1)).astype(np.complex64)
+    return np.stack([((rows * d) @ cols.T).real for d in deep]) * np.float32(np.sqrt(2 / n))
 
 # %% ../../nbs/data/01_phantoms.ipynb #1b3dba43
 def draw_heart(
-    rng,          # numpy random generator
-    phase=None,   # 0 end diastole ... 1 end systole; None draws it
-    level=None,   # where the slice is: 0 base ... 1 apex; None draws it
-)->SimpleNamespace: # lengths in mm at the base, angles in degrees
+    rng,  # numpy random generator
+    phase=None,  # 0 end diastole ... 1 end systole; None draws it
+    level=None,  # where the slice is: 0 base ... 1 apex; None draws it
+) -> SimpleNamespace:  # lengths in mm at the base, angles in degrees
     "Draw one heart from the generator"
     u = rng.uniform
-    wobble = lambda a, n=4: [(a*rng.normal()/(k+1), u(0, 2*np.pi)) for k in range(n)]
-    cavity, wall, shrink, drawn_phase, drawn_level = u(20, 31), u(6, 11), u(.22, .42), u(), u(.1, .65)
+    wobble = lambda a, n=4: [(a * rng.normal() / (k + 1), u(0, 2 * np.pi)) for k in range(n)]
+    cavity, wall, shrink, drawn_phase, drawn_level = u(20, 31), u(6, 11), u(0.22, 0.42), u(), u(0.1, 0.65)
     phase, level = drawn_phase if phase is None else phase, drawn_level if level is None else level
-    endo = cavity * (1 - shrink*phase)
+    endo = cavity * (1 - shrink * phase)
     # the ring of muscle keeps its area, and a little more because the heart also gets shorter
-    epi = float(np.sqrt(endo**2 + ((cavity + wall)**2 - cavity**2) * (1 + .15*phase)))
-    return SimpleNamespace(phase=phase, level=level, endo=endo, epi=epi, length=u(85, 100), full=cavity + wall,
-        squeeze=u(.9, 1.1), tilt=u(0, 180), endo_wobble=wobble(.035), epi_wobble=wobble(.02),
-        shift=(u(-.08, .08), u(-.08, .08)), drift=(u(-8, 8), u(-6, 6)),
-        rv_side=u(.75, 1.05), rv_wide=u(.8, 1.3), rv_high=u(.95, 1.2), rv_down=u(-.1, .2), rv_tilt=u(-20, 20), rv_wobble=wobble(.05),
-        rv_end=u(.8, .92), rv_floor=u(.75, 1.05), rv_wall=u(2, 4), floor_tilt=u(-.15, .35),
-        pap_angles=(u(-70, -15), u(75, 150)), pap_depth=(u(.5, .85), u(.5, .85)),
-        pap_size=(u(.1, .28), u(.1, .28)), pap_long=(u(1, 1.8), u(1, 1.8)), trabecula=u(.4, 2)*(1 + phase), fat=u(-4, 5))
+    epi = float(np.sqrt(endo**2 + ((cavity + wall) ** 2 - cavity**2) * (1 + 0.15 * phase)))
+    return SimpleNamespace(
+        phase=phase,
+        level=level,
+        endo=endo,
+        epi=epi,
+        length=u(85, 100),
+        full=cavity + wall,
+        squeeze=u(0.9, 1.1),
+        tilt=u(0, 180),
+        endo_wobble=wobble(0.035),
+        epi_wobble=wobble(0.02),
+        shift=(u(-0.08, 0.08), u(-0.08, 0.08)),
+        drift=(u(-8, 8), u(-6, 6)),
+        rv_side=u(0.75, 1.05),
+        rv_wide=u(0.8, 1.3),
+        rv_high=u(0.95, 1.2),
+        rv_down=u(-0.1, 0.2),
+        rv_tilt=u(-20, 20),
+        rv_wobble=wobble(0.05),
+        rv_end=u(0.8, 0.92),
+        rv_floor=u(0.75, 1.05),
+        rv_wall=u(2, 4),
+        floor_tilt=u(-0.15, 0.35),
+        pap_angles=(u(-70, -15), u(75, 150)),
+        pap_depth=(u(0.5, 0.85), u(0.5, 0.85)),
+        pap_size=(u(0.1, 0.28), u(0.1, 0.28)),
+        pap_long=(u(1, 1.8), u(1, 1.8)),
+        trabecula=u(0.4, 2) * (1 + phase),
+        fat=u(-4, 5),
+    )
 
 # %% ../../nbs/data/01_phantoms.ipynb #6bf0e57b
 def heart_shapes(
-    grid,   # (x, y, z) from `heart_grid`
-    h,      # a heart from `draw_heart`
-)->SimpleNamespace: # signed distances in mm
+    grid,  # (x, y, z) from `heart_grid`
+    h,  # a heart from `draw_heart`
+) -> SimpleNamespace:  # signed distances in mm
     "Endocardium, epicardium, right ventricle and its outer wall"
     x, y, z = grid
     t = np.clip(z / h.length, 0, None)
-    taper = lambda end: np.sqrt(np.clip(1 - (t/end)**2, 0, None))
-    x, y = x - np.float32(h.drift[0])*t, y - np.float32(h.drift[1])*t
+    taper = lambda end: np.sqrt(np.clip(1 - (t / end) ** 2, 0, None))
+    x, y = x - np.float32(h.drift[0]) * t, y - np.float32(h.drift[1]) * t
     gone = lambda d, end: np.where(t < end, d, np.inf)
-    two = lambda r, end: (r*h.squeeze**.5*taper(end), r/h.squeeze**.5*taper(end))
-    tip = 1 - .6*(h.epi - h.endo)/h.length
-    endo = gone(ellipse((x, y), (h.endo*h.shift[0], h.endo*h.shift[1]), two(h.endo, tip), h.tilt, h.endo_wobble), tip)
+    two = lambda r, end: (r * h.squeeze**0.5 * taper(end), r / h.squeeze**0.5 * taper(end))
+    tip = 1 - 0.6 * (h.epi - h.endo) / h.length
+    endo = gone(
+        ellipse((x, y), (h.endo * h.shift[0], h.endo * h.shift[1]), two(h.endo, tip), h.tilt, h.endo_wobble), tip
+    )
     epi = gone(ellipse((x, y), (0, 0), two(h.epi, 1), h.tilt, h.epi_wobble), 1)
-    R, f = h.epi*taper(1), taper(h.rv_end)
+    R, f = h.epi * taper(1), taper(h.rv_end)
     # the crescent is an ellipse behind the ventricle, cut off flat by the diaphragm
-    rv = ellipse((x, y), (-h.rv_side*R, h.rv_down*h.epi*f), (h.rv_wide*(1 - .22*h.phase)*h.epi*f, h.rv_high*h.epi*f), h.rv_tilt, h.rv_wobble)
-    floor = (y - np.float32(h.floor_tilt)*x - h.rv_floor*h.epi*f) / np.float32(np.hypot(1, h.floor_tilt))
+    rv = ellipse(
+        (x, y),
+        (-h.rv_side * R, h.rv_down * h.epi * f),
+        (h.rv_wide * (1 - 0.22 * h.phase) * h.epi * f, h.rv_high * h.epi * f),
+        h.rv_tilt,
+        h.rv_wobble,
+    )
+    floor = (y - np.float32(h.floor_tilt) * x - h.rv_floor * h.epi * f) / np.float32(np.hypot(1, h.floor_tilt))
     rv = gone(smooth_max(rv, floor, 6), h.rv_end)
-    return SimpleNamespace(endo=np.maximum(endo, epi + 2), epi=epi, rv=np.maximum(rv, -epi), rv_outer=rv - np.float32(h.rv_wall))
+    return SimpleNamespace(
+        endo=np.maximum(endo, epi + 2), epi=epi, rv=np.maximum(rv, -epi), rv_outer=rv - np.float32(h.rv_wall)
+    )
 
 # %% ../../nbs/data/01_phantoms.ipynb #5d123a25
 def smooth_max(
-    a, b,   # signed distances in mm
-    r,      # radius of the rounded corner in mm
-)->np.ndarray:
+    a,
+    b,  # signed distances in mm
+    r,  # radius of the rounded corner in mm
+) -> np.ndarray:
     "Intersection of two shapes with a rounded corner"
-    return np.maximum(a, b) + np.float32(.25)*np.maximum(r - np.abs(a - b), 0)**2/np.float32(r)
+    return np.maximum(a, b) + np.float32(0.25) * np.maximum(r - np.abs(a - b), 0) ** 2 / np.float32(r)
 
 # %% ../../nbs/data/01_phantoms.ipynb #ca124493
 LABELS = ("bg", "LV", "MY", "RV")
@@ -139,7 +176,7 @@ LABELS = ("bg", "LV", "MY", "RV")
 
 def heart_mask(
     shapes,  # signed distances from `heart_shapes`
-)->np.ndarray: # uint8, 0 bg, 1 LV, 2 MY, 3 RV
+) -> np.ndarray:  # uint8, 0 bg, 1 LV, 2 MY, 3 RV
     "The labels of the voxel centres"
     mask = np.uint8(3) * (shapes.rv < 0)
     mask[shapes.epi < 0] = 2
@@ -147,151 +184,209 @@ def heart_mask(
     return mask
 
 # %% ../../nbs/data/01_phantoms.ipynb #e53d74b0
-TISSUES = dict(blood=.62, myocardium=.19, muscle=.15, liver=.25, spleen=.3, stomach=.5, bowel=.35, bone=.25, lung=.04, skin=.3, vessel=.5, fat=-.72)
+TISSUES = dict(
+    blood=0.62,
+    myocardium=0.19,
+    muscle=0.15,
+    liver=0.25,
+    spleen=0.3,
+    stomach=0.5,
+    bowel=0.35,
+    bone=0.25,
+    lung=0.04,
+    skin=0.3,
+    vessel=0.5,
+    fat=-0.72,
+)
 
 
 def draw_tissues(
-    rng,          # numpy random generator
-    fixed=None,   # tissue name -> signal, taken as it is
-)->dict: # signal per tissue, water positive and fat negative
+    rng,  # numpy random generator
+    fixed=None,  # tissue name -> signal, taken as it is
+) -> dict:  # signal per tissue, water positive and fat negative
     "Vary the signal of every tissue by about 12 % around `TISSUES`"
-    return {k: v*float(np.exp(.12*rng.normal())) for k, v in TISSUES.items()} | dict(fixed or {})
+    return {k: v * float(np.exp(0.12 * rng.normal())) for k, v in TISSUES.items()} | dict(fixed or {})
 
 # %% ../../nbs/data/01_phantoms.ipynb #16ba85d1
 def heart_layers(
-    rng,      # numpy random generator
-    grid,     # (x, y, z) from `heart_grid`
-    h,        # a heart from `draw_heart`
-    s,        # its shapes from `heart_shapes`
-    tissue,   # signal per tissue
+    rng,  # numpy random generator
+    grid,  # (x, y, z) from `heart_grid`
+    h,  # a heart from `draw_heart`
+    s,  # its shapes from `heart_shapes`
+    tissue,  # signal per tissue
     texture,  # 0 flat tissue ... 1 natural
-)->list: # (value, signed distance) from back to front
+) -> list:  # (value, signed distance) from back to front
     "Pericardial fat, myocardium, blood, papillary muscles"
-    coarse, fine = waves(rng, grid, 42.), waves(rng, grid, 7.)
-    flow = lambda v, k: v * (1 + texture*(np.float32(.06)*coarse + np.float32(k)*fine))
+    coarse, fine = waves(rng, grid, 42.0), waves(rng, grid, 7.0)
+    flow = lambda v, k: v * (1 + texture * (np.float32(0.06) * coarse + np.float32(k) * fine))
     # fat gathers in the grooves of the right heart and is thin elsewhere
-    pad = np.float32(h.fat) + np.float32(3)*coarse
-    layers = [(flow(tissue['fat'], .05), np.minimum(s.rv_outer - pad, s.epi - .6*pad)),
-              (flow(tissue['myocardium'], .05), np.minimum(s.rv_outer, s.epi)),
-              (flow(tissue['blood'], .03), s.rv + np.float32(texture*h.trabecula)*np.maximum(fine, 0)),
-              (flow(tissue['myocardium'], .05), s.epi),
-              (flow(tissue['blood'], .04), s.endo + np.float32(texture*h.trabecula)*np.maximum(fine + .4, 0))]
-    return layers + [(tissue['myocardium'], np.maximum(d, s.endo)) for d in papillaries(grid, h)]
+    pad = np.float32(h.fat) + np.float32(3) * coarse
+    layers = [
+        (flow(tissue["fat"], 0.05), np.minimum(s.rv_outer - pad, s.epi - 0.6 * pad)),
+        (flow(tissue["myocardium"], 0.05), np.minimum(s.rv_outer, s.epi)),
+        (flow(tissue["blood"], 0.03), s.rv + np.float32(texture * h.trabecula) * np.maximum(fine, 0)),
+        (flow(tissue["myocardium"], 0.05), s.epi),
+        (flow(tissue["blood"], 0.04), s.endo + np.float32(texture * h.trabecula) * np.maximum(fine + 0.4, 0)),
+    ]
+    return layers + [(tissue["myocardium"], np.maximum(d, s.endo)) for d in papillaries(grid, h)]
 
 # %% ../../nbs/data/01_phantoms.ipynb #b5394914
 def papillaries(
     grid,  # (x, y, z) from `heart_grid`
-    h,     # a heart from `draw_heart`
-)->list: # one signed distance in mm per papillary muscle
+    h,  # a heart from `draw_heart`
+) -> list:  # one signed distance in mm per papillary muscle
     "The two papillary muscles, which stand in the middle third of the cavity"
-    t = np.clip(grid[2]/h.length, 0, 1)
-    there = np.clip(np.sin(np.pi*np.clip((t - .12)/.7, 0, 1)), 0, 1)**.5
-    r = h.endo*np.sqrt(1 - t**2)
+    t = np.clip(grid[2] / h.length, 0, 1)
+    there = np.clip(np.sin(np.pi * np.clip((t - 0.12) / 0.7, 0, 1)), 0, 1) ** 0.5
+    r = h.endo * np.sqrt(1 - t**2)
     for a, depth, size, long in zip(np.deg2rad(h.pap_angles), h.pap_depth, h.pap_size, h.pap_long):
-        c = [k*depth*r + h.endo*o + d*t for k, o, d in zip((np.cos(a), np.sin(a)), h.shift, h.drift)]
-        d = ellipse(grid, c, (size*h.endo*there*long, size*h.endo*there), np.rad2deg(a))
+        c = [k * depth * r + h.endo * o + d * t for k, o, d in zip((np.cos(a), np.sin(a)), h.shift, h.drift)]
+        d = ellipse(grid, c, (size * h.endo * there * long, size * h.endo * there), np.rad2deg(a))
         yield np.where(there > 0, d, np.inf)
 
 # %% ../../nbs/data/01_phantoms.ipynb #cc8e976e
 def body_layers(
-    rng,      # numpy random generator
-    grid,     # (x, y, z) from `heart_grid`
-    h,        # a heart from `draw_heart`; the body is built around its size in diastole
-    tissue,   # signal per tissue
+    rng,  # numpy random generator
+    grid,  # (x, y, z) from `heart_grid`
+    h,  # a heart from `draw_heart`; the body is built around its size in diastole
+    tissue,  # signal per tissue
     texture,  # 0 flat tissue ... 1 natural
-)->list: # (value, signed distance) from back to front
+) -> list:  # (value, signed distance) from back to front
     "Everything but the heart"
     wall = chest_wall(rng, grid, h)
-    coarse, fine = waves(rng, grid, 40.), waves(rng, grid, 11.)
-    mottle = lambda name, k=.12: tissue[name] * (1 + np.float32(texture*k)*(coarse + fine))
-    skin = [(mottle('skin'), wall.skin), (mottle('fat', .06), wall.skin + 2), (mottle('muscle'), wall.muscle),
-            (mottle('fat', .06), wall.seam), (.02, wall.ribs), (mottle('bone'), wall.ribs + 2)]
+    coarse, fine = waves(rng, grid, 40.0), waves(rng, grid, 11.0)
+    mottle = lambda name, k=0.12: tissue[name] * (1 + np.float32(texture * k) * (coarse + fine))
+    skin = [
+        (mottle("skin"), wall.skin),
+        (mottle("fat", 0.06), wall.skin + 2),
+        (mottle("muscle"), wall.muscle),
+        (mottle("fat", 0.06), wall.seam),
+        (0.02, wall.ribs),
+        (mottle("bone"), wall.ribs + 2),
+    ]
     # sparse peaks of the fine field are vessels; only they are seen in the lung
-    vessels = (texture*tissue['vessel'] - tissue['lung']) * np.clip(2*(fine + np.float32(.25)*coarse) - 3.3, 0, 1)
-    lung = [(np.maximum(mottle('lung', .5), 0) + vessels, wall.cavity)]
-    return skin + lung + back_layers(rng, wall, tissue, mottle) + abdomen_layers(rng, grid, h, wall, tissue, mottle, texture*fine)
+    vessels = (texture * tissue["vessel"] - tissue["lung"]) * np.clip(
+        2 * (fine + np.float32(0.25) * coarse) - 3.3, 0, 1
+    )
+    lung = [(np.maximum(mottle("lung", 0.5), 0) + vessels, wall.cavity)]
+    return (
+        skin
+        + lung
+        + back_layers(rng, wall, tissue, mottle)
+        + abdomen_layers(rng, grid, h, wall, tissue, mottle, texture * fine)
+    )
 
 # %% ../../nbs/data/01_phantoms.ipynb #750b66fe
 def chest_wall(
-    rng,   # numpy random generator
+    rng,  # numpy random generator
     grid,  # (x, y, z) from `heart_grid`
-    h,     # a heart from `draw_heart`
-)->SimpleNamespace: # signed distances in mm, and the body's frame
+    h,  # a heart from `draw_heart`
+) -> SimpleNamespace:  # signed distances in mm, and the body's frame
     "The oval of the chest: its cavity, muscles, ribs, fat and skin"
     u = rng.uniform
     # the body is turned around the heart, because a short-axis plane is oblique
     p = turn(grid, u(-30, 25))
     a, b, gap = u(92, 120), u(122, 172), u(0, 16)
-    centre = a - (h.rv_side + h.rv_wide)*h.full - h.rv_wall - gap, u(0, 45)
-    cavity = ellipse(p, centre, (a, b), 0, [(u(0, .04), u(0, 6)), (u(0, .03), u(0, 6)), (u(0, .02), u(0, 6))])
-    theta = np.arctan2((p[1] - centre[1])/b, (p[0] - centre[0])/a)
-    thick = u(7, 16) * (1 + .35*np.cos(2*theta + u(0, 6)))
-    fat = u(5, 26) * (1 + .5*np.cos(theta + u(0, 6)) + .2*np.cos(3*theta + u(0, 6)))
-    along = theta*(a + b)/2/u(38, 60) + u()
-    ribs = 4*np.hypot((cavity - 5)/4, (along % 1 - .5)/.2) - 4
+    centre = a - (h.rv_side + h.rv_wide) * h.full - h.rv_wall - gap, u(0, 45)
+    cavity = ellipse(p, centre, (a, b), 0, [(u(0, 0.04), u(0, 6)), (u(0, 0.03), u(0, 6)), (u(0, 0.02), u(0, 6))])
+    theta = np.arctan2((p[1] - centre[1]) / b, (p[0] - centre[0]) / a)
+    thick = u(7, 16) * (1 + 0.35 * np.cos(2 * theta + u(0, 6)))
+    fat = u(5, 26) * (1 + 0.5 * np.cos(theta + u(0, 6)) + 0.2 * np.cos(3 * theta + u(0, 6)))
+    along = theta * (a + b) / 2 / u(38, 60) + u()
+    ribs = 4 * np.hypot((cavity - 5) / 4, (along % 1 - 0.5) / 0.2) - 4
     muscle = cavity - thick - 3
-    return SimpleNamespace(p=p, centre=centre, radii=(a, b), cavity=cavity, ribs=np.maximum(ribs, muscle + 2),
-        seam=np.abs(muscle + .4*thick) - u(0, 2), muscle=muscle, skin=muscle - fat - 2)
+    return SimpleNamespace(
+        p=p,
+        centre=centre,
+        radii=(a, b),
+        cavity=cavity,
+        ribs=np.maximum(ribs, muscle + 2),
+        seam=np.abs(muscle + 0.4 * thick) - u(0, 2),
+        muscle=muscle,
+        skin=muscle - fat - 2,
+    )
 
 # %% ../../nbs/data/01_phantoms.ipynb #cfda9e24
 def turn(p, deg):
     "Coordinates in a frame turned by `deg` degrees, clockwise on the screen"
     c, s = np.float32(np.cos(np.deg2rad(deg))), np.float32(np.sin(np.deg2rad(deg)))
-    return p[0]*c + p[1]*s, p[1]*c - p[0]*s
+    return p[0] * c + p[1] * s, p[1] * c - p[0] * s
 
 # %% ../../nbs/data/01_phantoms.ipynb #a16d6c9d
 def back_layers(
-    rng,     # numpy random generator
-    wall,    # the chest from `chest_wall`
+    rng,  # numpy random generator
+    wall,  # the chest from `chest_wall`
     tissue,  # signal per tissue
     mottle,  # function: tissue name -> textured signal
-)->list: # (value, signed distance) from back to front
+) -> list:  # (value, signed distance) from back to front
     "Spine, aorta and back muscles, at the back of the chest"
     u = rng.uniform
     phi = u(25, 65)
     c, s = np.cos(np.deg2rad(phi)), np.sin(np.deg2rad(phi))
     # where on the chest the spine lies: k = 1 is the inner border of the chest wall
-    at = lambda k, side=0: (wall.centre[0] + wall.radii[0]*c*k - side*s, wall.centre[1] + wall.radii[1]*s*k + side*c)
-    part = lambda k, side, r, angle=0: ellipse(wall.p, at(k, side), r, phi + angle, [(u(0, .08), u(0, 6))])
-    bed, body, canal = part(.85, 0, (55, 45)), part(.74, 0, (u(16, 20), u(18, 23))), part(.95, 0, (8, 10))
-    aorta = part(.56, u(-28, 28), (u(9, 13),)*2)
-    muscles = [(mottle('muscle'), np.maximum(part(.98, k*u(26, 34), (u(16, 22), u(15, 20))), wall.muscle)) for k in (-1, 1)]
-    return [(mottle('fat', .2), np.maximum(bed, wall.muscle)), *muscles, (.03, body - 2), (mottle('bone'), body),
-            (.03, canal - 2), (tissue['blood'], canal), (mottle('muscle'), canal + 4), (tissue['myocardium'], aorta - 1.5), (mottle('blood', .05), aorta)]
+    at = lambda k, side=0: (
+        wall.centre[0] + wall.radii[0] * c * k - side * s,
+        wall.centre[1] + wall.radii[1] * s * k + side * c,
+    )
+    part = lambda k, side, r, angle=0: ellipse(wall.p, at(k, side), r, phi + angle, [(u(0, 0.08), u(0, 6))])
+    bed, body, canal = part(0.85, 0, (55, 45)), part(0.74, 0, (u(16, 20), u(18, 23))), part(0.95, 0, (8, 10))
+    aorta = part(0.56, u(-28, 28), (u(9, 13),) * 2)
+    muscles = [
+        (mottle("muscle"), np.maximum(part(0.98, k * u(26, 34), (u(16, 22), u(15, 20))), wall.muscle)) for k in (-1, 1)
+    ]
+    return [
+        (mottle("fat", 0.2), np.maximum(bed, wall.muscle)),
+        *muscles,
+        (0.03, body - 2),
+        (mottle("bone"), body),
+        (0.03, canal - 2),
+        (tissue["blood"], canal),
+        (mottle("muscle"), canal + 4),
+        (tissue["myocardium"], aorta - 1.5),
+        (mottle("blood", 0.05), aorta),
+    ]
 
 # %% ../../nbs/data/01_phantoms.ipynb #6485b890
 def abdomen_layers(
-    rng,      # numpy random generator
-    grid,     # (x, y, z) from `heart_grid`
-    h,        # a heart from `draw_heart`
-    wall,     # the chest from `chest_wall`
-    tissue,   # signal per tissue
-    mottle,   # function: tissue name -> textured signal
+    rng,  # numpy random generator
+    grid,  # (x, y, z) from `heart_grid`
+    h,  # a heart from `draw_heart`
+    wall,  # the chest from `chest_wall`
+    tissue,  # signal per tissue
+    mottle,  # function: tissue name -> textured signal
     texture,  # random field for vessels, 0 for none
-)->list: # (value, signed distance) from back to front
+) -> list:  # (value, signed distance) from back to front
     "Diaphragm, liver, stomach, spleen and bowel below the heart"
     u = rng.uniform
     x, y, _ = grid
-    top, tip = h.full*u(1., 1.15), u(-20, 40)
-    dome = np.float32(top) + (x - np.float32(tip))**2/np.float32(2*u(150, 320)) + np.float32(u(-.1, .25))*x
+    top, tip = h.full * u(1.0, 1.15), u(-20, 40)
+    dome = np.float32(top) + (x - np.float32(tip)) ** 2 / np.float32(2 * u(150, 320)) + np.float32(u(-0.1, 0.25)) * x
     inside = np.maximum(dome - y, wall.cavity + 1)
-    organ = lambda c, r, angle=0: np.maximum(ellipse(grid, (c[0], top + c[1]), r, angle, [(u(0, .08), u(0, 6)), (u(0, .08), u(0, 6))]), inside + 3)
-    bowel, gut = waves(rng, grid, u(35, 60)) + .6*waves(rng, grid, 15), np.clip(waves(rng, grid, 30), -1, 1.5)
+    organ = lambda c, r, angle=0: np.maximum(
+        ellipse(grid, (c[0], top + c[1]), r, angle, [(u(0, 0.08), u(0, 6)), (u(0, 0.08), u(0, 6))]), inside + 3
+    )
+    bowel, gut = waves(rng, grid, u(35, 60)) + 0.6 * waves(rng, grid, 15), np.clip(waves(rng, grid, 30), -1, 1.5)
     liver = organ((u(-90, -35), u(15, 60)), (u(60, 95), u(35, 60)), u(-20, 40))
     stomach = organ((u(25, 75), u(20, 55)), (u(25, 48), u(18, 36)), u(-40, 60))
     spleen = organ((u(80, 120), u(30, 80)), (u(30, 48), u(16, 26)), u(20, 90))
     # a stomach holds bright fluid, mixed food or black gas
-    content = (tissue['stomach']*1.5, mottle('stomach', .12), .03)[rng.integers(3)]
-    return [(mottle('muscle'), inside), (mottle('fat', .1), inside + 2.5), (tissue['bowel']*(1 + .6*gut), np.maximum(10*(bowel - .3), inside + 4)),
-            (mottle('liver', .06) + .25*np.clip(2*texture - 3.4, 0, 1), liver), (mottle('spleen', .05), spleen),
-            (mottle('myocardium'), stomach), (content, stomach + 3)]
+    content = (tissue["stomach"] * 1.5, mottle("stomach", 0.12), 0.03)[rng.integers(3)]
+    return [
+        (mottle("muscle"), inside),
+        (mottle("fat", 0.1), inside + 2.5),
+        (tissue["bowel"] * (1 + 0.6 * gut), np.maximum(10 * (bowel - 0.3), inside + 4)),
+        (mottle("liver", 0.06) + 0.25 * np.clip(2 * texture - 3.4, 0, 1), liver),
+        (mottle("spleen", 0.05), spleen),
+        (mottle("myocardium"), stomach),
+        (content, stomach + 3),
+    ]
 
 # %% ../../nbs/data/01_phantoms.ipynb #9c9d4475
 def magnitude(
-    signal,   # real signal, fat negative
-    noise,    # standard deviation of the noise in each of the two channels
-    rng,      # numpy random generator
-)->np.ndarray: # float32 in [0, 1]
+    signal,  # real signal, fat negative
+    noise,  # standard deviation of the noise in each of the two channels
+    rng,  # numpy random generator
+) -> np.ndarray:  # float32 in [0, 1]
     "Magnitude image with Rician noise, clipped like a stored image"
     if noise:
         real, imag = noise * rng.standard_normal((2, *signal.shape), dtype=np.float32)
@@ -300,30 +395,30 @@ def magnitude(
 
 
 def coil(
-    rng,      # numpy random generator
-    grid,     # (x, y, z) from `heart_grid`
+    rng,  # numpy random generator
+    grid,  # (x, y, z) from `heart_grid`
     shading,  # 0 even; 1 changes the brightness by about e over 120 mm; None draws it
-)->np.ndarray: # factor, 1 at the left ventricle
+) -> np.ndarray:  # factor, 1 at the left ventricle
     "Smooth brightness of a surface coil, brighter towards the front of the chest"
-    amount, angle = rng.uniform(0, .9), rng.uniform(120, 260)
+    amount, angle = rng.uniform(0, 0.9), rng.uniform(120, 260)
     u, v = turn(grid, angle)
-    return np.exp(np.float32(amount if shading is None else shading) * (np.tanh(u/120) - .3*(v/200)**2))
+    return np.exp(np.float32(amount if shading is None else shading) * (np.tanh(u / 120) - 0.3 * (v / 200) ** 2))
 
 # %% ../../nbs/data/01_phantoms.ipynb #5b9f183b
 def phantom_arrays(
     shape=(256, 256),  # (H, W), or (D, H, W) for a stack from base to apex
-    seed=0,            # same seed, same person
-    spacing=None,      # mm per voxel, one number or one per axis; None: drawn so that the heart fits
-    noise=.02,         # standard deviation of the Rician noise; blood is about 0.6
+    seed=0,  # same seed, same person
+    spacing=None,  # mm per voxel, one number or one per axis; None: drawn so that the heart fits
+    noise=0.02,  # standard deviation of the Rician noise; blood is about 0.6
     *,
-    rotation=None,     # degrees, counter-clockwise on the screen; None: within +-25
-    centre=None,       # (row, column) of the LV centre, fractions of the image; None: drawn so that the heart fits
-    phase=None,        # 0 end diastole ... 1 end systole
-    level=None,        # 0 base ... 1 apex; 2D only, a stack shows all levels
-    shading=None,      # coil shading, 0 (none) ... 1 (strong)
-    texture=1.,        # 0 (flat tissue, smooth borders) ... 1 (natural)
-    tissue=None,       # tissue name -> signal, see `TISSUES`
-)->tuple: # image float32 in [0, 1], mask uint8, spacing in mm per axis
+    rotation=None,  # degrees, counter-clockwise on the screen; None: within +-25
+    centre=None,  # (row, column) of the LV centre, fractions of the image; None: drawn so that the heart fits
+    phase=None,  # 0 end diastole ... 1 end systole
+    level=None,  # 0 base ... 1 apex; 2D only, a stack shows all levels
+    shading=None,  # coil shading, 0 (none) ... 1 (strong)
+    texture=1.0,  # 0 (flat tissue, smooth borders) ... 1 (natural)
+    tissue=None,  # tissue name -> signal, see `TISSUES`
+) -> tuple:  # image float32 in [0, 1], mask uint8, spacing in mm per axis
     "Draw a short-axis cardiac MR image and its exact truth"
     shape = check_phantom(**locals())
     r_heart, r_body, r_coil, r_tissue, r_view, r_noise, r_tex = (np.random.default_rng([seed, i]) for i in range(7))
@@ -332,69 +427,109 @@ def phantom_arrays(
     grid = heart_grid(**view)
     s, t = heart_shapes(grid, h), draw_tissues(r_tissue, tissue)
     layers = body_layers(r_body, grid, h, t, texture) + heart_layers(r_tex, grid, h, s, t, texture)
-    signal = paint(layers, 1.2*view['spacing'][-1]) * coil(r_coil, grid, shading)
+    signal = paint(layers, 1.2 * view["spacing"][-1]) * coil(r_coil, grid, shading)
     image, mask, n = magnitude(signal, noise, r_noise), heart_mask(s), len(shape)
-    return image.reshape(shape), mask.reshape(shape), tuple(float(o) for o in view['spacing'][-n:])
+    return image.reshape(shape), mask.reshape(shape), tuple(float(o) for o in view["spacing"][-n:])
 
 # %% ../../nbs/data/01_phantoms.ipynb #08649049
 def draw_view(
-    rng,       # numpy random generator
-    shape,     # (H, W) or (D, H, W)
-    h,         # a heart from `draw_heart`
-    spacing,   # mm, as `phantom_arrays` takes it
-    centre,    # fractions of (height, width) or None
+    rng,  # numpy random generator
+    shape,  # (H, W) or (D, H, W)
+    h,  # a heart from `draw_heart`
+    spacing,  # mm, as `phantom_arrays` takes it
+    centre,  # fractions of (height, width) or None
     rotation,  # degrees or None
-)->dict: # the arguments of `heart_grid`
+) -> dict:  # the arguments of `heart_grid`
     "Field of view, position and rotation, such that the heart stays inside"
     fov, drawn, jitter = rng.uniform(250, 380), rng.uniform(-25, 25), rng.uniform(-1, 1, 2)
     deg = drawn if rotation is None else rotation
-    reach, a = 1.8*h.full + 8, np.deg2rad(deg)  # radius of a circle around both ventricles
-    if spacing is None: plane = max(fov/max(shape[-2:]), 2.1*reach/min(shape[-2:]))
-    else: plane = spacing if isinstance(spacing, Real) else spacing[-2:]
-    plane = np.broadcast_to(plane, 2).astype(float)
-    if len(shape) == 2: deep, start = 1., h.level*h.length
+    reach, a = 1.8 * h.full + 8, np.deg2rad(deg)  # radius of a circle around both ventricles
+    if spacing is None:
+        plane = max(fov / max(shape[-2:]), 2.1 * reach / min(shape[-2:]))
     else:
-        deep = h.length/shape[0] if spacing is None else spacing if isinstance(spacing, Real) else spacing[0]
-        start = deep/2
+        plane = spacing if isinstance(spacing, Real) else spacing[-2:]
+    plane = np.broadcast_to(plane, 2).astype(float)
+    if len(shape) == 2:
+        deep, start = 1.0, h.level * h.length
+    else:
+        deep = h.length / shape[0] if spacing is None else spacing if isinstance(spacing, Real) else spacing[0]
+        start = deep / 2
     if centre is None:
-        size = plane*shape[-2:]
+        size = plane * shape[-2:]
         # both ventricles lie around a point on the septal side of the LV centre
-        middle = -.75*h.full*np.array([-np.sin(a), np.cos(a)])
-        room = np.clip(size/2 - reach, 0, .12*size)
-        centre = .5 + (jitter*room - middle)/size
+        middle = -0.75 * h.full * np.array([-np.sin(a), np.cos(a)])
+        room = np.clip(size / 2 - reach, 0, 0.12 * size)
+        centre = 0.5 + (jitter * room - middle) / size
     return dict(shape=(1, *shape)[-3:], spacing=(deep, *plane), centre=centre, rotation=deg, start=start)
 
 # %% ../../nbs/data/01_phantoms.ipynb #ae847c9d
 def check_phantom(shape, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue):
     "Raise `ValueError` for what `phantom` cannot draw; returns the shape as a tuple"
+
     def need(ok, name, value, allowed):
-        if not ok: raise ValueError(f"{name}={value!r}: {allowed}")
+        if not ok:
+            raise ValueError(f"{name}={value!r}: {allowed}")
+
     number = lambda v, lo=-np.inf, hi=np.inf: isinstance(v, Real) and lo <= v <= hi and np.isfinite(v)
     numbers = lambda v, n, lo, hi=np.inf: np.ndim(v) == 1 and len(v) == n and all(number(o, lo, hi) for o in v)
-    need(np.ndim(shape) == 1 and len(shape) in (2, 3) and all(isinstance(n, Integral) and n >= 1 for n in shape) and min(shape[-2:]) >= 16,
-         'shape', shape, "allowed are (H, W) or (D, H, W), whole numbers, H and W at least 16")
-    need(isinstance(seed, Integral) and seed >= 0, 'seed', seed, "allowed are whole numbers from 0")
-    need(spacing is None or number(spacing, 1e-3) or numbers(spacing, len(shape), 1e-3), 'spacing', spacing,
-         f"allowed are None, a positive number or {len(shape)} positive numbers, in mm")
-    need(number(noise, 0), 'noise', noise, "allowed are numbers from 0")
-    need(rotation is None or number(rotation), 'rotation', rotation, "allowed are None or degrees")
-    need(centre is None or numbers(centre, 2, -1, 2), 'centre', centre, "allowed are None or (row, column) as fractions of the image, 0 to 1")
+    need(
+        np.ndim(shape) == 1
+        and len(shape) in (2, 3)
+        and all(isinstance(n, Integral) and n >= 1 for n in shape)
+        and min(shape[-2:]) >= 16,
+        "shape",
+        shape,
+        "allowed are (H, W) or (D, H, W), integers, H and W at least 16",
+    )
+    need(isinstance(seed, Integral) and seed >= 0, "seed", seed, "allowed are integers from 0")
+    need(
+        spacing is None or number(spacing, 1e-3) or numbers(spacing, len(shape), 1e-3),
+        "spacing",
+        spacing,
+        f"allowed are None, a positive number or {len(shape)} positive numbers, in mm",
+    )
+    need(number(noise, 0), "noise", noise, "allowed are numbers from 0")
+    need(rotation is None or number(rotation), "rotation", rotation, "allowed are None or degrees")
+    need(
+        centre is None or numbers(centre, 2, -1, 2),
+        "centre",
+        centre,
+        "allowed are None or (row, column) as fractions of the image, 0 to 1",
+    )
     for name, v in dict(phase=phase, level=level, shading=shading, texture=texture).items():
-        need(v is None and name != 'texture' or number(v, 0, 1), name, v, "allowed are numbers from 0 to 1" + ', or None'*(name != 'texture'))
-    need(level is None or len(shape) == 2, 'level', level, "allowed is only None for a 3D shape, which shows all levels")
-    need(tissue is None or set(tissue) <= set(TISSUES) and all(number(v) for v in tissue.values()), 'tissue', tissue,
-         f"allowed is a dict of numbers with keys from {list(TISSUES)}")
+        need(
+            v is None and name != "texture" or number(v, 0, 1),
+            name,
+            v,
+            "allowed are numbers from 0 to 1" + ", or None" * (name != "texture"),
+        )
+    need(
+        level is None or len(shape) == 2, "level", level, "allowed is only None for a 3D shape, which shows all levels"
+    )
+    need(
+        tissue is None or set(tissue) <= set(TISSUES) and all(number(v) for v in tissue.values()),
+        "tissue",
+        tissue,
+        f"allowed is a dict of numbers with keys from {list(TISSUES)}",
+    )
     return tuple(int(n) for n in shape)
 
 # %% ../../nbs/data/01_phantoms.ipynb #e627d20d
 def phantom(
     shape=(256, 256),  # (H, W), or (D, H, W) for a stack of short-axis slices from base to apex
-    seed=0,            # same seed, same person
-    spacing=None,      # mm per voxel, one number or one per axis; None: drawn so that the heart fits
-    noise=.02,         # standard deviation of the Rician noise; blood is about 0.6
-    **kw,              # rotation, centre, phase, level, shading, texture, tissue: see `phantom_arrays`
-)->Case: # image in [0, 1], truth with the labels bg, LV, MY, RV, spacing in mm
+    seed=0,  # same seed, same person
+    spacing=None,  # mm per voxel, one number or one per axis; None: drawn so that the heart fits
+    noise=0.02,  # standard deviation of the Rician noise; blood is about 0.6
+    **kw,  # rotation, centre, phase, level, shading, texture, tissue: see `phantom_arrays`
+) -> Case:  # image in [0, 1], truth with the labels bg, LV, MY, RV, spacing in mm
     "A short-axis cardiac MR image with its exact truth"
     image, mask, spacing = phantom_arrays(shape, seed, spacing, noise, **kw)
-    return Case(image[None], mask, name=f"phantom-{seed}", spacing=spacing, scale=(0., 1.),
-                source=Source("array", "float32", "none"), labels=LABELS)
+    return Case(
+        image[None],
+        mask,
+        name=f"phantom-{seed}",
+        spacing=spacing,
+        scale=(0.0, 1.0),
+        source=Source("array", "float32", "none"),
+        labels=LABELS,
+    )

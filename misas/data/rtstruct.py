@@ -17,6 +17,7 @@ from .files import InvalidImageError
 @dataclass(frozen=True, eq=False)
 class Region:
     "A structure as its file has it: an ROI or a segment"
+
     parts: list  # of an ROI: contours `(n, 3)` in mm (right, anterior, superior); of a segment: pairs (pixels `(h, w)`, their affine)
     world: str = None  # identifier of the frame of reference
     others: tuple = ()  # kinds of contours that enclose nothing
@@ -25,6 +26,7 @@ class Region:
 @dataclass(frozen=True, eq=False)
 class RasterizedRegion:
     "A region on the grid of an image"
+
     levels: np.ndarray  # uint8: 0 outside, 1 on a contour, 2 inside
     missed: int = 0  # parts that lie outside of the image
     gaps: int = 0  # empty slices between others
@@ -72,8 +74,13 @@ def _filled(
 ) -> np.ndarray:  # `(H, W)`, uint8: 0 outside, 1 on a contour, 2 inside
     "Where voxels lie to contours in one plane"
     (height, width), (top, bottom) = shape, _edges(polygons)
-    def clipped(x, size): return np.clip(x, -1, size).astype(int)
-    edge, row = _from_to(clipped(np.ceil(top[:, 0]), height).clip(0), clipped(np.floor(bottom[:, 0]), height).clip(max=height - 1))
+
+    def clipped(x, size):
+        return np.clip(x, -1, size).astype(int)
+
+    edge, row = _from_to(
+        clipped(np.ceil(top[:, 0]), height).clip(0), clipped(np.floor(bottom[:, 0]), height).clip(max=height - 1)
+    )
     tall = bottom[edge, 0] > top[edge, 0]
     fraction = (row - top[edge, 0]) / np.where(tall, bottom[edge, 0] - top[edge, 0], 1)
     column = top[edge, 1] + fraction * (bottom[edge, 1] - top[edge, 1])
@@ -83,7 +90,9 @@ def _filled(
     levels = 2 * np.bitwise_xor.accumulate(flips, axis=1)[:, :width]
     # on a contour: where an edge meets the line through a row of centres, and all along an edge that lies on such a line
     left, right = (np.where(tall, column, f(top[edge, 1], bottom[edge, 1])) for f in (np.minimum, np.maximum))
-    place, on = _from_to(clipped(np.ceil(left - 1e-6), width).clip(0), clipped(np.floor(right + 1e-6), width).clip(max=width - 1))
+    place, on = _from_to(
+        clipped(np.ceil(left - 1e-6), width).clip(0), clipped(np.floor(right + 1e-6), width).clip(max=width - 1)
+    )
     levels[row[place], on] = 1
     return levels
 
@@ -93,9 +102,12 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 def _points(contour) -> np.ndarray:  # `(n, 3)`
     "The points of a contour in NIfTI's world"
-    value = contour.get_item("ContourData").value      # not yet decoded: ten times as fast
+    value = contour.get_item("ContourData").value  # not yet decoded: ten times as fast
     numbers = np.array(value.split(b"\\") if isinstance(value, bytes) else value, dtype=float)
-    if numbers.size % 3 or not np.isfinite(numbers).all(): raise InvalidImageError(f"it has a contour of {numbers.size} numbers; allowed are three finite ones for each point")
+    if numbers.size % 3 or not np.isfinite(numbers).all():
+        raise InvalidImageError(
+            f"it has a contour of {numbers.size} numbers; allowed are three finite ones for each point"
+        )
     return numbers.reshape(-1, 3) * (-1, -1, 1)
 
 # %% ../../nbs/data/02_rtstruct.ipynb #28ce757d
@@ -103,12 +115,28 @@ def read_rois(
     header,  # `pydicom.Dataset` of an RTSTRUCT file
 ) -> dict:  # {name: region}
     "The ROIs of a file, in its order"
-    contours = {int(item.ReferencedROINumber): item.get("ContourSequence") or [] for item in header.get("ROIContourSequence") or []}
+    contours = {
+        int(item.ReferencedROINumber): item.get("ContourSequence") or []
+        for item in header.get("ROIContourSequence") or []
+    }
+
     def region(roi):
-        own = [(c.get("ContourGeometricType"), c) for c in contours.get(int(roi.ROINumber), []) if "ContourData" in c and c.get_item("ContourData").value]
+        own = [
+            (c.get("ContourGeometricType"), c)
+            for c in contours.get(int(roi.ROINumber), [])
+            if "ContourData" in c and c.get_item("ContourData").value
+        ]
         world = roi.get("ReferencedFrameOfReferenceUID") or header.get("FrameOfReferenceUID")
-        return Region([_points(c) for kind, c in own if kind in _CLOSED], world and str(world), tuple(sorted({str(kind) for kind, _ in own if kind not in _CLOSED})))
-    return named_rois((str(roi.get("ROIName") or "").strip() or f"ROI {roi.ROINumber}", region(roi)) for roi in header.get("StructureSetROISequence") or [])
+        return Region(
+            [_points(c) for kind, c in own if kind in _CLOSED],
+            world and str(world),
+            tuple(sorted({str(kind) for kind, _ in own if kind not in _CLOSED})),
+        )
+
+    return named_rois(
+        (str(roi.get("ROIName") or "").strip() or f"ROI {roi.ROINumber}", region(roi))
+        for roi in header.get("StructureSetROISequence") or []
+    )
 
 # %% ../../nbs/data/02_rtstruct.ipynb #c894f479
 def _flat_axis(
@@ -127,27 +155,35 @@ def _closest_plane(
 ) -> list:
     "Those in the plane that is closest to the centre of the slice"
     nearest = at[np.abs(at - k).argmin()]
-    return [c for c, a in zip(contours, at) if abs(a - nearest) < .1]
+    return [c for c, a in zip(contours, at) if abs(a - nearest) < 0.1]
 
 # %% ../../nbs/data/02_rtstruct.ipynb #e0375edc
 def _drawn(
     contours: list,  # of `(n, 3)` in voxels
     shape: tuple,  # `(D, H, W)`
     axis: int,  # across the contours
-    reach: float = .5,  # how far from a slice its contours may be, in slices
+    reach: float = 0.5,  # how far from a slice its contours may be, in slices
 ) -> RasterizedRegion:
     "Contours filled"
     order = [axis, *(a for a in range(3) if a != axis)]
     levels, contours = np.zeros([shape[a] for a in order], np.uint8), [c[:, order] for c in contours]
     at = np.array([c[:, 0].mean() for c in contours]).round(3)
-    nearest = np.floor(at + .5).astype(int)
+    nearest = np.floor(at + 0.5).astype(int)
     hit = (nearest >= 0) & (nearest < len(levels)) & (np.abs(at - nearest) <= reach)
     for k in np.unique(nearest[hit]):
         own = np.flatnonzero(hit & (nearest == k))
-        levels[k] = _filled([c[:, 1:] for c in _closest_plane([contours[i] for i in own], at[own], k)], levels.shape[1:])
+        levels[k] = _filled(
+            [c[:, 1:] for c in _closest_plane([contours[i] for i in own], at[own], k)], levels.shape[1:]
+        )
     used = np.unique(nearest[hit])
-    outside = sum(bool((c[:, 1:].max(0) < -.5).any() or (c[:, 1:].min(0) > np.array(levels.shape[1:]) - .5).any()) for c, h in zip(contours, hit) if h)
-    return RasterizedRegion(np.moveaxis(levels, 0, axis), int((~hit).sum()) + outside, int(np.ptp(used)) + 1 - len(used) if len(used) else 0)
+    outside = sum(
+        bool((c[:, 1:].max(0) < -0.5).any() or (c[:, 1:].min(0) > np.array(levels.shape[1:]) - 0.5).any())
+        for c, h in zip(contours, hit)
+        if h
+    )
+    return RasterizedRegion(
+        np.moveaxis(levels, 0, axis), int((~hit).sum()) + outside, int(np.ptp(used)) + 1 - len(used) if len(used) else 0
+    )
 
 # %% ../../nbs/data/02_rtstruct.ipynb #aa62f224
 def contours_on(
@@ -157,14 +193,23 @@ def contours_on(
     flat: bool,  # is it a plane?
 ):  # yields `RasterizedRegion`, one for each region
     "ROIs on the grid of an image"
-    def in_voxels(points): return (np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(affine).T)[:, :3]
+
+    def in_voxels(points):
+        return (np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(affine).T)[:, :3]
+
     inside = {n: [in_voxels(c) for c in r.parts] for n, r in regions.items()}
-    axis, reach = _flat_axis([c for contours in inside.values() for c in contours], np.linalg.norm(affine[:3, :3], axis=0), flat), .5
-    level = {n: [c for c in contours if np.ptp(c[:, axis]) <= .5] for n, contours in inside.items()}
+    axis, reach = (
+        _flat_axis([c for contours in inside.values() for c in contours], np.linalg.norm(affine[:3, :3], axis=0), flat),
+        0.5,
+    )
+    level = {n: [c for c in contours if np.ptp(c[:, axis]) <= 0.5] for n, contours in inside.items()}
     every = [c for contours in level.values() for c in contours]
     slanted = [n for n in inside if len(level[n]) < len(inside[n])]
-    if slanted and not (flat and every): raise InvalidImageError(f"{spoken_list(slanted)} has contours that cross slices of the image; allowed are contours in the planes of its voxels")
+    if slanted and not (flat and every):
+        raise InvalidImageError(
+            f"{spoken_list(slanted)} has contours that cross slices of the image; allowed are contours in the planes of its voxels"
+        )
     if flat and every:
         distances = np.diff(np.unique(np.round([c[:, axis].mean() for c in every], 2)))
-        reach = min([.5, *(distances[distances > .02] / 2)])
+        reach = min([0.5, *(distances[distances > 0.02] / 2)])
     return (_drawn(contours, shape, axis, reach) for contours in level.values())

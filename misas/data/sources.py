@@ -15,7 +15,16 @@ from PIL import Image
 
 from ..core.cases import to_numpy_dtype
 from .dicom import from_dicom, is_dicom
-from .files import InvalidImageError, Raw, from_monai, from_nibabel, from_nifti, from_picture, from_torchio, to_patient_axes
+from misas.data.files import (
+    InvalidImageError,
+    Raw,
+    from_monai,
+    from_nibabel,
+    from_nifti,
+    from_picture,
+    from_torchio,
+    to_patient_axes,
+)
 
 # %% ../../nbs/data/04_sources.ipynb #24b12d2e
 def find_channels(
@@ -26,10 +35,14 @@ def find_channels(
     "Where the channel axis of an array is"
     if truth_shape is not None:
         for place, rest in (("none", shape), ("last", shape[:-1]), ("first", shape[1:])):
-            if tuple(rest) == tuple(truth_shape): return place
-    if len(shape) < 3: return "none"
-    if kind == "tensor" and (shape[0] <= 4 or len(shape) == 4): return "first"
-    if shape[-1] in (3, 4) or len(shape) == 4: return "last"
+            if tuple(rest) == tuple(truth_shape):
+                return place
+    if len(shape) < 3:
+        return "none"
+    if kind == "tensor" and (shape[0] <= 4 or len(shape) == 4):
+        return "first"
+    if shape[-1] in (3, 4) or len(shape) == 4:
+        return "last"
     return "none"
 
 # %% ../../nbs/data/04_sources.ipynb #cefcd9ef
@@ -41,34 +54,56 @@ def channels_first(
     return {"none": lambda: array[None], "first": lambda: array, "last": lambda: np.moveaxis(array, -1, 0)}[channels]()
 
 # %% ../../nbs/data/04_sources.ipynb #5873e571
-READABLE = ("PNG, JPEG, TIFF, BMP and other pictures", "DICOM (.dcm, or a folder of one series)", "NIfTI (.nii, .nii.gz)", "NumPy (.npy)")
+READABLE = (
+    "PNG, JPEG, TIFF, BMP and other pictures",
+    "DICOM (.dcm, or a folder of one series)",
+    "NIfTI (.nii, .nii.gz)",
+    "NumPy (.npy)",
+)
 
 
 def _read_file(path: Path, series: int = None) -> Raw:
     "Pixels of a file or of a folder, by what it is called and what it begins with"
     name = path.name.lower()
-    if path.is_dir(): return from_dicom(path, series)
-    if series is not None: raise InvalidImageError(f"series is {series!r}; allowed is None, since this is a file and not a folder of DICOM series")
-    if name.endswith((".nii", ".nii.gz")): return from_nifti(path)
-    if name.endswith(".npy"): return Raw(np.load(path, allow_pickle=False))
-    with open(path, "rb") as f: head = f.read(132)
-    if is_dicom(path) or head[128:] == b"DICM": return from_dicom(path)
-    with Image.open(path) as picture: return from_picture(picture)
+    if path.is_dir():
+        return from_dicom(path, series)
+    if series is not None:
+        raise InvalidImageError(
+            f"series is {series!r}; allowed is None, since this is a file and not a folder of DICOM series"
+        )
+    if name.endswith((".nii", ".nii.gz")):
+        return from_nifti(path)
+    if name.endswith(".npy"):
+        return Raw(np.load(path, allow_pickle=False))
+    with open(path, "rb") as f:
+        head = f.read(132)
+    if is_dicom(path) or head[128:] == b"DICM":
+        return from_dicom(path)
+    with Image.open(path) as picture:
+        return from_picture(picture)
 
 # %% ../../nbs/data/04_sources.ipynb #2b058498
 def naming_file(reader, x, argument: str, *args):
     "What `reader` finds in the file or folder `x`, or an error that names it"
     path = Path(x)
-    if not path.exists(): raise ValueError(f"{argument} is {str(x)!r}; allowed is a file that exists, or a folder of DICOM files")
-    try: return reader(path, *args)
-    except InvalidImageError as e: raise ValueError(f"{argument} is {str(x)!r}: {e}") from e
-    except Exception as e: raise ValueError(f"{argument} is {str(x)!r}, which cannot be read ({type(e).__name__}: {e}); allowed are {', '.join(READABLE)}") from e
+    if not path.exists():
+        raise ValueError(f"{argument} is {str(x)!r}; allowed is a file that exists, or a folder of DICOM files")
+    try:
+        return reader(path, *args)
+    except InvalidImageError as e:
+        raise ValueError(f"{argument} is {str(x)!r}: {e}") from e
+    except Exception as e:
+        raise ValueError(
+            f"{argument} is {str(x)!r}, which cannot be read ({type(e).__name__}: {e}); allowed are {', '.join(READABLE)}"
+        ) from e
 
 
-def is_path(x) -> bool: return isinstance(x, (str, Path))
+def is_path(x) -> bool:
+    return isinstance(x, (str, Path))
 
 # %% ../../nbs/data/04_sources.ipynb #ad212786
-def _is_subject(x) -> bool: return any(c.__name__ == "Subject" and c.__module__.startswith("torchio") for c in type(x).__mro__)
+def _is_subject(x) -> bool:
+    return any(c.__name__ == "Subject" and c.__module__.startswith("torchio") for c in type(x).__mro__)
 
 # %% ../../nbs/data/04_sources.ipynb #9dfe8990
 def read_source(
@@ -77,15 +112,29 @@ def read_source(
     series: int = None,  # of a folder of DICOM files
 ) -> Raw:
     "Pixels of whatever a user holds"
-    if is_path(x): return naming_file(_read_file, x, argument, series)
-    if isinstance(x, Image.Image): return from_picture(x)
-    if isinstance(x, torch.Tensor): return from_monai(x) if hasattr(x, "affine") and hasattr(x, "meta") else Raw(to_numpy_dtype(x.detach().cpu()).numpy(), "tensor")
-    if isinstance(x, (list, tuple)) and len(x) and all(map(is_path, x)): return _together([(str(p), read_source(p, argument)) for p in x], argument)
-    if _is_subject(x): return _from_subject(x, argument)
-    if hasattr(x, "data") and hasattr(x, "affine") and hasattr(x, "spacing"): return from_torchio(x)
-    if hasattr(x, "dataobj") and hasattr(x, "affine"): return from_nibabel(x)
-    if isinstance(x, (np.ndarray, list)): return Raw(np.asarray(x))
-    raise TypeError(f"{argument} is a {type(x).__name__}; allowed are a path, a list of paths, a PIL image, an array, a tensor, and an image of torchio, MONAI or nibabel")
+    if is_path(x):
+        return naming_file(_read_file, x, argument, series)
+    if isinstance(x, Image.Image):
+        return from_picture(x)
+    if isinstance(x, torch.Tensor):
+        return (
+            from_monai(x)
+            if hasattr(x, "affine") and hasattr(x, "meta")
+            else Raw(to_numpy_dtype(x.detach().cpu()).numpy(), "tensor")
+        )
+    if isinstance(x, (list, tuple)) and len(x) and all(map(is_path, x)):
+        return _together([(str(p), read_source(p, argument)) for p in x], argument)
+    if _is_subject(x):
+        return _from_subject(x, argument)
+    if hasattr(x, "data") and hasattr(x, "affine") and hasattr(x, "spacing"):
+        return from_torchio(x)
+    if hasattr(x, "dataobj") and hasattr(x, "affine"):
+        return from_nibabel(x)
+    if isinstance(x, (np.ndarray, list)):
+        return Raw(np.asarray(x))
+    raise TypeError(
+        f"{argument} is a {type(x).__name__}; allowed are a path, a list of paths, a PIL image, an array, a tensor, and an image of torchio, MONAI or nibabel"
+    )
 
 # %% ../../nbs/data/04_sources.ipynb #48aa369a
 def _apart(
@@ -98,8 +147,13 @@ def _apart(
 
 def _elsewhere(a: np.ndarray, b: np.ndarray) -> str:
     "In which way two affines differ, in words"
-    first, spacing = (["({})".format(", ".join(f"{x:.4g}" for x in v)) for v in pair] for pair in ((a[:3, 3], b[:3, 3]), (np.linalg.norm(m[:3, :3], axis=0) for m in (a, b))))
+    first, spacing = (
+        ["({})".format(", ".join(f"{x:.4g}" for x in v)) for v in pair]
+        for pair in ((a[:3, 3], b[:3, 3]), (np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)))
+    )
     return f"the first voxels at {first[0]} and {first[1]} mm, steps of {spacing[0]} and {spacing[1]} mm, {_apart(a, b):.3g} voxels apart"
+
+
 _SAME = 1.1e-3  # of a voxel: what counts as the same place, with a little for the rounding of origins
 
 # %% ../../nbs/data/04_sources.ipynb #4af51740
@@ -112,11 +166,27 @@ def _together(
     arrays = [channels_first(r.array, r.channels or find_channels(r.array.shape, r.kind)) for _, r in named]
     for (other, raw), array in zip(named[1:], arrays[1:]):
         both = f"{argument} has {name!r} and {other!r}, "
-        if array.shape[1:] != arrays[0].shape[1:]: raise ValueError(f"{both}of shapes {arrays[0].shape[1:]} and {array.shape[1:]}; allowed is one shape")
-        if (raw.spacing is None) != (first.spacing is None) or raw.spacing and not np.allclose(raw.spacing, first.spacing, rtol=_SAME): raise ValueError(f"{both}with spacings {first.spacing} and {raw.spacing} mm; allowed is one spacing")
-        if raw.affine is not None and first.affine is not None and _apart(first.affine, raw.affine) > _SAME: raise ValueError(f"{both}which lie in different places, {_elsewhere(first.affine, raw.affine)}; allowed is one grid of voxels")
+        if array.shape[1:] != arrays[0].shape[1:]:
+            raise ValueError(f"{both}of shapes {arrays[0].shape[1:]} and {array.shape[1:]}; allowed is one shape")
+        if (
+            (raw.spacing is None) != (first.spacing is None)
+            or raw.spacing
+            and not np.allclose(raw.spacing, first.spacing, rtol=_SAME)
+        ):
+            raise ValueError(f"{both}with spacings {first.spacing} and {raw.spacing} mm; allowed is one spacing")
+        if raw.affine is not None and first.affine is not None and _apart(first.affine, raw.affine) > _SAME:
+            raise ValueError(
+                f"{both}which lie in different places, {_elsewhere(first.affine, raw.affine)}; allowed is one grid of voxels"
+            )
     whole = np.concatenate(arrays)
-    return Raw(whole if kind == "tensor" else np.moveaxis(whole, 0, -1), kind, first.spacing, "first" if kind == "tensor" else "last", affine=first.affine, world=first.world)
+    return Raw(
+        whole if kind == "tensor" else np.moveaxis(whole, 0, -1),
+        kind,
+        first.spacing,
+        "first" if kind == "tensor" else "last",
+        affine=first.affine,
+        world=first.world,
+    )
 
 # %% ../../nbs/data/04_sources.ipynb #1baca55c
 def _from_subject(
@@ -126,37 +196,61 @@ def _from_subject(
     "All images of a subject that have the shape of the first one"
     images = subject.get_images_dict(intensity_only=True)
     first = next(iter(images.values()), None)
-    if first is None: raise ValueError(f"{argument} is a Subject without a ScalarImage; allowed is one with at least one")
+    if first is None:
+        raise ValueError(f"{argument} is a Subject without a ScalarImage; allowed is one with at least one")
     named = [(k, from_torchio(v)) for k, v in images.items() if v.spatial_shape == first.spatial_shape]
-    if left := sorted(set(images) - set(dict(named))): warnings.warn(f"left out, because they have another shape than the first image: {', '.join(left)}", stacklevel=4)
+    if left := sorted(set(images) - set(dict(named))):
+        warnings.warn(
+            f"left out, because they have another shape than the first image: {', '.join(left)}", stacklevel=4
+        )
     return named[0][1] if len(named) == 1 else _together(named, argument)
 
 # %% ../../nbs/data/04_sources.ipynb #9aca6292
 def label_map_of(x):
     "The first LabelMap of a torchio `Subject`; None where there is none"
-    return next((image for image in x.get_images(intensity_only=False) if any(c.__name__ == "LabelMap" for c in type(image).__mro__)), None) if _is_subject(x) else None
+    return (
+        next(
+            (
+                image
+                for image in x.get_images(intensity_only=False)
+                if any(c.__name__ == "LabelMap" for c in type(image).__mro__)
+            ),
+            None,
+        )
+        if _is_subject(x)
+        else None
+    )
 
 # %% ../../nbs/data/04_sources.ipynb #c4e5639d
 def _mask_of_picture(picture: Image.Image) -> np.ndarray:
     picture.load()
-    if picture.mode == "1": return np.asarray(picture).astype(np.uint8)
-    if picture.mode in ("L", "P", "I", "F") or picture.mode.startswith("I;16"): return np.asarray(picture)
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode in ("L", "P", "I", "F") or picture.mode.startswith("I;16"):
+        return np.asarray(picture)
     colours = np.asarray(picture.convert("RGB"))
-    if not (colours == colours[..., :1]).all(): raise InvalidImageError(f"truth is a coloured picture (mode {picture.mode}); allowed are labels as grey values, or as a palette's indices")
+    if not (colours == colours[..., :1]).all():
+        raise InvalidImageError(
+            f"truth is a coloured picture (mode {picture.mode}); allowed are labels as grey values, or as a palette's indices"
+        )
     return colours[..., 0]
 
 
 def _mask_of_file(path: Path) -> np.ndarray:
-    with Image.open(path) as picture: return _mask_of_picture(picture)
+    with Image.open(path) as picture:
+        return _mask_of_picture(picture)
 
 # %% ../../nbs/data/04_sources.ipynb #bb3292bf
 def read_mask(
     x,  # whatever a user holds, or None
 ) -> Raw | None:  # its array is `(*S)`
     "Labels of a mask, and where they lie"
-    if x is None: return None
-    if isinstance(x, Image.Image): return Raw(_mask_of_picture(x))
-    if is_path(x) and Path(x).suffix.lower() in (".png", ".tif", ".tiff", ".bmp", ".gif"): return Raw(naming_file(_mask_of_file, x, "truth"))
+    if x is None:
+        return None
+    if isinstance(x, Image.Image):
+        return Raw(_mask_of_picture(x))
+    if is_path(x) and Path(x).suffix.lower() in (".png", ".tif", ".tiff", ".bmp", ".gif"):
+        return Raw(naming_file(_mask_of_file, x, "truth"))
     raw = read_source(x, "truth")
     return Raw(raw.array[0], affine=raw.affine) if raw.channels == "first" and len(raw.array) == 1 else raw
 
@@ -166,15 +260,22 @@ def on_same_grid(
     image: Raw,
 ) -> np.ndarray:  # `(*S)`
     "The mask's labels in the directions of the image's axes"
-    if mask.affine is None or image.affine is None or mask.array.ndim not in (2, 3): return mask.array
+    if mask.affine is None or image.affine is None or mask.array.ndim not in (2, 3):
+        return mask.array
     ndim, array = mask.array.ndim, mask.array if mask.array.ndim == 3 else mask.array[None]
     here, there = image.affine, mask.affine
-    if ndim == 2: there = np.column_stack([there[:, 0] * np.linalg.norm(here[:, 0]) / np.linalg.norm(there[:, 0]), there[:, 1:]])     # a plane's thickness does not matter
-    steps = np.linalg.solve(here, there)[:3, :3]      # the mask's axes, along the image's
+    if ndim == 2:
+        there = np.column_stack(
+            [there[:, 0] * np.linalg.norm(here[:, 0]) / np.linalg.norm(there[:, 0]), there[:, 1:]]
+        )  # a plane's thickness does not matter
+    steps = np.linalg.solve(here, there)[:3, :3]  # the mask's axes, along the image's
     order = np.abs(steps).argmax(1)
-    if sorted(order) == [0, 1, 2] and (ndim == 3 or order[0] == 0): array, there = to_patient_axes(array, there, order.tolist(), np.where(steps[range(3), order] < 0, -1, 1))
-    if array.shape[3 - ndim:] == plane_shape(image) and _apart(here, there) > _SAME:
-        raise ValueError(f"truth lies elsewhere than image: {_elsewhere(there, here)}; allowed is the same grid of voxels (resample the truth, or hand it over as an array)")
+    if sorted(order) == [0, 1, 2] and (ndim == 3 or order[0] == 0):
+        array, there = to_patient_axes(array, there, order.tolist(), np.where(steps[range(3), order] < 0, -1, 1))
+    if array.shape[3 - ndim :] == plane_shape(image) and _apart(here, there) > _SAME:
+        raise ValueError(
+            f"truth lies elsewhere than image: {_elsewhere(there, here)}; allowed is the same grid of voxels (resample the truth, or hand it over as an array)"
+        )
     return array if ndim == 3 else array[0]
 
 

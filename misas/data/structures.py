@@ -15,7 +15,7 @@ import numpy as np
 from ..core.checks import nearest_name
 from .dicom import frame_facts, is_dicom, slice_depths, slice_position
 from .files import InvalidImageError, Raw
-from .rtstruct import spoken_list, RasterizedRegion, Region, contours_on, named_rois, read_rois
+from .rtstruct import RasterizedRegion, Region, contours_on, named_rois, read_rois, spoken_list
 from .sources import is_path, naming_file, plane_shape, read_mask
 
 # %% ../../nbs/data/05_structures.ipynb #4e4cdc07
@@ -23,11 +23,16 @@ def _frame_places(header) -> list:  # of affines, from indices (slice, row, colu
     "Where frames lie, and how thick they are"
     facts = frame_facts(header)
     places = [slice_position(f) for f in facts]
-    if any(p is None for p in places): raise InvalidImageError(f"{sum(p is None for p in places)} of its {len(places)} frames do not say where they are; allowed are frames with position, orientation and spacing")
+    if any(p is None for p in places):
+        raise InvalidImageError(
+            f"{sum(p is None for p in places)} of its {len(places)} frames do not say where they are; allowed are frames with position, orientation and spacing"
+        )
     distances = np.diff(np.unique(slice_depths(np.stack(places)).round(3)))
     for place, f in zip(places, facts):
-        known = [f.get("SpacingBetweenSlices")] if f.get("SpacingBetweenSlices") else [f.get("SliceThickness"), *distances]
-        place[:3, 0] *= min((abs(float(d)) for d in known if d), default=1.) / np.linalg.norm(place[:3, 0])
+        known = (
+            [f.get("SpacingBetweenSlices")] if f.get("SpacingBetweenSlices") else [f.get("SliceThickness"), *distances]
+        )
+        place[:3, 0] *= min((abs(float(d)) for d in known if d), default=1.0) / np.linalg.norm(place[:3, 0])
     return places
 
 
@@ -37,7 +42,9 @@ def _cropped(
 ) -> tuple:  # pixels, affine
     "The part of a frame that is not empty"
     rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    return inside[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1], np.column_stack([place[:, :3], place @ [0, rows[0], columns[0], 1]])
+    return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.column_stack(
+        [place[:, :3], place @ [0, rows[0], columns[0], 1]]
+    )
 
 # %% ../../nbs/data/05_structures.ipynb #21d6a084
 def _numbered(
@@ -46,33 +53,52 @@ def _numbered(
 ):  # yields triples (index of frame, number of segment, `(H, W)`)
     "Where each segment is in each frame"
     if header.get("SegmentationType") == "LABELMAP":
-        for i, frame in enumerate(frames): yield from ((i, int(number), frame == number) for number in np.unique(frame))
+        for i, frame in enumerate(frames):
+            yield from ((i, int(number), frame == number) for number in np.unique(frame))
         return
     least = float(header.MaximumFractionalValue) / 2 if header.get("SegmentationType") == "FRACTIONAL" else 1
     for i, facts in enumerate(frame_facts(header)):
-        if "ReferencedSegmentNumber" not in facts: raise InvalidImageError(f"its frame {i + 1} of {len(frames)} does not say of which segment it is; allowed are frames that do")
+        if "ReferencedSegmentNumber" not in facts:
+            raise InvalidImageError(
+                f"its frame {i + 1} of {len(frames)} does not say of which segment it is; allowed are frames that do"
+            )
         yield i, int(facts["ReferencedSegmentNumber"]), frames[i] >= least
 
 
 def _is_background(segment, header) -> bool:
     "In a label map, the segment of what is no structure"
     codes = [str(code.get("CodeValue")) for code in segment.get("SegmentedPropertyTypeCodeSequence") or []]
-    return header.get("SegmentationType") == "LABELMAP" and (segment.SegmentNumber == int(header.get("PixelPaddingValue") or 0) or "125040" in codes)      # DICOM's code for background
+    return header.get("SegmentationType") == "LABELMAP" and (
+        segment.SegmentNumber == int(header.get("PixelPaddingValue") or 0) or "125040" in codes
+    )  # DICOM's code for background
 
 # %% ../../nbs/data/05_structures.ipynb #781feae2
 def _segments(
     header,  # `pydicom.Dataset` of a SEG file
 ) -> dict:  # {name: region}
     "The segments of a file, in its order"
-    if header.get("SegmentationType") not in ("BINARY", "FRACTIONAL", "LABELMAP"): raise InvalidImageError(f"its segments are {header.get('SegmentationType', 'surfaces')}; allowed are BINARY, FRACTIONAL and LABELMAP")
-    frames, places, parts = header.pixel_array.reshape(-1, header.Rows, header.Columns), _frame_places(header), defaultdict(list)
+    if header.get("SegmentationType") not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise InvalidImageError(
+            f"its segments are {header.get('SegmentationType', 'surfaces')}; allowed are BINARY, FRACTIONAL and LABELMAP"
+        )
+    frames, places, parts = (
+        header.pixel_array.reshape(-1, header.Rows, header.Columns),
+        _frame_places(header),
+        defaultdict(list),
+    )
     segments = [s for s in header.SegmentSequence if not _is_background(s, header)]
     numbers = {int(s.SegmentNumber) for s in segments}
     for i, number, inside in _numbered(header, frames):
-        if number in numbers and inside.any(): parts[number].append(_cropped(inside, places[i]))
+        if number in numbers and inside.any():
+            parts[number].append(_cropped(inside, places[i]))
     world = header.get("FrameOfReferenceUID")
-    return named_rois((str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}", Region(parts[int(s.SegmentNumber)], world and str(world)))
-                  for s in segments)
+    return named_rois(
+        (
+            str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}",
+            Region(parts[int(s.SegmentNumber)], world and str(world)),
+        )
+        for s in segments
+    )
 
 # %% ../../nbs/data/05_structures.ipynb #89ebf90d
 def _lay(
@@ -83,12 +109,18 @@ def _lay(
 ) -> bool:  # whether it lies in the image
     "Set the voxels whose nearest pixel of a frame is set"
     size = np.array([1, *pixels.shape])
-    corners = np.array(np.meshgrid(*[(-.5, n - .5) for n in size], indexing="ij")).reshape(3, -1)
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in size], indexing="ij")).reshape(3, -1)
     box = (np.linalg.solve(affine, place) @ np.vstack([corners, np.ones(8)]))[:3]
-    first, last = (np.clip(f(x).astype(int), 0, levels.shape) for f, x in ((np.ceil, box.min(1) - 1e-3), (np.floor, box.max(1) + 1e-3 + 1)))
-    if (first >= last).any(): return False
+    first, last = (
+        np.clip(f(x).astype(int), 0, levels.shape)
+        for f, x in ((np.ceil, box.min(1) - 1e-3), (np.floor, box.max(1) + 1e-3 + 1))
+    )
+    if (first >= last).any():
+        return False
     grid, back = np.ogrid[tuple(map(slice, first, last))], np.linalg.solve(place, affine)
-    near = np.stack([np.floor((sum(back[a, b] * grid[b] for b in range(3)) + back[a, 3]).round(3) + .5) for a in range(3)]).astype(int)
+    near = np.stack(
+        [np.floor((sum(back[a, b] * grid[b] for b in range(3)) + back[a, 3]).round(3) + 0.5) for a in range(3)]
+    ).astype(int)
     valid = ((near >= 0) & (near < size.reshape(3, 1, 1, 1))).all(0)
     part = levels[tuple(map(slice, first, last))]
     part[valid] |= 2 * pixels[near[1][valid], near[2][valid]].astype(np.uint8)
@@ -110,23 +142,35 @@ def _segments_on(
 def _structure_file(x) -> Path | None:
     "The path of an RTSTRUCT or SEG file, also where it stands alone in a folder; None for anything else"
     from pydicom import dcmread
-    if not is_path(x): return None
+
+    if not is_path(x):
+        return None
     path = Path(x)
     if path.is_dir():
         files = [f for f in sorted(path.iterdir()) if is_dicom(f)]
         return _structure_file(files[0]) if len(files) == 1 else None
-    try: return path if is_dicom(path) and dcmread(path, specific_tags=["Modality"], stop_before_pixels=True).get("Modality") in ("RTSTRUCT", "SEG") else None
-    except Exception: return None      # whoever reads it says why it cannot be read
+    try:
+        return (
+            path
+            if is_dicom(path)
+            and dcmread(path, specific_tags=["Modality"], stop_before_pixels=True).get("Modality")
+            in ("RTSTRUCT", "SEG")
+            else None
+        )
+    except Exception:
+        return None  # whoever reads it says why it cannot be read
 
 
 def _regions(path: Path) -> dict:  # {name: region}
     "The structures of a file"
     from pydicom import dcmread
+
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")      # it quotes what it finds odd in a header
+        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
         header = dcmread(path)
         found = (read_rois if header.Modality == "RTSTRUCT" else _segments)(header)
-    if not found: raise InvalidImageError("it has no structures; allowed is at least one")
+    if not found:
+        raise InvalidImageError("it has no structures; allowed is at least one")
     return found
 
 # %% ../../nbs/data/05_structures.ipynb #74e85cb9
@@ -134,7 +178,10 @@ def roi_names(
     path,  # of an RTSTRUCT or SEG file, or of a folder that holds nothing else
 ) -> list:
     "The names of ROIs or segments, in the order of the file"
-    if (file := _structure_file(path)) is None: raise ValueError(f"path is {str(path)!r}; allowed is an RTSTRUCT or SEG file, or a folder that holds nothing else")
+    if (file := _structure_file(path)) is None:
+        raise ValueError(
+            f"path is {str(path)!r}; allowed is an RTSTRUCT or SEG file, or a folder that holds nothing else"
+        )
     return list(naming_file(_regions, file, "path"))
 
 # %% ../../nbs/data/05_structures.ipynb #1ec03053
@@ -142,11 +189,26 @@ def chosen_rois(
     rois,  # a name, a list of names, a dict {name: label}, or None
 ) -> tuple | None:  # of pairs (name, label)
     "ROIs and the labels that they get"
-    if rois is None: return None
-    items = [rois] if isinstance(rois, str) else list(rois.items()) if hasattr(rois, "items") else list(rois) if hasattr(rois, "__iter__") else []
+    if rois is None:
+        return None
+    items = (
+        [rois]
+        if isinstance(rois, str)
+        else list(rois.items())
+        if hasattr(rois, "items")
+        else list(rois)
+        if hasattr(rois, "__iter__")
+        else []
+    )
     pairs = tuple(x if isinstance(x, tuple) and len(x) == 2 else (x, i) for i, x in enumerate(items, 1))
-    allowed = pairs and all(isinstance(n, str) and n and isinstance(label, (int, np.integer)) and not isinstance(label, bool) and label > 0 for n, label in pairs)
-    if not allowed or len(dict(pairs)) < len(pairs): raise ValueError(f"rois is {rois!r}; allowed are a name, a list of different names, and a dict {{name: label}} with labels 1, 2, 3 ...")
+    allowed = pairs and all(
+        isinstance(n, str) and n and isinstance(label, (int, np.integer)) and not isinstance(label, bool) and label > 0
+        for n, label in pairs
+    )
+    if not allowed or len(dict(pairs)) < len(pairs):
+        raise ValueError(
+            f"rois is {rois!r}; allowed are a name, a list of different names, and a dict {{name: label}} with labels 1, 2, 3 ..."
+        )
     return pairs
 
 # %% ../../nbs/data/05_structures.ipynb #30ba3791
@@ -154,7 +216,13 @@ def _label_names(
     chosen: tuple,  # of pairs (name, label)
 ) -> tuple:
     "What the labels 0, 1, 2 ... are called"
-    return ("background", *(" + ".join(n for n, l in chosen if l == label) or str(label) for label in range(1, max(l for _, l in chosen) + 1)))
+    return (
+        "background",
+        *(
+            " + ".join(n for n, l in chosen if l == label) or str(label)
+            for label in range(1, max(l for _, l in chosen) + 1)
+        ),
+    )
 
 # %% ../../nbs/data/05_structures.ipynb #72b7c83c
 def _combined(
@@ -167,11 +235,18 @@ def _combined(
     owner, inside, clashes, left = np.zeros(shape, np.int32), np.zeros(shape, bool), [], []
     for i, (region, (name, _)) in enumerate(zip(laid, chosen), 1):
         both = owner[inside & (region.levels == 2)] if not ordered else np.array([], int)
-        clashes += [f"{chosen[other - 1][0]!r} and {name!r} ({count} voxels)" for other, count in enumerate(np.bincount(both)) if count]
+        clashes += [
+            f"{chosen[other - 1][0]!r} and {name!r} ({count} voxels)"
+            for other, count in enumerate(np.bincount(both))
+            if count
+        ]
         owner[region.levels > 0] = i
         inside |= region.levels == 2
         left.append(RasterizedRegion(None, region.missed, region.gaps))
-    if clashes: raise InvalidImageError(f"its structures overlap: {', '.join(clashes[:5])}{' ...' if len(clashes) > 5 else ''}; allowed is one label for each voxel: choose with rois=[name, ...], the later ones on top, from {', '.join(n for n, _ in chosen)}")
+    if clashes:
+        raise InvalidImageError(
+            f"its structures overlap: {', '.join(clashes[:5])}{' ...' if len(clashes) > 5 else ''}; allowed is one label for each voxel: choose with rois=[name, ...], the later ones on top, from {', '.join(n for n, _ in chosen)}"
+        )
     return np.array([0, *(label for _, label in chosen)], np.int32)[owner], left
 
 # %% ../../nbs/data/05_structures.ipynb #f4735461
@@ -180,9 +255,13 @@ def _picked(
     wanted: tuple | None,  # of pairs (name, label)
 ) -> tuple:  # of pairs (name, label)
     "What was asked for, or all that encloses something, or could"
-    if strange := [n for n, _ in wanted or () if n not in found]: raise InvalidImageError(f"rois has {strange[0]!r}; {nearest_name(strange[0], list(found))}")
+    if strange := [n for n, _ in wanted or () if n not in found]:
+        raise InvalidImageError(f"rois has {strange[0]!r}; {nearest_name(strange[0], list(found))}")
     names = [n for n, r in found.items() if r.parts or not r.others]
-    if not names: raise InvalidImageError(f"its ROIs have contours of the kinds {', '.join(sorted({k for r in found.values() for k in r.others}))}; allowed is at least one closed planar contour")
+    if not names:
+        raise InvalidImageError(
+            f"its ROIs have contours of the kinds {', '.join(sorted({k for r in found.values() for k in r.others}))}; allowed is at least one closed planar contour"
+        )
     return wanted or tuple((n, i) for i, n in enumerate(names, 1))
 
 # %% ../../nbs/data/05_structures.ipynb #e1cde32c
@@ -196,10 +275,17 @@ def _said(
     "What a user should know about a mask"
     names, said = [n for n, _ in chosen], []
     if odd := [n for n, r in regions.items() if r.others and (n in names or not asked)]:
-        said.append(f"{spoken_list(odd)} has contours that enclose nothing ({', '.join(sorted({k for n in odd for k in regions[n].others}))}), which are left out")
-    if flat: return said     # what lies in other slices is no news
-    if out := [n for n, l in zip(names, laid) if l.missed]: said.append(f"{sum(l.missed for l in laid)} of {sum(len(regions[n].parts) for n in names)} contours or frames lie outside of the image and are left out: {spoken_list(out)}")
-    if gaps := [f"{n} ({l.gaps})" for n, l in zip(names, laid) if l.gaps]: said.append(f"slices between others have no contour and stay empty: {spoken_list(gaps)}")
+        said.append(
+            f"{spoken_list(odd)} has contours that enclose nothing ({', '.join(sorted({k for n in odd for k in regions[n].others}))}), which are left out"
+        )
+    if flat:
+        return said  # what lies in other slices is no news
+    if out := [n for n, l in zip(names, laid) if l.missed]:
+        said.append(
+            f"{sum(l.missed for l in laid)} of {sum(len(regions[n].parts) for n in names)} contours or frames lie outside of the image and are left out: {spoken_list(out)}"
+        )
+    if gaps := [f"{n} ({l.gaps})" for n, l in zip(names, laid) if l.gaps]:
+        said.append(f"slices between others have no contour and stay empty: {spoken_list(gaps)}")
     return said
 
 # %% ../../nbs/data/05_structures.ipynb #6582ffaa
@@ -209,16 +295,24 @@ def _structures(
     wanted: tuple | None,  # of pairs (name, label)
 ) -> tuple:  # `Raw`, and what should be said
     "The structures of a file as a mask on an image's grid"
-    if image.affine is None: raise InvalidImageError("it says in mm where structures lie, and image does not; allowed are images that do: DICOM with positions, NIfTI")
+    if image.affine is None:
+        raise InvalidImageError(
+            "it says in mm where structures lie, and image does not; allowed are images that do: DICOM with positions, NIfTI"
+        )
     found, shape = _regions(path), plane_shape(image)
     chosen, flat = _picked(found, wanted), len(shape) == 2
     regions, whole = {n: found[n] for n, _ in chosen}, (1, *shape) if flat else shape
     if other := [n for n, _ in chosen if image.world and found[n].world not in (None, image.world)]:
-        raise InvalidImageError(f"{spoken_list(other)} belongs to another frame of reference (system of coordinates) than image; allowed is the one of image (where you know that both are the same, write the image with save_image and load that)")
+        raise InvalidImageError(
+            f"{spoken_list(other)} belongs to another frame of reference (system of coordinates) than image; allowed is the one of image (where you know that both are the same, write the image with save_image and load that)"
+        )
     on = contours_on if all(isinstance(p, np.ndarray) for r in regions.values() for p in r.parts) else _segments_on
     labels, laid = _combined(on(regions, image.affine, whole, flat), chosen, whole, wanted is not None)
-    if not flat and not labels.any() and any(r.parts for r in regions.values()): raise InvalidImageError("all of it lies outside of the image; allowed are structures of this image")
-    return Raw(labels[0] if flat else labels, affine=image.affine, labels=_label_names(chosen)), _said(found, chosen, laid, flat, wanted is not None)
+    if not flat and not labels.any() and any(r.parts for r in regions.values()):
+        raise InvalidImageError("all of it lies outside of the image; allowed are structures of this image")
+    return Raw(labels[0] if flat else labels, affine=image.affine, labels=_label_names(chosen)), _said(
+        found, chosen, laid, flat, wanted is not None
+    )
 
 # %% ../../nbs/data/05_structures.ipynb #fca92d5c
 def read_truth(
@@ -229,8 +323,10 @@ def read_truth(
     "Labels of a mask, and where they lie; structures on the grid of the image"
     wanted, path = chosen_rois(rois), _structure_file(x)
     if path is None:
-        if wanted: raise ValueError(f"rois is {rois!r}; allowed is None, as truth is no RTSTRUCT or SEG file")
+        if wanted:
+            raise ValueError(f"rois is {rois!r}; allowed is None, as truth is no RTSTRUCT or SEG file")
         return read_mask(x)
     mask, said = naming_file(_structures, path, "truth", image, wanted)
-    for words in said: warnings.warn(f"truth is {path.name!r}: {words}", stacklevel=3)
+    for words in said:
+        warnings.warn(f"truth is {path.name!r}: {words}", stacklevel=3)
     return mask

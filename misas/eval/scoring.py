@@ -34,31 +34,52 @@ from ..metrics.counts import confusion
 # %% ../../nbs/eval/02_scoring.ipynb #66bb11f8
 def check_truth(case, labels):
     "A list of names has one for each label of the truth"
-    if labels is None or isinstance(labels, dict) or case.truth is None: return
+    if labels is None or isinstance(labels, dict) or case.truth is None:
+        return
     if (highest := case.truth.max().item()) >= len(labels):
-        raise ValueError(f"labels has {len(labels)} names, but the truth of case {case.name!r} has the label {highest}; allowed are a name for each label, or a dict {{value: name}} for some of them")
+        raise ValueError(
+            f"labels has {len(labels)} names, but the truth of case {case.name!r} has the label {highest}; allowed are a name for each label, or a dict {{value: name}} for some of them"
+        )
 
 # %% ../../nbs/eval/02_scoring.ipynb #62cee650
 def _check_agreement(model, case):
     "Model and truth may count the labels differently: one says so where their names disagree, once for cases that are alike"
-    if not model.labels or not case.labels or case.truth is None: return
-    pairs = [(i, m, c) for i, (m, c) in enumerate(zip(model.labels, case.labels)) if i and m.lower() != c.lower() and not str(i) in (m, c)]
-    if pairs: warnings.warn(f"model {model.name!r} and the truth give labels different names, e.g. {pairs[0][0]} is {pairs[0][1]!r} and {pairs[0][2]!r}; scores go by the numbers", stacklevel=2)
+    if not model.labels or not case.labels or case.truth is None:
+        return
+    pairs = [
+        (i, m, c)
+        for i, (m, c) in enumerate(zip(model.labels, case.labels))
+        if i and m.lower() != c.lower() and not str(i) in (m, c)
+    ]
+    if pairs:
+        warnings.warn(
+            f"model {model.name!r} and the truth give labels different names, e.g. {pairs[0][0]} is {pairs[0][1]!r} and {pairs[0][2]!r}; scores go by the numbers",
+            stacklevel=2,
+        )
 
 
 def _check_found(model, step):
     "A model may find nothing at all, even in the unchanged image: one says so, once for cases that are alike"
     truth, pred = labels_present(step.truth) - {0}, labels_present(step.pred) - {0}
-    if not truth or truth & pred: return
-    remedy = "divide the truth by 255" if truth == {255} else "check which intensities, size and orientation it expects, and its labels (suggest_preparation looks for what helps)"
-    warnings.warn(f"model {model.name!r} finds none of the truth's labels {sorted(truth)} in an unchanged image, but {f'the labels {sorted(pred)}' if pred else 'background only'}: {remedy}", stacklevel=2)
+    if not truth or truth & pred:
+        return
+    remedy = (
+        "divide the truth by 255"
+        if truth == {255}
+        else "check which intensities, size and orientation it expects, and its labels (suggest_preparation looks for what helps)"
+    )
+    warnings.warn(
+        f"model {model.name!r} finds none of the truth's labels {sorted(truth)} in an unchanged image, but {f'the labels {sorted(pred)}' if pred else 'background only'}: {remedy}",
+        stacklevel=2,
+    )
 
 # %% ../../nbs/eval/02_scoring.ipynb #36b83d54
 def labels_present(
     mask: torch.Tensor,  # labels
 ) -> set:
     "The labels that occur"
-    if mask.numel() == 0 or mask.max() > 1 << 16: return set(mask.unique().tolist())
+    if mask.numel() == 0 or mask.max() > 1 << 16:
+        return set(mask.unique().tolist())
     return set(mask.flatten().bincount().nonzero()[:, 0].tolist())
 
 # %% ../../nbs/eval/02_scoring.ipynb #9868df81
@@ -71,14 +92,20 @@ def _score_step(step, metrics, labels, absent) -> dict:  # {(label, metric): sco
 # %% ../../nbs/eval/02_scoring.ipynb #4edf6b20
 def with_reference_as_truth(series: Series) -> list:
     "The series' steps, with the model's own answer as truth where there is none"
-    if series.case.truth is not None: return list(series)
-    if any(s.reference is None for s in series): raise ValueError("series has no truth, and its steps have no reference to be compared with (does what prepares the images prepare a truth, too?); allowed are series as get_series makes them")
+    if series.case.truth is not None:
+        return list(series)
+    if any(s.reference is None for s in series):
+        raise ValueError(
+            "series has no truth, and its steps have no reference to be compared with (does what prepares the images prepare a truth, too?); allowed are series as get_series makes them"
+        )
     return [replace(s, truth=s.reference) for s in series]
 
 # %% ../../nbs/eval/02_scoring.ipynb #348be6d2
 def score(
     series: Series,
-    metrics=("dice",),  # names (those in `METRICS`: dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
+    metrics=(
+        "dice",
+    ),  # names (those in `METRICS`: dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
 ) -> pd.DataFrame:
@@ -86,7 +113,13 @@ def score(
     metrics, wanted = as_metrics(metrics), chosen_labels(labels)
     check_truth(series.case, labels)
     scored = [(s.value, _score_step(s, metrics, wanted, absent)) for s in with_reference_as_truth(series)]
-    return make_table(score_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim), series.model, series.case, series.transform, metrics)
+    return make_table(
+        score_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim),
+        series.model,
+        series.case,
+        series.transform,
+        metrics,
+    )
 
 # %% ../../nbs/eval/02_scoring.ipynb #24c18e4c
 def with_reference(
@@ -106,13 +139,15 @@ def unchanged_step(model, case) -> Step:
 # %% ../../nbs/eval/02_scoring.ipynb #f552d2af
 def _distinct(transform, values) -> list:
     "A table has one row for each value"
-    if twice := [v for i, v in enumerate(values) if v in values[:i]]: raise ValueError(f"values for {transform} has {twice[0]} twice; allowed are different ones")
+    if twice := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise ValueError(f"values for {transform} has {twice[0]} twice; allowed are different ones")
     return values
 
 # %% ../../nbs/eval/02_scoring.ipynb #f68c07c1
 @dataclass(frozen=True)
 class Job:
     "What `evaluate` does with each case"
+
     model: object  # a `Model`
     transforms: tuple
     values: object = None  # a list for all transforms, a dict {name: list}, or None
@@ -124,20 +159,28 @@ class Job:
 
     def chosen(self, transform):
         "Values that the user chose for a transform, or None"
-        return self.values.get(str(transform), self.values.get(transform.name)) if isinstance(self.values, dict) else self.values
+        return (
+            self.values.get(str(transform), self.values.get(transform.name))
+            if isinstance(self.values, dict)
+            else self.values
+        )
 
-    def scores_of(self, step) -> dict: return _score_step(step, self.metrics, chosen_labels(self.labels), self.absent)
+    def scores_of(self, step) -> dict:
+        return _score_step(step, self.metrics, chosen_labels(self.labels), self.absent)
 
     def tables(self, case: Case, wanted: list):  # iterator over (transform, table)
         "Sweep the transforms in `wanted` over the case"
         check_truth(case, self.labels)
         _check_agreement(self.model, case)
-        tried = [_distinct(t, checked_values(t, self.chosen(t), case)) for t in wanted]      # a bad value is reported before any work
+        tried = [
+            _distinct(t, checked_values(t, self.chosen(t), case)) for t in wanted
+        ]  # a bad value is reported before any work
         case = with_reference(self.model, case)
         # the neutral value of every transform is the same step: the model is asked once for all of them
         unchanged = cache(lambda: self._unchanged_scores(case))
         with reused_memory():
-            for transform, values in zip(wanted, tried): yield transform, self._table(case, transform, values, unchanged)
+            for transform, values in zip(wanted, tried):
+                yield transform, self._table(case, transform, values, unchanged)
 
     def _unchanged_scores(self, case) -> dict:
         step = unchanged_step(self.model, case)
@@ -149,20 +192,31 @@ class Job:
         others = [v for v, same in zip(values, neutral) if not same]
         steps = sweep(self.model, case, transform, others, self.batch_size, self.progress) if others else iter(())
         scored = [(v, unchanged() if same else self.scores_of(next(steps))) for v, same in zip(values, neutral)]
-        rows = score_rows(scored, self.metrics, chosen_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim)
+        rows = score_rows(
+            scored, self.metrics, chosen_labels(self.labels), self.model.labels or case.labels, self.absent, case.ndim
+        )
         return make_table(rows, self.model.name, case, transform, self.metrics)
 
 # %% ../../nbs/eval/02_scoring.ipynb #5d155d1c
 def _store_of(folder, job) -> Store | None:
     "Where the results of a job are kept"
-    if folder is None: return None
-    return open_store(folder, model_digest(job.model), {name: (m.name, m.function) for name, m in job.metrics.items()}, job.labels, job.absent)
+    if folder is None:
+        return None
+    return open_store(
+        folder,
+        model_digest(job.model),
+        {name: (m.name, m.function) for name, m in job.metrics.items()},
+        job.labels,
+        job.absent,
+    )
 
 
 def _portable(error: Exception) -> Exception:
     "The error, or what it says where it cannot be sent from one process to another"
-    try: pickle.loads(pickle.dumps(error))
-    except Exception: return RuntimeError(f"{type(error).__name__}: {error}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 # %% ../../nbs/eval/02_scoring.ipynb #e7c1e866
@@ -174,13 +228,16 @@ def _work(job: Job, case, store: Store | None) -> tuple:  # tables, error or Non
         tables = {t: table for t, p in paths.items() if (table := store.read(p)) is not None}
         wanted = [t for t in job.transforms if str(t) not in tables]
         if wanted:
-            loaded = as_case(case).but(name=case.name)
+            loaded = as_case(case).replace(name=case.name)
             for transform, table in job.tables(loaded, wanted):
-                if store: store.write(paths[str(transform)], table)
+                if store:
+                    store.write(paths[str(transform)], table)
                 tables[str(transform)] = table
         error = None
-    except Exception as e: error = _portable(e)
-    if store: store.note(case, error)
+    except Exception as e:
+        error = _portable(e)
+    if store:
+        store.note(case, error)
     return [tables[str(t)] for t in job.transforms if str(t) in tables], error
 
 # %% ../../nbs/eval/02_scoring.ipynb #79938fe8
@@ -188,8 +245,10 @@ def _checked_transforms(transforms, values) -> tuple:
     "Transforms of different names, and no value for a transform that is not there"
     transforms = tuple(as_transform(t) for t in as_list(transforms, (str, Transform)))
     names = list(map(str, transforms))
-    if not transforms: raise ValueError("transforms is empty; allowed is at least one")
-    if len(set(names)) < len(names): raise ValueError(f"transforms has two of the same name ({', '.join(names)}); allowed are different ones")
+    if not transforms:
+        raise ValueError("transforms is empty; allowed is at least one")
+    if len(set(names)) < len(names):
+        raise ValueError(f"transforms has two of the same name ({', '.join(names)}); allowed are different ones")
     if isinstance(values, dict) and (strange := set(values) - set(names) - {t.name for t in transforms}):
         raise ValueError(f"values has the key {sorted(strange)[0]!r}; allowed are {', '.join(names)}")
     return transforms
@@ -200,25 +259,35 @@ def _gathered(results) -> tuple:  # tables, errors
     tables, errors = [], []
     for parts, error in results:
         errors.append(error)
-        if error is None: tables += parts
+        if error is None:
+            tables += parts
         # thousands of small tables take much more memory than one large one
-        if len(tables) > 200: tables = [join_tables(tables)]
+        if len(tables) > 200:
+            tables = [join_tables(tables)]
     return tables, errors
 
 
 def _report_failures(cases, errors) -> list:  # of dicts case, error
     "Say how many cases failed; if none is left, fail"
     failed = [(c, e) for c, e in zip(cases, errors) if e is not None]
-    if len(failed) == len(cases): raise failed[0][1]
-    if failed: warnings.warn(f"{len(failed)} of {len(cases)} cases failed, the first one {failed[0][0].name!r}: {failed[0][1]}", stacklevel=3)
+    if len(failed) == len(cases):
+        raise failed[0][1]
+    if failed:
+        warnings.warn(
+            f"{len(failed)} of {len(cases)} cases failed, the first one {failed[0][0].name!r}: {failed[0][1]}",
+            stacklevel=3,
+        )
     return [dict(case=c.name, error=f"{type(e).__name__}: {e}") for c, e in failed]
 
 # %% ../../nbs/eval/02_scoring.ipynb #6bcac32c
 def _check_settings(store, n_jobs, absent, batch_size):
     "Errors of `evaluate` that can be found before any work"
-    if store is not None and not isinstance(store, (str, Path)): raise TypeError(f"store is {store!r}; allowed are the path of a folder, and None")
-    if n_jobs not in Domain(whole=True) or n_jobs == 0: raise ValueError(f"n_jobs is {n_jobs!r}; allowed are whole numbers but 0; -1 means as many as there are processors")
-    if isinstance(absent, bool) or not isinstance(absent, (int, float, np.number)): raise ValueError(f"absent is {absent!r}; allowed are numbers, NaN among them")
+    if store is not None and not isinstance(store, (str, Path)):
+        raise TypeError(f"store is {store!r}; allowed are the path of a folder, and None")
+    if n_jobs not in Domain(whole=True) or n_jobs == 0:
+        raise ValueError(f"n_jobs is {n_jobs!r}; allowed are integers but 0; -1 means as many as there are processors")
+    if isinstance(absent, bool) or not isinstance(absent, (int, float, np.number)):
+        raise ValueError(f"absent is {absent!r}; allowed are numbers, NaN among them")
     check_batch_size(batch_size)
 
 # %% ../../nbs/eval/02_scoring.ipynb #b1f5494d
@@ -227,7 +296,9 @@ def evaluate(
     cases,  # one or a list of: a `Case`, a path, a PIL image, an array, a pair (image, truth); or a folder, or a CSV file, see `find_cases` and `read_cases`
     transforms,  # one or a list of: a `Transform`, its name, or a function `(image, value) -> image`
     values=None,  # values to try: a list for all transforms, or a dict {name of transform: list}; None: each transform's own
-    metrics=("dice",),  # names (those in `METRICS`: dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
+    metrics=(
+        "dice",
+    ),  # names (those in `METRICS`: dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict {name: either}
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     store=None,  # folder for the results: an interrupted run goes on where it stopped; None: keep nothing
     n_jobs: int = 1,  # processes that share the cases, -1 for as many as there are processors; see `joblib.Parallel`
@@ -238,10 +309,22 @@ def evaluate(
     "Sweep every transform over every case and score every step; `.attrs['errors']` lists the cases that failed"
     _check_settings(store, n_jobs, absent, batch_size)
     transforms, cases = _checked_transforms(transforms, values), as_cases(cases)
-    if not cases: raise ValueError("cases is empty; allowed is at least one")
+    if not cases:
+        raise ValueError("cases is empty; allowed is at least one")
     chosen_labels(labels)
-    values = {name: as_value_list(v) for name, v in values.items()} if isinstance(values, dict) else as_value_list(values)
-    job = Job(as_model(model), transforms, values, as_metrics(metrics), labels, absent, batch_size, progress and len(cases) == 1)
+    values = (
+        {name: as_value_list(v) for name, v in values.items()} if isinstance(values, dict) else as_value_list(values)
+    )
+    job = Job(
+        as_model(model),
+        transforms,
+        values,
+        as_metrics(metrics),
+        labels,
+        absent,
+        batch_size,
+        progress and len(cases) == 1,
+    )
     kept = _store_of(store, job)
     work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_work)(job, case, kept) for case in cases)
     tables, errors = _gathered(progress_bar(work, progress and len(cases) > 1, total=len(cases), desc="cases"))
@@ -257,7 +340,8 @@ def get_confusion(
 ) -> np.ndarray:  # `(n, n)`, rows are the truth, columns the prediction; for a series `(len(series), n, n)`
     "How often each label was predicted as which"
     several = [steps] if isinstance(steps, Step) else with_reference_as_truth(steps)
-    if several[0].truth is None: raise ValueError("steps has no truth; allowed are steps of a case with truth")
+    if several[0].truth is None:
+        raise ValueError("steps has no truth; allowed are steps of a case with truth")
     n = n or max(max(s.truth.max(), s.pred.max()).item() for s in several) + 1
     matrices = np.stack([confusion(s.truth, s.pred, n).cpu().numpy() for s in several])
     return matrices[0] if isinstance(steps, Step) else matrices

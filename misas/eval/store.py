@@ -20,32 +20,46 @@ from ..core.cases import Case
 from ..core.fingerprint import checksum
 
 # %% ../../nbs/eval/00_store.ipynb #7ebdc159
-def model_digest(model) -> str: return checksum(type(model), model.labels, *model.fingerprint())
+def model_digest(model) -> str:
+    return checksum(type(model), model.labels, *model.fingerprint())
 
 # %% ../../nbs/eval/00_store.ipynb #a4fb3651
 def _case_digest(case) -> str:
     "Pixels of a case in memory; names, sizes and times of its files"
-    if isinstance(case, Case): return checksum(case.image, case.truth, case.spacing, case.scale, case.source, case.labels, case.affine)
+    if isinstance(case, Case):
+        return checksum(case.image, case.truth, case.spacing, case.scale, case.source, case.labels, case.affine)
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in case.files if p.exists()]
-    return checksum(stats, case.rois)      # its labels come from these files
+    return checksum(stats, case.rois)  # its labels come from these files
 
 # %% ../../nbs/eval/00_store.ipynb #ad709d98
-def _plain_name(text: str) -> str: return re.sub(r"[^\w.=+-]+", "_", text)[:80]
+def _plain_name(text: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "_", text)[:80]
 
 # %% ../../nbs/eval/00_store.ipynb #fd749762
 @dataclass(frozen=True)
 class Store:
     "A folder of Parquet files, one for each case and transform"
+
     folder: Path
     settings: str  # checksum of what is the same for all cases: model, metrics, labels
 
     def paths(
-        self, case,  # a `Case` or a `CaseFile`
+        self,
+        case,  # a `Case` or a `CaseFile`
         asked,  # pairs of a transform and the values chosen for it, or None
     ) -> dict:  # {name of a transform: path}
         "Where the tables of a case are, or will be"
-        name, digest = _plain_name(case.name), _case_digest(case)      # once for all transforms: an image may be large, or a folder of many files
-        def path(t, values): return self.folder / f"{name}.{_plain_name(str(t))}.{checksum(self.settings, case.name, digest, t.fingerprint(), values)}.parquet"
+        name, digest = (
+            _plain_name(case.name),
+            _case_digest(case),
+        )  # once for all transforms: an image may be large, or a folder of many files
+
+        def path(t, values):
+            return (
+                self.folder
+                / f"{name}.{_plain_name(str(t))}.{checksum(self.settings, case.name, digest, t.fingerprint(), values)}.parquet"
+            )
+
         return {str(t): path(t, values) for t, values in asked}
 
     def write(self, path: Path, table: pd.DataFrame):
@@ -56,20 +70,27 @@ class Store:
 
     def read(self, path: Path) -> pd.DataFrame | None:
         "A table as it was written, or None if it is not there, or not whole"
-        if not path.exists(): return None
-        try: table = pd.read_parquet(path)
+        if not path.exists():
+            return None
+        try:
+            table = pd.read_parquet(path)
         except (OSError, ValueError) as e:
-            warnings.warn(f"{path.name} in the store is damaged, and is computed again ({type(e).__name__})", stacklevel=2)
+            warnings.warn(
+                f"{path.name} in the store is damaged, and is computed again ({type(e).__name__})", stacklevel=2
+            )
             return None
         # values that are tuples come out of a file as arrays
-        if table["value"].dtype == object: table["value"] = [tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in table["value"]]
+        if table["value"].dtype == object:
+            table["value"] = [tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in table["value"]]
         return table
 
     def note(self, case, error: Exception | None):
         "Remember why a case failed, or forget it"
         path = self.folder / f"{_plain_name(case.name)}.{checksum(self.settings, case.name)}.error.json"
-        if error is None: path.unlink(missing_ok=True)
-        else: path.write_text(json.dumps(dict(case=case.name, error=f"{type(error).__name__}: {error}")))
+        if error is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(dict(case=case.name, error=f"{type(error).__name__}: {error}")))
 
 # %% ../../nbs/eval/00_store.ipynb #9b4801fa
 def open_store(
@@ -77,7 +98,8 @@ def open_store(
     *settings,  # what is the same for all cases, such as a model; all that a checksum can be made of
 ) -> Store:
     "The results in a folder that were computed with these settings"
-    folder = Path(folder).resolve()      # other processes may stand in another folder
-    if folder.exists() and not folder.is_dir(): raise ValueError(f"store is {str(folder)!r}, which is a file; allowed is a folder")
+    folder = Path(folder).resolve()  # other processes may stand in another folder
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"store is {str(folder)!r}, which is a file; allowed is a folder")
     folder.mkdir(parents=True, exist_ok=True)
     return Store(folder, checksum(*settings))

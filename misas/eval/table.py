@@ -25,7 +25,7 @@ def score_rows(
     "One row per value, label and metric, also for a label that does not occur at some value"
     found = list(labels) if labels else sorted({l for _, s in scored for l, _ in s})
     empty = torch.zeros((1,) * ndim, dtype=torch.int32)
-    nothing = measure(empty, empty, [1], metrics, absent)      # what a label scores that is nowhere
+    nothing = measure(empty, empty, [1], metrics, absent)  # what a label scores that is nowhere
     called = labels or {l: str(names[l]) if names is not None and l < len(names) else str(l) for l in found}
     rows = [(v, called[l], m, s.get((l, m), float(nothing[m][0]))) for v, s in scored for l in found for m in metrics]
     return pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
@@ -37,7 +37,15 @@ COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "s
 def make_table(rows, model, case, transform, metrics=()) -> pd.DataFrame:
     "Rows with the names of what they come from, and in `attrs` what is known about transform and metrics"
     table = rows.assign(model=model, case=case.name, transform=str(transform), param=transform.param)[COLUMNS]
-    table.attrs["transforms"] = {str(transform): dict(param=transform.param, unit=transform.unit, neutral=transform.neutral_for(case), log=transform.log, categorical=transform.categorical)}
+    table.attrs["transforms"] = {
+        str(transform): dict(
+            param=transform.param,
+            unit=transform.unit,
+            neutral=transform.neutral_for(case),
+            log=transform.log,
+            categorical=transform.categorical,
+        )
+    }
     table.attrs["metrics"] = {name: dict(unit=m.unit, better=m.better) for name, m in dict(metrics).items()}
     return table
 
@@ -58,15 +66,20 @@ _FACTS = ("param", "unit", "neutral", "log", "categorical")
 
 # %% ../../nbs/eval/01_table.ipynb #35577de2
 def check_scores(scores):
-    if not isinstance(scores, pd.DataFrame): raise TypeError(f"scores is a {type(scores).__name__}; allowed is a pandas table, as evaluate makes it")
+    if not isinstance(scores, pd.DataFrame):
+        raise TypeError(f"scores is a {type(scores).__name__}; allowed is a pandas table, as evaluate makes it")
     missing = [c for c in COLUMNS if c not in scores]
-    if missing: raise ValueError(f"scores has no column {', '.join(map(repr, missing))}; needed are {', '.join(COLUMNS)}")
-    if not len(scores): raise ValueError("scores is empty; allowed is at least one row")
+    if missing:
+        raise ValueError(f"scores has no column {', '.join(map(repr, missing))}; needed are {', '.join(COLUMNS)}")
+    if not len(scores):
+        raise ValueError("scores is empty; allowed is at least one row")
     return scores
 
 # %% ../../nbs/eval/01_table.ipynb #3a53f4f4
 def _subclasses(family):
-    for member in family.__subclasses__(): yield member; yield from _subclasses(member)
+    for member in family.__subclasses__():
+        yield member
+        yield from _subclasses(member)
 
 
 def transform_facts(
@@ -94,11 +107,14 @@ def metric_facts(
 # %% ../../nbs/eval/01_table.ipynb #d51eb21a
 def plain_column(value):
     "A value of a categorical axis as text; 2.0 from a file is 2"
-    try: return f"{float(value):g}"
-    except (TypeError, ValueError): return str(value)
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
-def finite_rows(scores): return pd.to_numeric(scores).replace([np.inf, -np.inf], np.nan)
+def finite_rows(scores):
+    return pd.to_numeric(scores).replace([np.inf, -np.inf], np.nan)
 
 # %% ../../nbs/eval/01_table.ipynb #b5f5ac3d
 def has_named_values(rows, facts):

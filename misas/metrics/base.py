@@ -21,14 +21,20 @@ from .counts import check_shapes
 @dataclass(frozen=True)
 class Metric:
     "A metric; those of the same family are computed together"
+
     name: str
-    family: Callable  # `(truth, pred, labels, spacing)` -> what the metrics of a family share, asked once for all of them
+    family: (
+        Callable  # `(truth, pred, labels, spacing)` -> what the metrics of a family share, asked once for all of them
+    )
     function: Callable  # `(shared, absent)` -> array with one score per label
     unit: str = ""  # such as "mm"; "": a score between 0 and 1
     better: str = "higher"  # "higher", "lower", or "zero" for a difference, of which the size counts
     variant: Callable = None  # what follows an "@" in a name -> `Metric`: "nsd@2mm"
 
-    def __call__(self, shared, absent=np.nan) -> np.ndarray: return self.function(shared, absent)
+    def __call__(self, shared, absent=np.nan) -> np.ndarray:
+        return self.function(shared, absent)
+
+
 METRICS = {}  # name -> `Metric`; modules add theirs with `register_metric`
 
 # %% ../../nbs/metrics/01_base.ipynb #381c15f6
@@ -39,9 +45,11 @@ def register_metric(
     variant: Callable = None,
 ):
     "Decorator: a function `(shared, absent)` becomes a metric that is known by its name"
+
     def known(f):
         METRICS[f.__name__] = Metric(f.__name__, family, f, unit, better, variant)
         return f
+
     return known
 
 
@@ -51,13 +59,15 @@ def known_metric(
     "The metric of that name"
     base, at, setting = str(name).partition("@")
     metric = METRICS.get(base)
-    if not at or metric is None: return metric
+    if not at or metric is None:
+        return metric
     return metric.variant(setting) if metric.variant else None
 
 # %% ../../nbs/metrics/01_base.ipynb #6bfc9401
 @dataclass(frozen=True, eq=False)
 class Masks:
     "What functions of masks share: the masks themselves"
+
     truth: torch.Tensor
     pred: torch.Tensor
     labels: list
@@ -80,16 +90,33 @@ def _as_metric(
     name: str,  # under which it was asked for, for errors
 ) -> Metric:
     "A metric in the library's form"
-    if isinstance(metric, Metric): return metric
+    if isinstance(metric, Metric):
+        return metric
     if isinstance(metric, str):
-        if (known := known_metric(metric)) is None: raise ValueError(f"metrics has {metric!r}; {nearest_name(metric, list(METRICS))}, or a function f(truth, pred)")
+        if (known := known_metric(metric)) is None:
+            raise ValueError(
+                f"metrics has {metric!r}; {nearest_name(metric, list(METRICS))}, or a function f(truth, pred)"
+            )
         return known
-    if not callable(metric): raise TypeError(f"metrics has {name!r}: {metric!r}; allowed are names and functions")
+    if not callable(metric):
+        raise TypeError(f"metrics has {name!r}: {metric!r}; allowed are names and functions")
     return next((m for m in METRICS.values() if m.function is metric), None) or Metric(
-        getattr(metric, "__qualname__", repr(metric)), Masks, partial(_of_masks, metric), getattr(metric, "unit", ""), getattr(metric, "better", "higher"))
+        getattr(metric, "__qualname__", repr(metric)),
+        Masks,
+        partial(_of_masks, metric),
+        getattr(metric, "unit", ""),
+        getattr(metric, "better", "higher"),
+    )
 
 
-def _named(metric) -> str: return metric if isinstance(metric, str) else metric.name if isinstance(metric, Metric) else getattr(metric, "__name__", type(metric).__name__)
+def _named(metric) -> str:
+    return (
+        metric
+        if isinstance(metric, str)
+        else metric.name
+        if isinstance(metric, Metric)
+        else getattr(metric, "__name__", type(metric).__name__)
+    )
 
 # %% ../../nbs/metrics/01_base.ipynb #c5e9c353
 def as_metrics(
@@ -97,10 +124,14 @@ def as_metrics(
 ) -> dict:  # {name: Metric}
     "Metrics by name"
     if not isinstance(metrics, dict):
-        if not callable(metrics) and not hasattr(metrics, "__iter__"): raise TypeError(f"metrics is {metrics!r}; allowed are names, functions of two boolean masks, and lists and dicts of them")
+        if not callable(metrics) and not hasattr(metrics, "__iter__"):
+            raise TypeError(
+                f"metrics is {metrics!r}; allowed are names, functions of two boolean masks, and lists and dicts of them"
+            )
         several = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
         metrics = {_named(m): m for m in several}
-    if not metrics: raise ValueError("metrics is empty; allowed is at least one metric")
+    if not metrics:
+        raise ValueError("metrics is empty; allowed is at least one metric")
     return {name: _as_metric(m, name) for name, m in metrics.items()}
 
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b

@@ -13,7 +13,8 @@ import torch
 
 # %% ../../nbs/metrics/00_counts.ipynb #1b2b649c
 def check_shapes(truth, pred):
-    if truth.shape != pred.shape: raise ValueError(f"pred has shape {tuple(pred.shape)}; allowed is the truth's {tuple(truth.shape)}")
+    if truth.shape != pred.shape:
+        raise ValueError(f"pred has shape {tuple(pred.shape)}; allowed is the truth's {tuple(truth.shape)}")
 
 # %% ../../nbs/metrics/00_counts.ipynb #39012833
 def confusion(
@@ -23,7 +24,8 @@ def confusion(
 ) -> torch.Tensor:  # `(n, n)`, int64, rows are the truth
     "How often each label of the truth was predicted as which"
     check_shapes(truth, pred)
-    if (highest := max(truth.max(), pred.max()).item()) >= n: raise ValueError(f"n is {n}, but there is a label {highest}; allowed are labels from 0 to n - 1")
+    if (highest := max(truth.max(), pred.max()).item()) >= n:
+        raise ValueError(f"n is {n}, but there is a label {highest}; allowed are labels from 0 to n - 1")
     return _pairs(truth, pred, n)
 
 
@@ -36,6 +38,7 @@ def _pairs(truth, pred, n) -> torch.Tensor:
 @dataclass(frozen=True, eq=False)
 class Counts:
     "Pixels of each label against all others; every field is a float array with one entry per label"
+
     tp: np.ndarray  # in truth and prediction
     fp: np.ndarray  # in the prediction only
     fn: np.ndarray  # in the truth only
@@ -60,7 +63,8 @@ def _compact(
     labels: list,  # the label values of interest
 ) -> torch.Tensor:  # `(*S)`, int64
     "Labels as their place in `labels`, all others as one more"
-    if labels == list(range(len(labels))): return mask.clamp(max=len(labels))
+    if labels == list(range(len(labels))):
+        return mask.clamp(max=len(labels))
     place = torch.full((max(labels) + 2,), len(labels), dtype=torch.int64)
     place[labels] = torch.arange(len(labels))
     return place.to(mask.device)[mask.long().clamp(max=max(labels) + 1)]

@@ -25,8 +25,10 @@ def _edge(
     edge = torch.zeros_like(mask, dtype=torch.bool)
     for axis, n in enumerate(mask.shape):
         differs = mask.diff(dim=axis) != 0
-        for start in (0, 1): edge.narrow(axis, start, n - 1).logical_or_(differs)
-        for end in (0, -1): edge.select(axis, end).fill_(True)
+        for start in (0, 1):
+            edge.narrow(axis, start, n - 1).logical_or_(differs)
+        for end in (0, -1):
+            edge.select(axis, end).fill_(True)
     return edge
 
 
@@ -42,6 +44,7 @@ def _surfaces(
 @dataclass(frozen=True, eq=False)
 class Distances:
     "How far apart two surfaces are, in mm"
+
     to_pred: np.ndarray  # `(N,)`, from each point on the surface of the truth; inf where the prediction is empty
     to_truth: np.ndarray  # `(M,)`, from each point on the surface of the prediction; inf where the truth is empty
 
@@ -67,16 +70,22 @@ def surface_distances(
 # %% ../../nbs/metrics/04_distance.ipynb #65f5191c
 def _each_label(f):
     "A function of the distances of one label as one of all labels, with `absent` for those that are in neither mask"
+
     @wraps(f)
     def each(distances, absent=np.nan, **options):
-        return np.array([f(d, **options) if len(d.to_pred) + len(d.to_truth) else absent for d in distances], dtype=float)
+        return np.array(
+            [f(d, **options) if len(d.to_pred) + len(d.to_truth) else absent for d in distances], dtype=float
+        )
+
     return each
 
 
-def _both(d): return np.concatenate([d.to_pred, d.to_truth])
+def _both(d):
+    return np.concatenate([d.to_pred, d.to_truth])
 
 # %% ../../nbs/metrics/04_distance.ipynb #06cc1b6d
-def _infinite(d): return not (len(d.to_pred) and len(d.to_truth))
+def _infinite(d):
+    return not (len(d.to_pred) and len(d.to_truth))
 
 
 @register_metric(surface_distances, "mm", "lower")
@@ -109,13 +118,15 @@ def masd(d: Distances) -> float:
 # %% ../../nbs/metrics/04_distance.ipynb #451e56ac
 def _nsd_at(setting: str):
     "What `nsd@2mm` means; None where it means nothing"
-    try: return surface_dice(float(setting.removesuffix("mm")))
-    except ValueError: return None
+    try:
+        return surface_dice(float(setting.removesuffix("mm")))
+    except ValueError:
+        return None
 
 
 @register_metric(surface_distances, variant=_nsd_at)
 @_each_label
-def nsd(d: Distances, tolerance: float = 1.) -> float:
+def nsd(d: Distances, tolerance: float = 1.0) -> float:
     "Normalised surface Dice: the share of both surfaces that is within `tolerance` mm of the other one"
     # a distance of just the tolerance is within it, though spacings are rounded
     return (_both(d) <= tolerance * (1 + 1e-6)).mean()
@@ -125,5 +136,6 @@ def surface_dice(
     tolerance: float,  # in mm, >= 0
 ) -> Metric:  # with a name such as "nsd@2mm"
     "Normalised surface Dice at another tolerance"
-    if tolerance not in Domain(0): raise ValueError(f"tolerance is {tolerance!r}; allowed are {Domain(0)}, in mm")
+    if tolerance not in Domain(0):
+        raise ValueError(f"tolerance is {tolerance!r}; allowed are {Domain(0)}, in mm")
     return replace(METRICS["nsd"], name=f"nsd@{tolerance:g}mm", function=partial(nsd, tolerance=tolerance))

@@ -21,20 +21,25 @@ def _as_masks(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
 ) -> dict:  # {name: int32 tensor}
     "Masks by the name of their rater"
-    if not isinstance(masks, (Mapping, list, tuple)): raise TypeError(f"masks is a {type(masks).__name__}; allowed are a list of masks, and a dict {{name: mask}}")
+    if not isinstance(masks, (Mapping, list, tuple)):
+        raise TypeError(f"masks is a {type(masks).__name__}; allowed are a list of masks, and a dict {{name: mask}}")
     named = dict(masks) if isinstance(masks, Mapping) else {str(i): m for i, m in enumerate(masks)}
-    if not named: raise ValueError("masks is empty; allowed is at least one mask")
+    if not named:
+        raise ValueError("masks is empty; allowed is at least one mask")
     named = {str(name): as_labels(m, f"mask {name!r}") for name, m in named.items()}
     first, shape = next((n, tuple(m.shape)) for n, m in named.items())
-    if len(shape) not in (2, 3) or 0 in shape: raise ValueError(f"mask {first!r} has shape {shape}; allowed are (H, W) and (D, H, W)")
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"mask {first!r} has shape {shape}; allowed are (H, W) and (D, H, W)")
     for name, m in named.items():
-        if tuple(m.shape) != shape: raise ValueError(f"mask {name!r} has shape {tuple(m.shape)}; allowed is {shape}, that of {first!r}")
+        if tuple(m.shape) != shape:
+            raise ValueError(f"mask {name!r} has shape {tuple(m.shape)}; allowed is {shape}, that of {first!r}")
     return named
 
 
 def _to_itk(mask):
     "A mask as SimpleITK takes it for votes"
     import SimpleITK as sitk
+
     return sitk.GetImageFromArray(mask.cpu().numpy().astype(np.uint32))
 
 # %% ../../nbs/metrics/02_fusion.ipynb #47a61be2
@@ -44,7 +49,9 @@ def majority(
 ) -> torch.Tensor:  # int32
     "The label that most masks have at each pixel, by SimpleITK"
     import SimpleITK as sitk
-    if isinstance(undecided, bool) or not isinstance(undecided, (int, np.integer)) or not 0 <= undecided < 2**31: raise ValueError(f"undecided is {undecided!r}; allowed are labels >= 0")
+
+    if isinstance(undecided, bool) or not isinstance(undecided, (int, np.integer)) or not 0 <= undecided < 2**31:
+        raise ValueError(f"undecided is {undecided!r}; allowed are labels >= 0")
     voted = sitk.LabelVoting([_to_itk(m) for m in _as_masks(masks).values()], int(undecided))
     return torch.from_numpy(sitk.GetArrayFromImage(voted).astype(np.int32))
 
@@ -52,6 +59,7 @@ def majority(
 @dataclass(frozen=True, eq=False)
 class Consensus:
     "What several masks agree on"
+
     mask: torch.Tensor  # `(*S)`, int32: the most probable label of each pixel
     raters: pd.DataFrame  # columns rater, label, sensitivity, specificity: a row per rater x label
     probabilities: torch.Tensor  # `(K, *S)`, float32: of each label, in the order of `labels`
@@ -64,10 +72,13 @@ def _staple_label(
 ) -> tuple:  # probability `(*S)`, sensitivities `(R)`, specificities `(R)`
     "STAPLE for one label against all others, by SimpleITK"
     import SimpleITK as sitk
+
     nan, one = np.full(len(drawn), np.nan), np.ones(len(drawn))
     # a prior of 0 or 1 leaves nothing to estimate, and SimpleITK divides by zero
-    if not drawn.any(): return np.zeros(drawn.shape[1:]), nan, one
-    if drawn.all(): return np.ones(drawn.shape[1:]), one, nan
+    if not drawn.any():
+        return np.zeros(drawn.shape[1:]), nan, one
+    if drawn.all():
+        return np.ones(drawn.shape[1:]), one, nan
     staple = sitk.STAPLEImageFilter()
     staple.SetForegroundValue(1)
     staple.SetMaximumIterations(max_iterations)
@@ -89,7 +100,8 @@ def staple(
 ) -> Consensus:
     "The consensus of several masks by STAPLE, and how far each mask agrees with it"
     named = _as_masks(masks)
-    if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1: raise ValueError(f"max_iterations is {max_iterations!r}; allowed are whole numbers >= 1")
+    if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
+        raise ValueError(f"max_iterations is {max_iterations!r}; allowed are integers >= 1")
     wanted = _stapled_labels(named, labels)
     drawn = np.stack([m.numpy() for m in named.values()])
     drawn[~np.isin(drawn, list(wanted))] = 0
@@ -100,4 +112,6 @@ def staple(
         rows += [(rater, wanted[l], *map(float, r)) for rater, *r in zip(named, *reliability)]
     probabilities = torch.from_numpy(np.stack(probabilities))
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
-    return Consensus(mask, pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"]), probabilities, tuple(values))
+    return Consensus(
+        mask, pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"]), probabilities, tuple(values)
+    )

@@ -15,12 +15,13 @@ from .counts import Counts, label_counts
 # %% ../../nbs/metrics/03_overlap.ipynb #9ff0bef9
 def _ratio(part, whole, otherwise):
     "part / whole, and `otherwise` where there is no whole"
-    with np.errstate(invalid="ignore", divide="ignore"): return np.where(whole > 0, part / whole, otherwise)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole > 0, part / whole, otherwise)
 
 
 def _overlap(part, whole, c, absent):
     "A ratio that is 0 where a label is missed or invented, `absent` where it is in neither mask"
-    return _ratio(part, whole, np.where(c.tp + c.fp + c.fn > 0, 0., absent))
+    return _ratio(part, whole, np.where(c.tp + c.fp + c.fn > 0, 0.0, absent))
 
 # %% ../../nbs/metrics/03_overlap.ipynb #66704bac
 @register_metric(label_counts)
@@ -51,6 +52,8 @@ def recall(c: Counts, absent: float = np.nan) -> np.ndarray:
 def specificity(c: Counts, absent: float = np.nan) -> np.ndarray:
     "TN / (TN + FP)"
     return _ratio(c.tn, c.tn + c.fp, absent)
+
+
 OVERLAP = dict(METRICS)  # the metrics that need nothing but `Counts`
 
 # %% ../../nbs/metrics/03_overlap.ipynb #d051de1b
@@ -60,7 +63,10 @@ def _difference(c, unit, absent) -> np.ndarray:
 
 
 def _check_axes(c, n, metric, instead):
-    if (axes := len(c.spacing or ())) != n: raise ValueError(f"metrics has {metric!r}, but masks have {axes} axes; allowed are {n}, or the metrics {instead} and 'volume_difference_percent'")
+    if (axes := len(c.spacing or ())) != n:
+        raise ValueError(
+            f"metrics has {metric!r}, but masks have {axes} axes; allowed are {n}, or the metrics {instead} and 'volume_difference_percent'"
+        )
 
 # %% ../../nbs/metrics/03_overlap.ipynb #9edeead1
 @register_metric(label_counts, "ml", "zero")

@@ -30,7 +30,8 @@ def _one_of(
     allowed: Sequence,
 ):
     "`value`, or an error that says what is allowed"
-    if value not in allowed: raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
     return value
 
 
@@ -38,8 +39,10 @@ def _channels_of(
     shape,  # of a network's input, batch and channels included, None where any size will do; None: nothing is known
 ) -> str | None:  # "first", "last", "none" (no such axis), or None where the shape does not say
     "Where the channel axis of a network's input stands"
-    if shape is None or len(shape) < 3: return None
-    if len(shape) == 3: return "none"
+    if shape is None or len(shape) < 3:
+        return None
+    if len(shape) == 3:
+        return "none"
     first, last = (n if n is not None and n <= 16 else 99 for n in (shape[1], shape[-1]))
     return None if first == last else "first" if first < last else "last"
 
@@ -49,7 +52,8 @@ def _laid_out(
     channels: str,  # "first", "last" or "none"
 ) -> np.ndarray:  # `(B, C, *S)`, `(B, *S, C)` or `(B, *S)`
     "Images with the channels where a network wants them"
-    if channels == "none": return images[:, 0]
+    if channels == "none":
+        return images[:, 0]
     return np.ascontiguousarray(np.moveaxis(images, 1, -1)) if channels == "last" else images
 
 
@@ -59,22 +63,30 @@ def _laid_back(
     channels: str,  # where the network's input has them; decides where the answer's shape leaves it open
 ) -> np.ndarray:  # `(B, K, *S)`
     "A network's answer with the channels in front; it may have them elsewhere than the input"
-    if answer.shape == shape: return answer[:, None]
+    if answer.shape == shape:
+        return answer[:, None]
     fits = {"first": answer.shape[:1] + answer.shape[2:] == shape, "last": answer.shape[:-1] == shape}
-    if not any(fits.values()) or 0 in answer.shape: raise ValueError(f"the network answers with shape {answer.shape}; allowed are {len(shape)} axes {shape}, and one more for the classes")
+    if not any(fits.values()) or 0 in answer.shape:
+        raise ValueError(
+            f"the network answers with shape {answer.shape}; allowed are {len(shape)} axes {shape}, and one more for the classes"
+        )
     last = fits["last"] and (channels == "last" or not fits["first"])
     return np.moveaxis(answer, -1, 1) if last else answer
 
 # %% ../../nbs/models/07_arrays.ipynb #1778de2a
 def _torch(array: np.ndarray) -> torch.Tensor:
     "An array that torch can take: its own to write in, 16-bit floats spelled out"
-    if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64): array = array.astype(np.float32)
+    if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _known(output, classes: int):
     "What the scores are, where there is no way around knowing it"
-    if output is None: raise ValueError(f"the network answers with {classes} channel{'s' if classes > 1 else ''} of logits or probabilities; say which: output='logits' or output='probabilities'")
+    if output is None:
+        raise ValueError(
+            f"the network answers with {classes} channel{'s' if classes > 1 else ''} of logits or probabilities; say which: output='logits' or output='probabilities'"
+        )
     return output
 
 # %% ../../nbs/models/07_arrays.ipynb #08308c4a
@@ -84,9 +96,12 @@ def _check_scores(
     output: str | None,
 ):
     "Scores are not NaN; and from 0 to 1, if they are probabilities"
-    if not best.isfinite().all(): raise ValueError(f"the network answers with NaN or infinite {output or 'scores'}; allowed are finite numbers")
+    if not best.isfinite().all():
+        raise ValueError(f"the network answers with NaN or infinite {output or 'scores'}; allowed are finite numbers")
     if output == "probabilities" and (scores.min() < -1e-3 or best.max() > 1.001):
-        raise ValueError(f"the network answers with probabilities from {scores.min():.3g} to {best.max():.3g}; allowed are numbers from 0 to 1 (or say output='logits')")
+        raise ValueError(
+            f"the network answers with probabilities from {scores.min():.3g} to {best.max():.3g}; allowed are numbers from 0 to 1 (or say output='logits')"
+        )
 
 # %% ../../nbs/models/07_arrays.ipynb #c2d47a9a
 def _labels_of(
@@ -95,12 +110,15 @@ def _labels_of(
 ) -> torch.Tensor:  # `(B, *S)`
     "Labels of a network's answer"
     if output == "labels" or output is None and answer.dtype.kind in "biu":
-        if answer.shape[1] > 1: raise ValueError(f"the network answers with {answer.shape[1]} channels of labels; allowed is one (or say output='logits' or output='probabilities')")
+        if answer.shape[1] > 1:
+            raise ValueError(
+                f"the network answers with {answer.shape[1]} channels of labels; allowed is one (or say output='logits' or output='probabilities')"
+            )
         return as_labels(answer[:, 0], "the network's answer")
     scores = _torch(answer)
     best, labels = scores.max(1)
     _check_scores(scores, best, output)
-    return labels if scores.shape[1] > 1 else best > {"logits": 0, "probabilities": .5}[_known(output, 1)]
+    return labels if scores.shape[1] > 1 else best > {"logits": 0, "probabilities": 0.5}[_known(output, 1)]
 
 # %% ../../nbs/models/07_arrays.ipynb #fccda2fb
 def _probabilities_of(
@@ -108,10 +126,12 @@ def _probabilities_of(
     output: str = None,
 ) -> torch.Tensor | None:  # `(B, K, *S)`, two channels where K = 1; None where the network gives labels
     "Probabilities of a network's answer"
-    if output == "labels" or output is None and answer.dtype.kind in "biu": return None
+    if output == "labels" or output is None and answer.dtype.kind in "biu":
+        return None
     scores = _torch(answer).float()
     _check_scores(scores, scores.amax(1), _known(output, answer.shape[1]))
-    if scores.shape[1] > 1: return scores.softmax(1) if output == "logits" else scores
+    if scores.shape[1] > 1:
+        return scores.softmax(1) if output == "logits" else scores
     scores = scores.sigmoid() if output == "logits" else scores
     return torch.cat([1 - scores, scores], 1)
 
@@ -122,8 +142,10 @@ def pick_output(
     argument: str = "mask",  # the argument to name in an error
 ):
     "The name of the output that is asked for"
-    if which is None and len(names) == 1: return names[0]
-    if isinstance(which, int) and which not in names and -len(names) <= which < len(names): return names[which]
+    if which is None and len(names) == 1:
+        return names[0]
+    if isinstance(which, int) and which not in names and -len(names) <= which < len(names):
+        return names[which]
     return _one_of(argument, which, names)
 
 # %% ../../nbs/models/07_arrays.ipynb #1b065fe1
@@ -132,22 +154,29 @@ def require_package(
     extra: str,  # of misas
 ):
     "The imported module, or an error that says how to get it"
-    try: return importlib.import_module(module)
+    try:
+        return importlib.import_module(module)
     except ModuleNotFoundError as e:
-        if e.name != module.partition(".")[0]: raise
+        if e.name != module.partition(".")[0]:
+            raise
         raise ImportError(f"{e.name} is not installed: pip install misas[{extra}]") from e
 
 
 def file_digest(*parts) -> str:  # of bytes, arrays, and paths of files
     "A fingerprint of weights, wherever they are"
+
     def content(path):
-        with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").digest()
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, "sha256").digest()
+
     return checksum(*(content(part) if isinstance(part, Path) else part for part in parts))
 
 # %% ../../nbs/models/07_arrays.ipynb #a03761ca
 class NumpyModel(Model):
     "A network that takes and gives numpy arrays; subclasses implement `run`"
-    def __init__(self,
+
+    def __init__(
+        self,
         shape=None,  # of the network's input, batch and channels included, None where any size will do; None: not known
         dtype: str = "float32",  # of the network's input
         channels: str = None,  # where the network wants them: "first", "last" or "none" (no such axis); None: as far as `shape` says
@@ -162,68 +191,105 @@ class NumpyModel(Model):
         labels: Sequence = None,
     ):
         self.shape, self.dtype, self.channels = shape, dtype, channels or _channels_of(shape)
-        if self.channels is None: raise ValueError(f"channels is None, and the network's input of shape {shape} does not tell where they are; allowed are 'first', 'last', 'none'")
+        if self.channels is None:
+            raise ValueError(
+                f"channels is None, and the network's input of shape {shape} does not tell where they are; allowed are 'first', 'last', 'none'"
+            )
         _one_of("channels", self.channels, _CHANNELS)
         _one_of("output", output, (None, *OUTPUTS))
-        self.in_channels = in_channels or (1 if self.channels == "none" else shape and shape[1 if self.channels == "first" else -1])
-        self.output, self.mask, self.probable, self.preprocess, self._prepare, self.name, self.labels = output, mask, probabilities, preprocess, prepare, name, labels
+        self.in_channels = in_channels or (
+            1 if self.channels == "none" else shape and shape[1 if self.channels == "first" else -1]
+        )
+        self.output, self.mask, self.probable, self.preprocess, self._prepare, self.name, self.labels = (
+            output,
+            mask,
+            probabilities,
+            preprocess,
+            prepare,
+            name,
+            labels,
+        )
         self.batch_size = batch_size or shape and shape[0] or (1 if shape and len(shape) == 5 else 4)
 
     def run(self, array: np.ndarray, name) -> np.ndarray:
         "The network's answer to a batch in its own layout and dtype; `name` is that of the output asked for, its number, or None"
         raise NotImplementedError
 
-    def prepare(self, case): return case if self._prepare is None else self._prepare(case)
+    def prepare(self, case):
+        return case if self._prepare is None else self._prepare(case)
 
-    def fingerprint(self): return (self.name, self.preprocess, self._prepare, self.channels, self.output, self.mask, self.probable)
+    def fingerprint(self):
+        return (self.name, self.preprocess, self._prepare, self.channels, self.output, self.mask, self.probable)
 
-    def _array(self, images, like):
+    def _array(self, images, template):
         "Images `(B, C, *S)` as the network takes them"
         array = _laid_out(match_channels(images, self.in_channels).float().cpu().numpy(), self.channels)
-        if self.preprocess: array = np.asarray(self.preprocess(array.copy()))      # which may work in place
-        elif np.dtype(self.dtype).kind in "iu" and not np.can_cast(like.source.dtype, self.dtype):
-            raise ValueError(f"the network takes {self.dtype}, and the image's pixels are {like.source.dtype}; allowed are pixels that fit, or preprocess= to bring them to it")
+        if self.preprocess:
+            array = np.asarray(self.preprocess(array.copy()))  # which may work in place
+        elif np.dtype(self.dtype).kind in "iu" and not np.can_cast(template.source.dtype, self.dtype):
+            raise ValueError(
+                f"the network takes {self.dtype}, and the image's pixels are {template.source.dtype}; allowed are pixels that fit, or preprocess= to bring them to it"
+            )
         return to_dtype(array, self.dtype)
 
     def _check_size(self, array):
-        if self.shape is None: return
+        if self.shape is None:
+            return
         if array.ndim != len(self.shape):
-            hint = "; SliceWise(model) asks a 2D network about a volume slice by slice" if array.ndim > len(self.shape) else ""
-            raise ValueError(f"the network takes {len(self.shape)} axes {tuple(self.shape)}, and gets {array.ndim} of shape {array.shape}{hint}")
+            hint = (
+                "; SliceWise(model) asks a 2D network about a volume slice by slice"
+                if array.ndim > len(self.shape)
+                else ""
+            )
+            raise ValueError(
+                f"the network takes {len(self.shape)} axes {tuple(self.shape)}, and gets {array.ndim} of shape {array.shape}{hint}"
+            )
         where = dict(first=slice(2, None), last=slice(1, -1), none=slice(1, None))[self.channels]
         wanted, size = self.shape[where], array.shape[where]
         if any(w not in (None, s) for w, s in zip(wanted, size)):
             fixed = tuple(w or s for w, s in zip(wanted, size))
-            raise ValueError(f"the network takes images of size {fixed}, and gets {size}; allowed is as_model(..., size=ResizeTo({fixed})), or CropTo({fixed})")
+            raise ValueError(
+                f"the network takes images of size {fixed}, and gets {size}; allowed is as_model(..., size=ResizeTo({fixed})), or CropTo({fixed})"
+            )
 
     def _in_batches(self, array, name):
         "The network's answer to any number of images, though it may take a certain number only"
         n = self.shape[0] if self.shape else None
-        if n in (None, len(array)): return self.run(array, name)
+        if n in (None, len(array)):
+            return self.run(array, name)
         whole = np.concatenate([array, np.repeat(array[-1:], -len(array) % n, 0)])
-        return np.concatenate([self.run(whole[i:i + n], name) for i in range(0, len(whole), n)])[:len(array)]
+        return np.concatenate([self.run(whole[i : i + n], name) for i in range(0, len(whole), n)])[: len(array)]
 
-    def _answer(self, images, like, name):
+    def _answer(self, images, template, name):
         "The network's answer as `(B, K, *S)`"
-        array = self._array(images, like)
+        array = self._array(images, template)
         self._check_size(array)
         return _laid_back(np.asarray(self._in_batches(array, name)), (len(images), *images.shape[2:]), self.channels)
 
     def _check_names(self, classes: int, least: bool = False):
-        if self.labels is None or len(self.labels) == classes or least and len(self.labels) > classes: return
-        if isinstance(self.labels, SomeNames) and len(self.labels) < classes: return      # of a dict: further labels are called by their numbers
-        raise ValueError(f"labels has {len(self.labels)} names, and the network has {'at least ' if least else ''}{classes} labels; allowed is a name for each")
+        if self.labels is None or len(self.labels) == classes or least and len(self.labels) > classes:
+            return
+        if isinstance(self.labels, SomeNames) and len(self.labels) < classes:
+            return  # of a dict: further labels are called by their numbers
+        raise ValueError(
+            f"labels has {len(self.labels)} names, and the network has {'at least ' if least else ''}{classes} labels; allowed is a name for each"
+        )
 
-    def predict(self, images, like):
-        answer = self._answer(images, like, self.mask)
+    def predict(self, images, template):
+        answer = self._answer(images, template, self.mask)
         labels = _labels_of(answer, self.output)
-        if labels.dtype == torch.int32: self._check_names(int(labels.max()) + 1, least=True)      # it gives labels, of which some may not occur
-        else: self._check_names(max(answer.shape[1], 2))      # of scores there is one for each label; a single one tells two apart
+        if labels.dtype == torch.int32:
+            self._check_names(int(labels.max()) + 1, least=True)  # it gives labels, of which some may not occur
+        else:
+            self._check_names(
+                max(answer.shape[1], 2)
+            )  # of scores there is one for each label; a single one tells two apart
         return labels
 
-    def probabilities(self, images, like):
-        if self.probable is None: return _probabilities_of(self._answer(images, like, self.mask), self.output)
-        return _probabilities_of(self._answer(images, like, self.probable), "probabilities")
+    def probabilities(self, images, template):
+        if self.probable is None:
+            return _probabilities_of(self._answer(images, template, self.mask), self.output)
+        return _probabilities_of(self._answer(images, template, self.probable), "probabilities")
 
 # %% ../../nbs/models/07_arrays.ipynb #92e629c6
 def existing_file(
@@ -232,13 +298,16 @@ def existing_file(
     allowed: str,
 ) -> Path:  # absolute: other processes may stand in another folder
     "A path where there is something"
-    if not Path(path).exists(): raise ValueError(f"{argument} is {str(path)!r}, where there is nothing; allowed are {allowed}")
+    if not Path(path).exists():
+        raise ValueError(f"{argument} is {str(path)!r}, where there is nothing; allowed are {allowed}")
     return Path(path).resolve()
 
 # %% ../../nbs/models/07_arrays.ipynb #1505daa9
 class FileModel(NumpyModel):
     "A network that was opened from a file, or that somebody else opened; subclasses implement `open` and `run`"
-    def __init__(self,
+
+    def __init__(
+        self,
         source,  # path of the file, its content as bytes, or what `open` would make of it
         net=None,  # what `open` made of it
         **options,  # of `NumpyModel`
@@ -253,9 +322,13 @@ class FileModel(NumpyModel):
 
     @property
     def net(self):
-        if self._net is None: self._net = self.open(self.source)
+        if self._net is None:
+            self._net = self.open(self.source)
         return self._net
 
     def __getstate__(self):
-        if not isinstance(self.source, (Path, bytes)): raise TypeError(f"model {self.name!r} holds a {type(self.source).__name__}, which no other process can get; allowed is {type(self).__name__}(path of the file)")
+        if not isinstance(self.source, (Path, bytes)):
+            raise TypeError(
+                f"model {self.name!r} holds a {type(self.source).__name__}, which no other process can get; allowed is {type(self).__name__}(path of the file)"
+            )
         return self.__dict__ | dict(_net=None)

@@ -14,22 +14,29 @@ from torch import nn
 
 # %% ../../nbs/models/01_demo.ipynb #f0c8cd95
 def block(
-    ci, co,       # channels in and out
-    dilation=1,   # spacing of the kernel: a wider view for the same price
-)->nn.Sequential:
+    ci,
+    co,  # channels in and out
+    dilation=1,  # spacing of the kernel: a wider view for the same price
+) -> nn.Sequential:
     "Two 3x3 convolutions, each with batch norm and ReLU"
-    conv = lambda i: [nn.Conv2d(i, co, 3, padding=dilation, dilation=dilation, bias=False), nn.BatchNorm2d(co), nn.ReLU(inplace=True)]
+    conv = lambda i: [
+        nn.Conv2d(i, co, 3, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm2d(co),
+        nn.ReLU(inplace=True),
+    ]
     return nn.Sequential(*conv(ci), *conv(co))
 
 # %% ../../nbs/models/01_demo.ipynb #ecd27e3b
 class UNet(nn.Module):
     "A small U-Net: images `(B, 1, H, W)` in, scores before softmax `(B, 4, H, W)` out"
-    def __init__(self,
-        widths=(16, 32, 64, 128),            # channels of the levels, finest first
-        labels=("bg", "LV", "MY", "RV"),     # names of the classes
+
+    def __init__(
+        self,
+        widths=(16, 32, 64, 128),  # channels of the levels, finest first
+        labels=("bg", "LV", "MY", "RV"),  # names of the classes
     ):
         super().__init__()
-        self.labels, self.multiple = tuple(labels), 2**(len(widths) - 1)
+        self.labels, self.multiple = tuple(labels), 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(block(i, o) for i, o in zip((1, *widths[:-2]), widths[:-1]))
         self.deep = nn.Sequential(block(widths[-2], widths[-1]), block(widths[-1], widths[-1], dilation=2))
         self.up = nn.ModuleList(block(i + o, o) for i, o in zip(widths[:0:-1], widths[-2::-1]))
@@ -39,21 +46,23 @@ class UNet(nn.Module):
         h, w = x.shape[-2:]
         x = x - x.mean((1, 2, 3), keepdim=True)
         x = x / (x.std((1, 2, 3), keepdim=True) + 1e-6)
-        x = F.pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode='replicate')
+        x = F.pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate")
         skips = []
         for down in self.down:
             x = down(x)
             skips.append(x)
             x = F.max_pool2d(x, 2)
         x = self.deep(x)
-        for up in self.up: x = up(torch.cat([F.interpolate(x, scale_factor=2., mode='nearest'), skips.pop()], 1))
+        for up in self.up:
+            x = up(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
         return self.head(x)[..., :h, :w]
 
 # %% ../../nbs/models/01_demo.ipynb #e19c2935
-def demo_model()->UNet: # in eval mode, on the CPU
+def demo_model() -> UNet:  # in eval mode, on the CPU
     "The shipped U-Net: short-axis images `(B, 1, H, W)` of any intensity scale in, scores for bg, LV, MY, RV out"
     from safetensors.torch import load
-    state = load((files("misas.models")/"weights"/"demo.safetensors").read_bytes())
+
+    state = load((files("misas.models") / "weights" / "demo.safetensors").read_bytes())
     net = UNet()
     net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     return net.eval()

@@ -26,7 +26,8 @@ def _favourite(
     return most, label
 
 
-def _majority(masks): return _favourite(masks, 0)[1]
+def _majority(masks):
+    return _favourite(masks, 0)[1]
 
 # %% ../../nbs/models/06_ensemble.ipynb #8f6ba031
 def _union(masks):
@@ -34,51 +35,76 @@ def _union(masks):
     return torch.where(most > 0, label, 0)
 
 
-def _intersection(masks): return torch.where((masks == masks[0]).all(0), masks[0], 0)
+def _intersection(masks):
+    return torch.where((masks == masks[0]).all(0), masks[0], 0)
 
 # %% ../../nbs/models/06_ensemble.ipynb #18149fbe
-def _staple(masks): return torch.stack([staple(list(several)).mask for several in masks.cpu().unbind(1)]).to(masks.device)
+def _staple(masks):
+    return torch.stack([staple(list(several)).mask for several in masks.cpu().unbind(1)]).to(masks.device)
+
+
 VOTES = dict(majority=_majority, union=_union, intersection=_intersection, staple=_staple)
 
 # %% ../../nbs/models/06_ensemble.ipynb #48b4fe9a
 def _common_labels(models) -> Sequence | None:
     "Names of the labels, which members that know them must agree upon"
     known = [list(m.labels) for m in models if m.labels is not None]
-    if any(k != known[0] for k in known): raise ValueError(f"models have different labels ({known[0]} and {next(k for k in known if k != known[0])}); allowed are models with the same ones")
+    if any(k != known[0] for k in known):
+        raise ValueError(
+            f"models have different labels ({known[0]} and {next(k for k in known if k != known[0])}); allowed are models with the same ones"
+        )
     return known[0] if known else None
 
 # %% ../../nbs/models/06_ensemble.ipynb #5af8bc2f
 @adapter(lambda obj: isinstance(obj, (list, tuple)) and len(obj) > 0)
 class Ensemble(Model):
     "Several models as one"
-    def __init__(self,
+
+    def __init__(
+        self,
         models: Sequence,  # of anything that `as_model` takes
         how: str = "majority",  # "majority", "union", "intersection", "staple" or "mean"
         name: str = None,  # None: how, and the names of the members
         labels: Sequence = None,  # names of the labels 0, 1, 2 ...; None: those of the members
     ):
-        if how not in (*VOTES, "mean"): raise ValueError(f"how is {how!r}; allowed are {', '.join(map(repr, (*VOTES, 'mean')))}")
+        if how not in (*VOTES, "mean"):
+            raise ValueError(f"how is {how!r}; allowed are {', '.join(map(repr, (*VOTES, 'mean')))}")
         self.models, self.how = [as_model(m) for m in models], how
-        if not self.models: raise ValueError("models is empty; allowed is at least one")
+        if not self.models:
+            raise ValueError("models is empty; allowed is at least one")
         self.name = name if name not in (None, "list", "tuple") else f"{how}({', '.join(m.name for m in self.models)})"
         self.labels, self.device = labels or _common_labels(self.models), self.models[0].device
 
     @property
-    def batch_size(self): return min(m.batch_size for m in self.models)
-    def fingerprint(self): return (self.how, *(part for m in self.models for part in m.fingerprint()))
+    def batch_size(self):
+        return min(m.batch_size for m in self.models)
 
-    def _ask(self, member, method, images, like):
+    def fingerprint(self):
+        return (self.how, *(part for m in self.models for part in m.fingerprint()))
+
+    def _ask(self, member, method, images, template):
         "A member's answer to images, each of which it prepares as it likes"
-        ready = [member.prepare(like.but(image=image, truth=None).to("cpu")) for image in images]
+        ready = [member.prepare(template.replace(image=image, truth=None).to("cpu")) for image in images]
         answer = getattr(member, method)(torch.stack([case.image for case in ready]).to(member.device), ready[0])
-        if answer is None: raise ValueError(f"model {member.name!r} gives no probabilities, which an ensemble by their mean needs; allowed are {', '.join(map(repr, VOTES))}")
-        if answer.shape[-like.ndim:] != images.shape[2:]:
-            raise ValueError(f"model {member.name!r} answers in the size {tuple(answer.shape[-like.ndim:])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))")
+        if answer is None:
+            raise ValueError(
+                f"model {member.name!r} gives no probabilities, which an ensemble by their mean needs; allowed are {', '.join(map(repr, VOTES))}"
+            )
+        if answer.shape[-template.ndim :] != images.shape[2:]:
+            raise ValueError(
+                f"model {member.name!r} answers in the size {tuple(answer.shape[-template.ndim :])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))"
+            )
         return answer.to(self.device)
 
-    def _all(self, method, images, like): return torch.stack([self._ask(m, method, images, like) for m in self.models])
+    def _all(self, method, images, template):
+        return torch.stack([self._ask(m, method, images, template) for m in self.models])
 
-    def predict(self, images, like):
-        return self.probabilities(images, like).max(1).indices if self.how == "mean" else VOTES[self.how](self._all("__call__", images, like))
+    def predict(self, images, template):
+        return (
+            self.probabilities(images, template).max(1).indices
+            if self.how == "mean"
+            else VOTES[self.how](self._all("__call__", images, template))
+        )
 
-    def probabilities(self, images, like): return self._all("probabilities", images, like).mean(0) if self.how == "mean" else None
+    def probabilities(self, images, template):
+        return self._all("probabilities", images, template).mean(0) if self.how == "mean" else None

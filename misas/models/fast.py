@@ -23,7 +23,11 @@ _BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d
 def _foldable(net: torch.nn.Module) -> list:  # of (`Sequential`, its convolution, its batch norm)
     "Where a batch norm that has its statistics follows a convolution"
     pairs = ((s, *pair) for s in net.modules() if type(s) is torch.nn.Sequential for pair in itertools.pairwise(s))
-    return [(s, a, b) for s, a, b in pairs if type(a) in _CONVOLUTIONS and type(b) in _BATCH_NORMS and isinstance(b.running_mean, torch.Tensor)]
+    return [
+        (s, a, b)
+        for s, a, b in pairs
+        if type(a) in _CONVOLUTIONS and type(b) in _BATCH_NORMS and isinstance(b.running_mean, torch.Tensor)
+    ]
 
 # %% ../../nbs/models/00_fast.ipynb #ed689c08
 def _fold_batch_norm(
@@ -32,10 +36,12 @@ def _fold_batch_norm(
 ) -> torch.nn.Module:
     "`net` with each batch norm that only ever follows a convolution folded into it"
     places, calls = _foldable(net), Counter()
-    if not places: return net
+    if not places:
+        return net
     hooks = [m.register_forward_hook(lambda m, *_: calls.update([m])) for m in set(itertools.chain(*places))]
-    getattr(net, "_orig_mod", net)(image.clone())      # not what torch.compile made of it, and a network may work in place
-    for hook in hooks: hook.remove()
+    getattr(net, "_orig_mod", net)(image.clone())  # not what torch.compile made of it, and a network may work in place
+    for hook in hooks:
+        hook.remove()
     for sequence, first, second in places:
         if 0 < calls[sequence] == calls[first] == calls[second]:
             i = list(sequence).index(first)
@@ -50,8 +56,14 @@ def _is_bound(m: torch.nn.Module) -> bool:
 
 def _may_be_copied(net: torch.nn.Module) -> bool:
     "Not a scripted or exported program, nobody listens to its layers, and no function of theirs was put in later"
-    if isinstance(net, (torch.jit.ScriptModule, torch.fx.GraphModule)): return False
-    return not any(m._forward_hooks or m._forward_pre_hooks or getattr(m, "parametrizations", None) or _is_bound(m) for m in net.modules())
+    if isinstance(net, (torch.jit.ScriptModule, torch.fx.GraphModule)):
+        return False
+    return not any(
+        m._forward_hooks or m._forward_pre_hooks or getattr(m, "parametrizations", None) or _is_bound(m)
+        for m in net.modules()
+    )
+
+
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 # %% ../../nbs/models/00_fast.ipynb #7b42f5cb
@@ -65,12 +77,16 @@ def fast_copy(
     image: torch.Tensor,  # `(1, C, *S)`, as the network takes it
 ) -> torch.nn.Module:
     "A copy of `net` in evaluation mode that gives the same answer in less time; `net` itself where it cannot be copied"
-    if not _may_be_copied(net): return net
+    if not _may_be_copied(net):
+        return net
     try:
         copy = deepcopy(net).requires_grad_(False)
-        for m in copy.modules(): m.training = False      # the flag itself: some networks keep parts in training mode when they are told `eval()`
-        for t in itertools.chain(copy.parameters(), copy.buffers()): t.data = t.data.to(memory_format=_FORMATS.get(t.ndim, torch.preserve_format))
-    except Exception: return net      # something in it refuses to be copied
+        for m in copy.modules():
+            m.training = False  # the flag itself: some networks keep parts in training mode when they are told `eval()`
+        for t in itertools.chain(copy.parameters(), copy.buffers()):
+            t.data = t.data.to(memory_format=_FORMATS.get(t.ndim, torch.preserve_format))
+    except Exception:
+        return net  # something in it refuses to be copied
     return _fold_batch_norm(copy, image)
 
 # %% ../../nbs/models/00_fast.ipynb #38aa8638
@@ -81,10 +97,13 @@ _WITHOUT_PARTS = (type, types.ModuleType, types.FunctionType, torch.Tensor, torc
 def _inside(held: list) -> list:
     "What the dicts, lists and objects among these hold themselves"
     found = []
-    for v in {id(v): v for v in held}.values():      # a configuration that all modules share, once
-        if isinstance(v, dict): found += v.values()
-        elif isinstance(v, (list, tuple)): found += v
-        elif hasattr(v, "__dict__") and not isinstance(v, _WITHOUT_PARTS): found += vars(v).values()
+    for v in {id(v): v for v in held}.values():  # a configuration that all modules share, once
+        if isinstance(v, dict):
+            found += v.values()
+        elif isinstance(v, (list, tuple)):
+            found += v
+        elif hasattr(v, "__dict__") and not isinstance(v, _WITHOUT_PARTS):
+            found += vars(v).values()
     return found
 
 # %% ../../nbs/models/00_fast.ipynb #00c2f7cf
@@ -94,10 +113,16 @@ def _held_by(net: torch.nn.Module) -> tuple:  # (all that the network holds, the
     held, tensors, theirs, modules = [], [], [], [net]
     for m in modules:
         own = vars(m)
-        held += (type(m), *(own | {"training": None}).values(), *m._forward_hooks.values(), *m._forward_pre_hooks.values())
+        held += (
+            type(m),
+            *(own | {"training": None}).values(),
+            *m._forward_hooks.values(),
+            *m._forward_pre_hooks.values(),
+        )
         tensors += (*m._parameters.values(), *m._buffers.values())
         modules += [child for child in m._modules.values() if child is not None]
-        if not type(m).__module__.startswith("torch."): theirs += [v for k, v in own.items() if k not in _TORCHS]
+        if not type(m).__module__.startswith("torch."):
+            theirs += [v for k, v in own.items() if k not in _TORCHS]
     inside = _inside(theirs)
     tensors = [t for t in tensors if t is not None] + [v for v in theirs + inside if isinstance(v, torch.Tensor)]
     return held + inside + tensors + modules, tensors
@@ -110,34 +135,49 @@ def _same(old: list, new: list) -> bool:
 # %% ../../nbs/models/00_fast.ipynb #f8526a1f
 def _version(t: torch.Tensor):
     "How often a tensor was written to, and where it lies, as far as there is an answer"
-    try: return t._version, t.data_ptr()
-    except ValueError: return None                                          # a lazy module's, which has no size yet
-    except RuntimeError: return None if t.is_inference() else t._version    # a sparse one lies nowhere, and changes to inference tensors are not counted
+    try:
+        return t._version, t.data_ptr()
+    except ValueError:
+        return None  # a lazy module's, which has no size yet
+    except RuntimeError:
+        return (
+            None if t.is_inference() else t._version
+        )  # a sparse one lies nowhere, and changes to inference tensors are not counted
 
 # %% ../../nbs/models/00_fast.ipynb #e7219d40
 def _sample(t: torch.Tensor) -> torch.Tensor | None:
     "Up to eight elements of a tensor on its diagonal, seen where they lie; None where that cannot be done"
     try:
         n = min(8, max(t.shape, default=1))
-        seen = t.detach().as_strided((n,), (sum((size - 1) // max(n - 1, 1) * stride for size, stride in zip(t.shape, t.stride())),))
+        seen = t.detach().as_strided(
+            (n,), (sum((size - 1) // max(n - 1, 1) * stride for size, stride in zip(t.shape, t.stride())),)
+        )
         return seen if torch.cat([seen]).view(torch.uint8).numel() else None
-    except Exception: return None      # sparse, empty, without a size yet, or of a kind that cannot be sampled
+    except Exception:
+        return None  # sparse, empty, without a size yet, or of a kind that cannot be sampled
 
 # %% ../../nbs/models/00_fast.ipynb #eb4e600a
 class NetworkState:
     "All that a network holds at one time, and a sample of its numbers"
+
     def __init__(self, net: torch.nn.Module):
         self.held, tensors = _held_by(net)
         self.versions, groups = list(map(_version, tensors)), defaultdict(list)
-        for s in filter(lambda s: s is not None, map(_sample, tensors)): groups[s.device, s.dtype].append(s)
+        for s in filter(lambda s: s is not None, map(_sample, tensors)):
+            groups[s.device, s.dtype].append(s)
         self.samples = list(groups.values())
         self.numbers = self._numbers()
 
-    def _numbers(self) -> list: return [torch.cat(s).view(torch.uint8) for s in self.samples]      # bytes: a NaN is the same as itself
+    def _numbers(self) -> list:
+        return [torch.cat(s).view(torch.uint8) for s in self.samples]  # bytes: a NaN is the same as itself
 
-    def changes(self, net: torch.nn.Module) -> tuple:  # (was it rebuilt, or given another setting? was it changed in any way?)
+    def changes(
+        self, net: torch.nn.Module
+    ) -> tuple:  # (was it rebuilt, or given another setting? was it changed in any way?)
         "What has happened to the network since"
         held, tensors = _held_by(net)
         rebuilt = not _same(self.held, held)
         # in this order: the samples of a tensor are read only where it still lies there
-        return rebuilt, rebuilt or self.versions != list(map(_version, tensors)) or not all(map(torch.equal, self.numbers, self._numbers()))
+        return rebuilt, rebuilt or self.versions != list(map(_version, tensors)) or not all(
+            map(torch.equal, self.numbers, self._numbers())
+        )

@@ -20,7 +20,8 @@ from .loading import check_trust, model_loader
 from .pytorch import TorchModel, check_finite_scores, input_channels, match_channels
 
 # %% ../../nbs/models/08_fastai.ipynb #8f8b5dca
-def _is_learner(obj) -> bool: return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
+def _is_learner(obj) -> bool:
+    return any(c.__module__ == "fastai.learner" and c.__name__ == "Learner" for c in type(obj).__mro__)
 
 
 def _learner_labels(learner) -> list | None:
@@ -47,7 +48,8 @@ def _by_loss(
     scores: torch.Tensor,  # `(B, K, H, W)`
 ) -> torch.Tensor:
     "What fastai's loss functions make of scores; plain ones leave them alone"
-    for step in steps: scores = getattr(loss, step, lambda x: x)(scores)
+    for step in steps:
+        scores = getattr(loss, step, lambda x: x)(scores)
     return scores
 
 
@@ -55,14 +57,18 @@ def _by_loss(
 def _validating(pipeline):
     "fastai's transforms as they are when it validates, in the middle rather than anywhere; otherwise only its own loop over batches says so"
     before, pipeline.split_idx = pipeline.split_idx, 1
-    try: yield pipeline
-    finally: pipeline.split_idx = before
+    try:
+        yield pipeline
+    finally:
+        pipeline.split_idx = before
 
 # %% ../../nbs/models/08_fastai.ipynb #b369d3c8
 @adapter(_is_learner)
 class FastaiModel(Model):
     "A fastai `Learner` for segmentation, with its own item and batch transforms"
-    def __init__(self,
+
+    def __init__(
+        self,
         learner,  # `fastai.learner.Learner`
         name: str = "model",
         labels=None,  # names of the labels; None: the learner's vocab, or the codes of its masks
@@ -74,29 +80,60 @@ class FastaiModel(Model):
     def _items(self, case):
         "Image, and truth where there is one, as fastai's item transforms make them for validation"
         from fastai.vision.core import PILImage, PILMask
+
         picture = PILImage.create(to_eight_bits(case, 1 if input_channels(self.learner.model) == 1 else 3))
         items = (picture,) if case.truth is None else (picture, PILMask.create(case.truth.numpy().astype(np.uint8)))
-        with _validating(self.learner.dls.valid.after_item) as after_item: return after_item(items)
+        with _validating(self.learner.dls.valid.after_item) as after_item:
+            return after_item(items)
 
     # whether item transforms scale or crop is found out as for `prepareSize`
     _prepared_spacing, _is_scaled = PlainModel._prepared_spacing, PlainModel._is_scaled
-    def _prepared_image(self, case): return torch.as_tensor(np.asarray(self._items(case)[0])).float()
+
+    def _prepared_image(self, case):
+        return torch.as_tensor(np.asarray(self._items(case)[0])).float()
 
     def prepare(self, case):
-        if case.ndim != 2: raise ValueError(f"case {case.name!r} has {case.ndim} spatial dimensions; allowed for a fastai learner are 2; SliceWise(learner) asks it about a volume slice by slice")
-        if case.truth is not None and case.truth.max() > 255: raise ValueError(f"truth of case {case.name!r} has the label {case.truth.max()}; allowed for a fastai learner are labels <= 255")
+        if case.ndim != 2:
+            raise ValueError(
+                f"case {case.name!r} has {case.ndim} spatial dimensions; allowed for a fastai learner are 2; SliceWise(learner) asks it about a volume slice by slice"
+            )
+        if case.truth is not None and case.truth.max() > 255:
+            raise ValueError(
+                f"truth of case {case.name!r} has the label {case.truth.max()}; allowed for a fastai learner are labels <= 255"
+            )
         items = self._items(case)
-        truth = None if case.truth is None else torch.as_tensor(np.asarray(items[1])).to(torch.int32).reshape(items[0].shape[-2:])
+        truth = (
+            None
+            if case.truth is None
+            else torch.as_tensor(np.asarray(items[1])).to(torch.int32).reshape(items[0].shape[-2:])
+        )
         image = torch.as_tensor(np.asarray(items[0])).float()
-        spacing = self._prepared_spacing(case.but(truth=None), tuple(image.shape[1:]))
-        return case.but(image=image, truth=truth, spacing=spacing, scale=(0., 255.), source=Source("pil", "uint8", "none" if len(image) == 1 else "last"))
+        spacing = self._prepared_spacing(case.replace(truth=None), tuple(image.shape[1:]))
+        return case.replace(
+            image=image,
+            truth=truth,
+            spacing=spacing,
+            scale=(0.0, 255.0),
+            source=Source("pil", "uint8", "none" if len(image) == 1 else "last"),
+        )
 
     def _batch(self, images):
         from fastai.torch_core import TensorImage
-        with _validating(self.learner.dls.valid.after_batch) as after_batch: batch = after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
-        return torch.Tensor(batch.as_subclass(torch.Tensor)) if batch.device.type == "cpu" else batch.as_subclass(torch.Tensor)
 
-    def fingerprint(self): return (*self.net.fingerprint(), repr(self.learner.dls.valid.after_item), repr(self.learner.dls.valid.after_batch))
+        with _validating(self.learner.dls.valid.after_batch) as after_batch:
+            batch = after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
+        return (
+            torch.Tensor(batch.as_subclass(torch.Tensor))
+            if batch.device.type == "cpu"
+            else batch.as_subclass(torch.Tensor)
+        )
+
+    def fingerprint(self):
+        return (
+            *self.net.fingerprint(),
+            repr(self.learner.dls.valid.after_item),
+            repr(self.learner.dls.valid.after_batch),
+        )
 
     # cases stay with fastai's item transforms, which work on pictures
     def _scores(self, images):
@@ -104,16 +141,18 @@ class FastaiModel(Model):
         check_finite_scores(scores)
         return scores
 
-    def predict(self, images, like):
+    def predict(self, images, template):
         scores = self._scores(images)
         masks = _by_loss(self.learner.loss_func, ("activation", "decodes"), scores)
-        if masks.is_floating_point(): return self.net.labels_of(scores).cpu()      # the loss function does not say how
+        if masks.is_floating_point():
+            return self.net.labels_of(scores).cpu()  # the loss function does not say how
         return (masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks).cpu()
 
-    def probabilities(self, images, like):
+    def probabilities(self, images, template):
         scores = self._scores(images)
         given = _by_loss(self.learner.loss_func, ("activation",), scores)
-        if given is scores: return self.net.probabilities_of(scores).cpu()
+        if given is scores:
+            return self.net.probabilities_of(scores).cpu()
         return (torch.cat([1 - given, given], 1) if given.shape[1] == 1 else given).float().cpu()
 
 # %% ../../nbs/models/08_fastai.ipynb #9186168e

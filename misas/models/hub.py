@@ -29,11 +29,15 @@ def _query_scores(
 ) -> torch.Tensor:  # `(B, K, h, w)`
     "Scores of the classes, summed up over queries"
     classes, masks = answer["class_queries_logits"].softmax(-1)[..., :-1], answer["masks_queries_logits"]
-    if mask_size: masks = interpolate_scores(masks, mask_size)
+    if mask_size:
+        masks = interpolate_scores(masks, mask_size)
     return torch.einsum("bqc,bqhw->bchw", classes, masks.sigmoid())
 
 # %% ../../nbs/models/13_hub.ipynb #cf4a6599
-def _is_transformer(obj) -> bool: return any(c.__module__ == "transformers.modeling_utils" and c.__name__ == "PreTrainedModel" for c in type(obj).__mro__)
+def _is_transformer(obj) -> bool:
+    return any(
+        c.__module__ == "transformers.modeling_utils" and c.__name__ == "PreTrainedModel" for c in type(obj).__mro__
+    )
 
 
 def _names_of(config) -> list | None:
@@ -45,7 +49,9 @@ def _names_of(config) -> list | None:
 @adapter(_is_transformer)
 class TransformersModel(TorchModel):
     "A model of transformers for semantic segmentation, with its image processor"
-    def __init__(self,
+
+    def __init__(
+        self,
         net,  # `transformers.PreTrainedModel` that answers with logits, or with queries as Mask2Former does
         processor=None,  # image processor that makes `pixel_values` of pictures; None: the image as it is
         name: str = "model",
@@ -53,34 +59,56 @@ class TransformersModel(TorchModel):
         **options,  # as for `TorchModel`
     ):
         self.queries, self.processor = net.config.model_type in _QUERIES, processor
-        super().__init__(net, output="probabilities" if self.queries else "logits", name=name, labels=labels or _names_of(net.config), **options)
+        super().__init__(
+            net,
+            output="probabilities" if self.queries else "logits",
+            name=name,
+            labels=labels or _names_of(net.config),
+            **options,
+        )
 
-    def fingerprint(self): return (*super().fingerprint(), self.processor)
+    def fingerprint(self):
+        return (*super().fingerprint(), self.processor)
 
     def read(self, answer):
-        if self.queries: return _query_scores(answer, (384, 384) if self.net.config.model_type == "mask2former" else None)
-        if getattr(answer, "logits", None) is not None: return answer.logits
-        raise TypeError(f"the network answers with a {type(answer).__name__}; allowed are models for semantic segmentation, which answer with logits (B, K, h, w), and {' and '.join(_QUERIES)}")
+        if self.queries:
+            return _query_scores(answer, (384, 384) if self.net.config.model_type == "mask2former" else None)
+        if getattr(answer, "logits", None) is not None:
+            return answer.logits
+        raise TypeError(
+            f"the network answers with a {type(answer).__name__}; allowed are models for semantic segmentation, which answer with logits (B, K, h, w), and {' and '.join(_QUERIES)}"
+        )
 
     # the size of the image is not known here: the processor may have changed it
-    def sized(self, scores, shape): return scores
+    def sized(self, scores, shape):
+        return scores
 
-    def _processed(self, images, like):
+    def _processed(self, images, template):
         "What the processor makes of the images"
-        pictures = [to_eight_bits(like.but(image=image), 3) for image in images]
+        pictures = [to_eight_bits(template.replace(image=image), 3) for image in images]
         made = self.processor(images=pictures, return_tensors="pt", input_data_format="channels_last")
-        if not made.get("pixel_mask", torch.ones(1)).all(): raise ValueError("the image processor pads the images; allowed is one that does not: processor.do_pad = False")
+        if not made.get("pixel_mask", torch.ones(1)).all():
+            raise ValueError(
+                "the image processor pads the images; allowed is one that does not: processor.do_pad = False"
+            )
         return made["pixel_values"].to(self.device, self.dtype)
 
-    def _scores(self, images, like):
-        if images.ndim != 4: raise ValueError(f"the image has {images.ndim - 2} axes; allowed are 2; SliceWise(model) asks about a volume slice by slice")
-        scores, shape = self.scores(self._processed(images, like) if self.processor else self.inputs(images)), images.shape[2:]
+    def _scores(self, images, template):
+        if images.ndim != 4:
+            raise ValueError(
+                f"the image has {images.ndim - 2} axes; allowed are 2; SliceWise(model) asks about a volume slice by slice"
+            )
+        scores, shape = (
+            self.scores(self._processed(images, template) if self.processor else self.inputs(images)),
+            images.shape[2:],
+        )
         return scores if scores.shape[2:] == shape else interpolate_scores(scores, shape)
 
-    def predict(self, images, like): return self.labels_of(self._scores(images, like))
+    def predict(self, images, template):
+        return self.labels_of(self._scores(images, template))
 
-    def probabilities(self, images, like):
-        maps = self.probabilities_of(self._scores(images, like))
+    def probabilities(self, images, template):
+        maps = self.probabilities_of(self._scores(images, template))
         return maps / maps.sum(1, keepdim=True) if self.queries else maps
 
 # %% ../../nbs/models/13_hub.ipynb #c5d24933
@@ -90,6 +118,7 @@ _FILE_STEPS = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")  # that read, 
 @dataclass(frozen=True, eq=False)
 class Bundle:
     "A MONAI bundle: a network and what happens before and after it"
+
     network: torch.nn.Module
     inferer: object  # called with images `(B, C, *S)` and the network
     before: tuple = ()  # transforms of a dict with "image"
@@ -104,7 +133,8 @@ def _steps(
     "Transforms of a configuration, without those that read and write files"
     made = parser.get_parsed_content(name) if name in parser else ()
     # each has a random generator, of a seed that the clock knows, even where nothing is drawn
-    if hasattr(made, "set_random_state"): made.set_random_state(0)
+    if hasattr(made, "set_random_state"):
+        made.set_random_state(0)
     return tuple(t for t in getattr(made, "transforms", made) if type(t).__name__ not in _FILE_STEPS)
 
 # %% ../../nbs/models/13_hub.ipynb #d5065c60
@@ -112,8 +142,13 @@ def _label_names(meta: dict) -> tuple | None:
     "Names of the labels, as the metadata of a bundle have them"
     outputs = meta.get("network_data_format", {}).get("outputs", {})
     channels = next((o["channel_def"] for o in outputs.values() if "channel_def" in o), None)
-    if not channels: return None
-    return tuple(channels[k] for k in sorted(channels, key=int)) if len(channels) > 1 else ("background", *channels.values())
+    if not channels:
+        return None
+    return (
+        tuple(channels[k] for k in sorted(channels, key=int))
+        if len(channels) > 1
+        else ("background", *channels.values())
+    )
 
 
 def _weights(path: Path) -> dict:
@@ -130,15 +165,28 @@ def load_bundle(
     "A MONAI bundle from its folder"
     check_trust("the configuration of a MONAI bundle", trust)
     folder, parser = Path(folder), import_framework("monai.bundle", "monai").ConfigParser()
-    meta = folder/"configs/metadata.json"
-    parser.read_config(next(f for f in (folder/"configs/inference.json", folder/"configs/inference.yaml") if f.is_file()))
-    if meta.is_file(): parser.read_meta(meta)
+    meta = folder / "configs/metadata.json"
+    parser.read_config(
+        next(f for f in (folder / "configs/inference.json", folder / "configs/inference.yaml") if f.is_file())
+    )
+    if meta.is_file():
+        parser.read_meta(meta)
     parser["bundle_root"] = str(folder)
     parser.parse(True)
     network = parser.get_parsed_content("network_def" if "network_def" in parser else "network")
-    network.load_state_dict(_weights(folder/"models/model.pt"))
-    inferer = parser.get_parsed_content("inferer") if "inferer" in parser else import_framework("monai.inferers", "monai").SimpleInferer()
-    return Bundle(network.eval(), inferer, _steps(parser, "preprocessing"), _steps(parser, "postprocessing"), _label_names(parser.get("_meta_") or {}))
+    network.load_state_dict(_weights(folder / "models/model.pt"))
+    inferer = (
+        parser.get_parsed_content("inferer")
+        if "inferer" in parser
+        else import_framework("monai.inferers", "monai").SimpleInferer()
+    )
+    return Bundle(
+        network.eval(),
+        inferer,
+        _steps(parser, "preprocessing"),
+        _steps(parser, "postprocessing"),
+        _label_names(parser.get("_meta_") or {}),
+    )
 
 # %% ../../nbs/models/13_hub.ipynb #b10422e2
 def _to_monai(
@@ -147,12 +195,23 @@ def _to_monai(
 ):  # `MetaTensor (C, X, Y)` or `(C, X, Y, Z)`
     "An image with its axes in MONAI's order, and its place in the world"
     MetaTensor, flip = import_framework("monai.data", "monai").MetaTensor, tuple(range(image.ndim - 1, 0, -1))
-    steps = (1.,) * (3 - case.ndim) + case.spacing
-    affine = np.diag([*steps, 1.])[[2, 1, 0, 3]] * [[-1], [-1], [1], [1]] if case.affine is None else case.affine.copy()
+    steps = (1.0,) * (3 - case.ndim) + case.spacing
+    affine = (
+        np.diag([*steps, 1.0])[[2, 1, 0, 3]] * [[-1], [-1], [1], [1]] if case.affine is None else case.affine.copy()
+    )
     # the case's spacing is up to date, also where a transform has changed it
     affine[:3, :3] *= np.asarray(steps) / np.linalg.norm(affine[:3, :3], axis=0)
     affine = torch.from_numpy(affine[:, [2, 1, 0, 3]])
-    return MetaTensor(image.permute(0, *flip).contiguous(), affine=affine, meta={"filename_or_obj": case.name, "original_affine": affine.clone(), "original_channel_dim": 0, "spatial_shape": image.shape[:0:-1]})
+    return MetaTensor(
+        image.permute(0, *flip).contiguous(),
+        affine=affine,
+        meta={
+            "filename_or_obj": case.name,
+            "original_affine": affine.clone(),
+            "original_channel_dim": 0,
+            "spatial_shape": image.shape[:0:-1],
+        },
+    )
 
 # %% ../../nbs/models/13_hub.ipynb #e6296488
 def _bundle_labels(
@@ -160,27 +219,38 @@ def _bundle_labels(
 ) -> torch.Tensor:  # `(*S)`
     "Labels in the answer of a bundle"
     scores = scores.as_subclass(torch.Tensor)
-    if len(scores) == 1: return scores[0].float().round().long()
-    if ((scores == 0) | (scores == 1)).all() and (scores.sum(0) != 1).any(): raise ValueError(f"the bundle answers with {len(scores)} regions that overlap or leave gaps; allowed is one label for each pixel (a function that asks the bundle and says which region counts is a model too)")
+    if len(scores) == 1:
+        return scores[0].float().round().long()
+    if ((scores == 0) | (scores == 1)).all() and (scores.sum(0) != 1).any():
+        raise ValueError(
+            f"the bundle answers with {len(scores)} regions that overlap or leave gaps; allowed is one label for each pixel (a function that asks the bundle and says which region counts is a model too)"
+        )
     return scores.max(0).indices
 
 # %% ../../nbs/models/13_hub.ipynb #02c841aa
 @adapter(lambda obj: isinstance(obj, Bundle))
 class BundleModel(Model):
     "A MONAI bundle as a model: all that it does to an image, but reading and writing files"
+
     def __init__(self, bundle: Bundle, name: str = "model", labels=None):
         self.bundle, self.name, self.labels = bundle, name, labels or bundle.labels
         self.device = next((p.device for p in bundle.network.parameters()), torch.device("cpu"))
 
-    def fingerprint(self): return (self.name, self.bundle.before, self.bundle.after, self.bundle.inferer, self.bundle.network)
+    def fingerprint(self):
+        return (self.name, self.bundle.before, self.bundle.after, self.bundle.inferer, self.bundle.network)
 
-    def _one(self, image, like):
-        data = {"image": _to_monai(image.cpu(), like)}
-        for step in self.bundle.before: data = step(data)
-        with torch.inference_mode(): data["pred"] = self.bundle.inferer(data["image"][None].to(self.device), self.bundle.network)[0].cpu()
-        for step in self.bundle.after: data = step(data)
-        if not self.bundle.after and len(data["pred"]) == 1: data["pred"] = (data["pred"] > 0).int()
+    def _one(self, image, template):
+        data = {"image": _to_monai(image.cpu(), template)}
+        for step in self.bundle.before:
+            data = step(data)
+        with torch.inference_mode():
+            data["pred"] = self.bundle.inferer(data["image"][None].to(self.device), self.bundle.network)[0].cpu()
+        for step in self.bundle.after:
+            data = step(data)
+        if not self.bundle.after and len(data["pred"]) == 1:
+            data["pred"] = (data["pred"] > 0).int()
         labels = _bundle_labels(data["pred"])
         return labels.permute(*reversed(range(labels.ndim)))
 
-    def predict(self, images, like): return torch.stack([self._one(image, like) for image in images])
+    def predict(self, images, template):
+        return torch.stack([self._one(image, template) for image in images])

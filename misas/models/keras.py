@@ -12,7 +12,10 @@ from .arrays import NumpyModel, pick_output, require_package
 from .loading import model_loader
 
 # %% ../../nbs/models/10_keras.ipynb #6da4e3c1
-def _is_keras(obj) -> bool: return any(c.__name__ == "Model" and {"keras", "tf_keras"} & set(c.__module__.split(".")) for c in type(obj).__mro__)
+def _is_keras(obj) -> bool:
+    return any(
+        c.__name__ == "Model" and {"keras", "tf_keras"} & set(c.__module__.split(".")) for c in type(obj).__mro__
+    )
 
 
 def _layers_of(layer):
@@ -25,7 +28,8 @@ def _layers_of(layer):
 def _format_of(model) -> tuple:  # ("first" or "last", number of channels), None where not known
     "Where the model's first convolution, pooling or the like wants the channels, and how many"
     first = next((l for l in _layers_of(model) if getattr(l, "data_format", None)), None)
-    if first is None: return None, None
+    if first is None:
+        return None, None
     spec = getattr(first, "input_spec", None)
     return first.data_format.removeprefix("channels_"), next(iter((getattr(spec, "axes", None) or {}).values()), None)
 
@@ -33,10 +37,12 @@ def _format_of(model) -> tuple:  # ("first" or "last", number of channels), None
 def _input_of(model) -> tuple:  # (shape, dtype)
     "What the model's `Input` says; (None, 'float32') where it has none"
     inputs = getattr(model, "inputs", None) or []
-    if len(inputs) > 1: raise ValueError(f"the network has {len(inputs)} inputs; allowed is one")
-    if not inputs: return None, "float32"
+    if len(inputs) > 1:
+        raise ValueError(f"the network has {len(inputs)} inputs; allowed is one")
+    if not inputs:
+        return None, "float32"
     dtype = str(getattr(inputs[0].dtype, "name", inputs[0].dtype))
-    return tuple(inputs[0].shape), dtype if "int" in dtype else "float32"      # Keras casts floating point itself
+    return tuple(inputs[0].shape), dtype if "int" in dtype else "float32"  # Keras casts floating point itself
 
 # %% ../../nbs/models/10_keras.ipynb #b25cf4c7
 _ACTIVATIONS = dict(softmax="probabilities", sigmoid="probabilities", linear="logits")
@@ -44,8 +50,12 @@ _ACTIVATIONS = dict(softmax="probabilities", sigmoid="probabilities", linear="lo
 
 def _named(out, model) -> dict:
     "A Keras answer, which is an array, a list or a dict of them, as a dict"
-    if isinstance(out, dict): return out
-    several, names = list(out) if isinstance(out, (list, tuple)) else [out], list(getattr(model, "output_names", None) or [])
+    if isinstance(out, dict):
+        return out
+    several, names = (
+        list(out) if isinstance(out, (list, tuple)) else [out],
+        list(getattr(model, "output_names", None) or []),
+    )
     return dict(zip(names if len(names) == len(several) else range(len(several)), several))
 
 
@@ -58,10 +68,12 @@ def _last_of(output):
 # %% ../../nbs/models/10_keras.ipynb #20f9ce71
 def _output_of(model, mask) -> str | None:
     "What an output's scores are, as far as its last activation says"
-    if not getattr(model, "outputs", None): return None
+    if not getattr(model, "outputs", None):
+        return None
     outputs = _named(getattr(model, "output", model.outputs), model)
     last = _last_of(outputs[pick_output(list(outputs), mask)])
-    if not type(last).__module__.startswith(("keras.", "tf_keras.")): return None      # a user's own layer
+    if not type(last).__module__.startswith(("keras.", "tf_keras.")):
+        return None  # a user's own layer
     return _ACTIVATIONS.get(getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower())
 
 # %% ../../nbs/models/10_keras.ipynb #418ac7a6
@@ -69,13 +81,29 @@ def _output_of(model, mask) -> str | None:
 def _from_keras(path, trust: bool):
     "A model that Keras saved; where it holds code, Keras asks for trust"
     return require_package("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
-_OF_KERAS = {"name", "built", "compiled", "loss", "stop_training", "stop_evaluating", "stop_predicting", "steps_per_execution", "unrolled_steps_per_execution", "autocast", "supports_jit"}  # attributes that Keras gives to a model; others are settings of a subclass
+
+
+_OF_KERAS = {
+    "name",
+    "built",
+    "compiled",
+    "loss",
+    "stop_training",
+    "stop_evaluating",
+    "stop_predicting",
+    "steps_per_execution",
+    "unrolled_steps_per_execution",
+    "autocast",
+    "supports_jit",
+}  # attributes that Keras gives to a model; others are settings of a subclass
 
 # %% ../../nbs/models/10_keras.ipynb #3f84bc71
 @adapter(_is_keras)
 class KerasModel(NumpyModel):
     "A `keras.Model` that gives logits, probabilities or labels"
-    def __init__(self,
+
+    def __init__(
+        self,
         net,  # `keras.Model`
         channels: str = None,  # "first" or "last"; None: as its layers have it
         output: str = None,  # "logits", "probabilities" or "labels"; None: as the last layer's activation says
@@ -84,8 +112,10 @@ class KerasModel(NumpyModel):
     ):
         (shape, dtype), (found, count) = _input_of(net), _format_of(net)
         channels = channels or found
-        known = _output_of(net, mask)      # which also finds out whether there is such an output
-        super().__init__(shape, dtype, channels, None if shape or channels != found else count, output or known, mask, **options)
+        known = _output_of(net, mask)  # which also finds out whether there is such an output
+        super().__init__(
+            shape, dtype, channels, None if shape or channels != found else count, output or known, mask, **options
+        )
         self.net = net
 
     def run(self, array, name):
@@ -93,5 +123,9 @@ class KerasModel(NumpyModel):
         return answers[pick_output(list(answers), name)]
 
     def fingerprint(self):
-        settings = {k: v for k, v in vars(self.net).items() if isinstance(v, (bool, int, float, str, tuple)) and not k.startswith("_") and k not in _OF_KERAS}
+        settings = {
+            k: v
+            for k, v in vars(self.net).items()
+            if isinstance(v, (bool, int, float, str, tuple)) and not k.startswith("_") and k not in _OF_KERAS
+        }
         return (*super().fingerprint(), checksum(self.net, type(self.net), settings))

@@ -23,16 +23,20 @@ def model_loader(
     *keys: str,  # ".suffix" of a file, or a path within a folder by which the folder is known, such as "saved_model.pb"
 ):
     "Register a function `(path, trust)` that loads what `as_model` takes"
+
     def register(load):
         LOADERS.update(dict.fromkeys(keys, load))
         return load
+
     return register
 
 
 def model_specs() -> str:
     "What names a model, for errors and for help on the command line"
     files, folders = [k for k in LOADERS if k.startswith(".")], [k for k in LOADERS if not k.startswith(".")]
-    return f"'demo', package.module:object, a file ({', '.join(files)})" + (f", a folder with {' or '.join(folders)}" if folders else "")
+    return f"'demo', package.module:object, a file ({', '.join(files)})" + (
+        f", a folder with {' or '.join(folders)}" if folders else ""
+    )
 
 # %% ../../nbs/models/03_loading.ipynb #20a31fca
 def check_trust(
@@ -40,7 +44,10 @@ def check_trust(
     trust: bool,
 ):
     "An error unless the user trusts whoever made the file"
-    if not trust: raise ValueError(f"{what} can bring code that runs when it is loaded; if you trust whoever made it: load_model(..., trust=True)")
+    if not trust:
+        raise ValueError(
+            f"{what} can bring code that runs when it is loaded; if you trust whoever made it: load_model(..., trust=True)"
+        )
 
 # %% ../../nbs/models/03_loading.ipynb #2eec3674
 @model_loader(".pt", ".ts")
@@ -48,12 +55,20 @@ def _from_torchscript(path: Path, trust: bool) -> torch.nn.Module:
     "A scripted network, or a pickled one"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        try: return torch.jit.load(path, map_location="cpu")
-        except RuntimeError as e: scripted = e
-    try: held = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception: check_trust("it is no TorchScript program; a pickled network", trust); raise scripted
-    if isinstance(held, torch.nn.Module): return held
-    raise ValueError(f"it holds a {type(held).__name__}, no network; make the network and give it these weights: net.load_state_dict(torch.load(file)), as_model(net)")
+        try:
+            return torch.jit.load(path, map_location="cpu")
+        except RuntimeError as e:
+            scripted = e
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=not trust)
+    except Exception:
+        check_trust("it is no TorchScript program; a pickled network", trust)
+        raise scripted
+    if isinstance(held, torch.nn.Module):
+        return held
+    raise ValueError(
+        f"it holds a {type(held).__name__}, no network; make the network and give it these weights: net.load_state_dict(torch.load(file)), as_model(net)"
+    )
 
 
 @model_loader(".pt2")
@@ -65,16 +80,19 @@ def _from_export(path: Path, trust: bool) -> torch.nn.Module:
 # %% ../../nbs/models/03_loading.ipynb #69ae23e3
 def _loader_of(path: Path):
     "The function that loads a file or folder; None where there is none"
-    if path.is_dir(): return next((load for key, load in LOADERS.items() if not key.startswith(".") and (path/key).is_file()), None)
+    if path.is_dir():
+        return next((load for key, load in LOADERS.items() if not key.startswith(".") and (path / key).is_file()), None)
     return LOADERS.get(path.suffix.lower()) if path.is_file() else None
 
 
 def _from_module(spec: str):
     "The object that `package.module:object` names; modules in the current folder are found too"
     module, _, attributes = spec.partition(":")
-    if "" not in sys.path: sys.path.insert(0, "")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     obj = importlib.import_module(module)
-    for name in attributes.split("."): obj = getattr(obj, name)
+    for name in attributes.split("."):
+        obj = getattr(obj, name)
     return obj() if isinstance(obj, type) else obj
 
 # %% ../../nbs/models/03_loading.ipynb #9c2a64e6
@@ -88,10 +106,16 @@ def load_model(
     spec = str(spec)
     if spec == "demo":
         from misas.models.demo import demo_model
+
         return as_model(demo_model(), name=name or "demo", **options)
     path = Path(spec)
     load, exists = _loader_of(path), path.exists()
-    if not load and (exists or ":" not in spec): raise ValueError(f"model is {spec!r}; allowed are {model_specs()}")
-    try: obj = load(path, trust) if load else _from_module(spec)
-    except Exception as e: raise ValueError(f"model is {spec!r}, which cannot be loaded ({type(e).__name__}: {str(e).strip().splitlines()[0] if str(e).strip() else ''}); allowed are {model_specs()}") from e
+    if not load and (exists or ":" not in spec):
+        raise ValueError(f"model is {spec!r}; allowed are {model_specs()}")
+    try:
+        obj = load(path, trust) if load else _from_module(spec)
+    except Exception as e:
+        raise ValueError(
+            f"model is {spec!r}, which cannot be loaded ({type(e).__name__}: {str(e).strip().splitlines()[0] if str(e).strip() else ''}); allowed are {model_specs()}"
+        ) from e
     return as_model(obj, name=name or (path.stem if exists else spec.partition(":")[2]), **options)

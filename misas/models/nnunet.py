@@ -25,11 +25,12 @@ def _spacing_for(
     reader: str,  # the plans' `image_reader_writer`
 ) -> list:  # 3 numbers
     "The spacing as nnU-Net's own reader would tell it"
-    spacing = (1.,) * case.ndim if reader == "NaturalImage2DIO" else case.spacing
+    spacing = (1.0,) * case.ndim if reader == "NaturalImage2DIO" else case.spacing
     return [max(spacing) * 999, *spacing] if case.ndim == 2 else list(spacing)
 
 # %% ../../nbs/models/09_nnunet.ipynb #cf290a01
-def _is_predictor(obj) -> bool: return any(c.__name__ == "nnUNetPredictor" and c.__module__.startswith("nnunetv2.") for c in type(obj).__mro__)
+def _is_predictor(obj) -> bool:
+    return any(c.__name__ == "nnUNetPredictor" and c.__module__.startswith("nnunetv2.") for c in type(obj).__mro__)
 
 
 def _names(dataset: dict) -> tuple:
@@ -47,40 +48,64 @@ def _quiet(predictor):
     "No progress bars, no messages, and the network in the mode that it had"
     shown, predictor.allow_tqdm = predictor.allow_tqdm, False
     try:
-        with contextlib.redirect_stdout(io.StringIO()), evaluation_mode(predictor.network): yield
-    finally: predictor.allow_tqdm = shown
+        with contextlib.redirect_stdout(io.StringIO()), evaluation_mode(predictor.network):
+            yield
+    finally:
+        predictor.allow_tqdm = shown
 
 # %% ../../nbs/models/09_nnunet.ipynb #5c8a7b1f
 class NNUNetModel(Model):
     "An initialised `nnUNetPredictor` of nnU-Net v2; volumes are taken to be in the axes of its training data"
-    def __init__(self,
+
+    def __init__(
+        self,
         predictor,  # `nnunetv2.inference.predict_from_raw_data.nnUNetPredictor`
         name: str = "model",
         labels=None,  # names; None: those of the dataset
     ):
-        if predictor.network is None: raise ValueError("the nnUNetPredictor has no network yet; call its initialize_from_trained_model_folder(...) first")
+        if predictor.network is None:
+            raise ValueError(
+                "the nnUNetPredictor has no network yet; call its initialize_from_trained_model_folder(...) first"
+            )
         self.reader = predictor.plans_manager.plans["image_reader_writer"]
         self.predictor, self.name, self.labels = predictor, name, labels or _names(predictor.dataset_json)
-        self.channels = len(predictor.dataset_json.get("channel_names", predictor.dataset_json.get("modality", {}))) or None
+        self.channels = (
+            len(predictor.dataset_json.get("channel_names", predictor.dataset_json.get("modality", {}))) or None
+        )
 
     def fingerprint(self):
         p = self.predictor
         weights = [t for fold in p.list_of_parameters or [p.network.state_dict()] for t in fold.values()]
-        return (self.name, str(p.plans_manager.plans), str(p.configuration_manager), p.tile_step_size, p.use_gaussian, p.use_mirroring, *weights)
+        return (
+            self.name,
+            str(p.plans_manager.plans),
+            str(p.configuration_manager),
+            p.tile_step_size,
+            p.use_gaussian,
+            p.use_mirroring,
+            *weights,
+        )
 
-    def _ask(self, image, like, probabilities):
+    def _ask(self, image, template, probabilities):
         "nnU-Net's answer to an image `(C, *S)`: labels, and probabilities if they are wanted"
-        array, spacing = match_channels(image[None], self.channels)[0].cpu().numpy(), _spacing_for(like, self.reader)
-        if like.ndim == 2: array = array[:, None]
-        with _quiet(self.predictor): answer = self.predictor.predict_single_npy_array(array, {"spacing": spacing}, None, None, probabilities)
+        array, spacing = (
+            match_channels(image[None], self.channels)[0].cpu().numpy(),
+            _spacing_for(template, self.reader),
+        )
+        if template.ndim == 2:
+            array = array[:, None]
+        with _quiet(self.predictor):
+            answer = self.predictor.predict_single_npy_array(array, {"spacing": spacing}, None, None, probabilities)
         answers = [answer[0][None], answer[1]] if probabilities else [answer[None]]
         return [torch.from_numpy(np.ascontiguousarray(a)).reshape(len(a), *image.shape[1:]) for a in answers]
 
-    def predict(self, images, like): return torch.stack([self._ask(image, like, False)[0][0].long() for image in images])
+    def predict(self, images, template):
+        return torch.stack([self._ask(image, template, False)[0][0].long() for image in images])
 
-    def probabilities(self, images, like):
-        if self.predictor.label_manager.has_regions: return None
-        return torch.stack([self._ask(image, like, True)[1].float() for image in images])
+    def probabilities(self, images, template):
+        if self.predictor.label_manager.has_regions:
+            return None
+        return torch.stack([self._ask(image, template, True)[1].float() for image in images])
 
 # %% ../../nbs/models/09_nnunet.ipynb #0751e204
 @adapter(_is_predictor)
@@ -107,6 +132,8 @@ def load_nnunet(
     check_trust("a checkpoint of nnU-Net", trust)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with contextlib.redirect_stdout(io.StringIO()):
-        predictor = import_framework("nnunetv2.inference.predict_from_raw_data", "nnunet").nnUNetPredictor(device=device, allow_tqdm=False)
+        predictor = import_framework("nnunetv2.inference.predict_from_raw_data", "nnunet").nnUNetPredictor(
+            device=device, allow_tqdm=False
+        )
         predictor.initialize_from_trained_model_folder(str(folder), folds, checkpoint)
     return predictor

@@ -19,10 +19,12 @@ from .loading import model_loader
 _ONNX_SPECS = "the path of an .onnx file, its content as bytes, an onnx.ModelProto, an onnxruntime.InferenceSession"
 
 
-def _is_session(obj) -> bool: return any(c.__name__ == "InferenceSession" and c.__module__.startswith("onnxruntime.") for c in type(obj).__mro__)
+def _is_session(obj) -> bool:
+    return any(c.__name__ == "InferenceSession" and c.__module__.startswith("onnxruntime.") for c in type(obj).__mro__)
 
 
-def _is_proto(obj) -> bool: return type(obj).__name__ == "ModelProto" and hasattr(obj, "SerializeToString")
+def _is_proto(obj) -> bool:
+    return type(obj).__name__ == "ModelProto" and hasattr(obj, "SerializeToString")
 
 # %% ../../nbs/models/12_onnx.ipynb #5fae3079
 def _dtype(
@@ -31,8 +33,12 @@ def _dtype(
     "The dtype of an input"
     name = kind.removeprefix("tensor(").removesuffix(")")
     name = {"float": "float32", "double": "float64"}.get(name, name)
-    try: return np.dtype(name).name
-    except TypeError: raise ValueError(f"the network takes {kind}; allowed are tensors of float16, float, double, bool and integers") from None
+    try:
+        return np.dtype(name).name
+    except TypeError:
+        raise ValueError(
+            f"the network takes {kind}; allowed are tensors of float16, float, double, bool and integers"
+        ) from None
 
 
 def _shape(
@@ -42,7 +48,7 @@ def _shape(
     return tuple(n if isinstance(n, int) and n > 0 else None for n in shape) if shape else None
 
 # %% ../../nbs/models/12_onnx.ipynb #75be7296
-model_loader(".onnx")(lambda path, trust: path)      # the adapter takes paths
+model_loader(".onnx")(lambda path, trust: path)  # the adapter takes paths
 
 
 def _named(path, options) -> str:
@@ -50,13 +56,16 @@ def _named(path, options) -> str:
     return Path(path).stem if options.get("name") in (None, str(path)) else options["name"]
 
 
-def _is_file(obj) -> bool: return isinstance(obj, (str, Path)) and str(obj).lower().endswith(".onnx")
+def _is_file(obj) -> bool:
+    return isinstance(obj, (str, Path)) and str(obj).lower().endswith(".onnx")
 
 # %% ../../nbs/models/12_onnx.ipynb #632df891
 @adapter(lambda obj: _is_file(obj) or _is_session(obj) or _is_proto(obj))
 class OnnxModel(FileModel):
     "A network in the ONNX format"
-    def __init__(self,
+
+    def __init__(
+        self,
         source,  # path of an .onnx file, its content as bytes, an `onnx.ModelProto`, or an `onnxruntime.InferenceSession`
         input: str = None,  # name of the input that takes the image, where there are several
         feed: dict = None,  # values of other inputs, arrays of their dtype
@@ -64,32 +73,53 @@ class OnnxModel(FileModel):
         providers: tuple = ("CPUExecutionProvider",),  # what a file runs on; a session has its own
         **options,  # of `NumpyModel`: channels, output, probabilities, preprocess, prepare, batch_size, name, labels
     ):
-        if isinstance(source, (str, Path)): source, options["name"] = existing_file(source, "source", _ONNX_SPECS), _named(source, options)
-        elif _is_proto(source): source = source.SerializeToString()
-        elif not isinstance(source, bytes) and not _is_session(source): raise TypeError(f"source is a {type(source).__name__}; allowed are {_ONNX_SPECS}")
+        if isinstance(source, (str, Path)):
+            source, options["name"] = existing_file(source, "source", _ONNX_SPECS), _named(source, options)
+        elif _is_proto(source):
+            source = source.SerializeToString()
+        elif not isinstance(source, bytes) and not _is_session(source):
+            raise TypeError(f"source is a {type(source).__name__}; allowed are {_ONNX_SPECS}")
         self.providers, self.feed = tuple(providers), feed or {}
         session = self.open(source)
         inputs = {i.name: i for i in session.get_inputs() if i.name not in self.feed}
         self.input = pick_output(list(inputs), input, "input")
         found = inputs[self.input]
-        super().__init__(source, session, shape=_shape(found.shape), dtype=_dtype(found.type), mask=pick_output([o.name for o in session.get_outputs()], mask), **options)
+        super().__init__(
+            source,
+            session,
+            shape=_shape(found.shape),
+            dtype=_dtype(found.type),
+            mask=pick_output([o.name for o in session.get_outputs()], mask),
+            **options,
+        )
 
     def open(self, source):
-        if _is_session(source): return source
+        if _is_session(source):
+            return source
         runtime = require_package("onnxruntime", "onnx")
-        try: return runtime.InferenceSession(source if isinstance(source, bytes) else str(source), providers=list(self.providers))
+        try:
+            return runtime.InferenceSession(
+                source if isinstance(source, bytes) else str(source), providers=list(self.providers)
+            )
         except Exception as e:
-            raise ValueError(f"source is {'a network in memory' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_ONNX_SPECS}") from e
+            raise ValueError(
+                f"source is {'a network in memory' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_ONNX_SPECS}"
+            ) from e
 
     def run(self, array, name):
-        return self.net.run([pick_output([o.name for o in self.net.get_outputs()], name)], {self.input: array, **self.feed})[0]
+        return self.net.run(
+            [pick_output([o.name for o in self.net.get_outputs()], name)], {self.input: array, **self.feed}
+        )[0]
 
     def _weights(self):
         "The file and those beside it that hold large weights; of an open session, what it says of itself"
-        if isinstance(self.source, bytes): return (self.source,)
-        if isinstance(self.source, Path): return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(self.source.name))
+        if isinstance(self.source, bytes):
+            return (self.source,)
+        if isinstance(self.source, Path):
+            return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(self.source.name))
         path = getattr(self.source, "_model_path", None)
         content = getattr(self.source, "_model_bytes", None)
         return (Path(path),) if path and Path(path).exists() else (content,) if content else ()
 
-    def fingerprint(self): return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))
+    def fingerprint(self):
+        return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))

@@ -18,14 +18,18 @@ def _steps_to(
 ) -> tuple:  # for each new axis, which of the old ones it is; the new axes that run the other way
     "How to get from the library's axes to others"
     if not isinstance(axes, str) or len(axes) != 3 or sorted(_AXIS.get(a, -1) for a in axes) != [0, 1, 2]:
-        raise ValueError(f"axes is {axes!r}; allowed are three letters, one each of L or R, A or P, S or I, such as 'RAS'")
+        raise ValueError(
+            f"axes is {axes!r}; allowed are three letters, one each of L or R, A or P, S or I, such as 'RAS'"
+        )
     order = [_AXIS[a] for a in axes]
     return order, [i for i, a in enumerate(axes) if a != _OWN[_AXIS[a]]]
 
 # %% ../../nbs/models/04_orientation.ipynb #e1e2d4f0
 class Oriented(Model):
     "A model that is asked about volumes in other axes; 2D images are left as they are"
-    def __init__(self,
+
+    def __init__(
+        self,
         model,  # anything that `as_model` takes
         axes: str = "RAS",  # where each axis leads to, in the order of the array's axes: one each of L or R, A or P, S or I
     ):
@@ -33,26 +37,43 @@ class Oriented(Model):
         self.name, self.labels, self.device = self.model.name, self.model.labels, self.model.device
 
     @property
-    def batch_size(self): return self.model.batch_size
-    def fingerprint(self): return (f"in {self.axes}", *self.model.fingerprint())
+    def batch_size(self):
+        return self.model.batch_size
+
+    def fingerprint(self):
+        return (f"in {self.axes}", *self.model.fingerprint())
 
     def _there(self, x):
         "`(..., D, H, W)` in the model's axes"
         before = x.ndim - 3
-        return x.permute(*range(before), *(before + i for i in self._order)).flip([before + i for i in self._flipped]).contiguous()
+        return (
+            x.permute(*range(before), *(before + i for i in self._order))
+            .flip([before + i for i in self._flipped])
+            .contiguous()
+        )
 
     def _back(self, x):
         before = x.ndim - 3
-        return x.flip([before + i for i in self._flipped]).permute(*range(before), *(before + self._order.index(i) for i in range(3))).contiguous()
+        return (
+            x.flip([before + i for i in self._flipped])
+            .permute(*range(before), *(before + self._order.index(i) for i in range(3)))
+            .contiguous()
+        )
 
-    def _like(self, images, like):
-        return like.but(image=images[0], truth=None, spacing=tuple(like.spacing[i] for i in self._order), affine=None)
+    def _like(self, images, template):
+        return template.replace(
+            image=images[0], truth=None, spacing=tuple(template.spacing[i] for i in self._order), affine=None
+        )
 
-    def _ask(self, ask, images, like):
-        if images.ndim == 4: return ask(images, like)
+    def _ask(self, ask, images, template):
+        if images.ndim == 4:
+            return ask(images, template)
         images = self._there(images)
-        answer = ask(images, self._like(images, like))
+        answer = ask(images, self._like(images, template))
         return None if answer is None else self._back(answer)
 
-    def predict(self, images, like): return self._ask(self.model, images, like)
-    def probabilities(self, images, like): return self._ask(self.model.probabilities, images, like)
+    def predict(self, images, template):
+        return self._ask(self.model, images, template)
+
+    def probabilities(self, images, template):
+        return self._ask(self.model.probabilities, images, template)

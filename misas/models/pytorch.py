@@ -24,34 +24,46 @@ from ..core.model import Model, adapter
 from .fast import NetworkState, fast_copy, to_channels_last
 
 # %% ../../nbs/models/02_pytorch.ipynb #d237c815
-_evaluated, _turn = Counter(), RLock()  # how many threads evaluate a module that was in training mode; held by the one that counts
+_evaluated, _turn = (
+    Counter(),
+    RLock(),
+)  # how many threads evaluate a module that was in training mode; held by the one that counts
 
 # %% ../../nbs/models/02_pytorch.ipynb #f0c3d957
 @contextmanager
 def evaluation_mode(net: torch.nn.Module):
     "`net` in evaluation mode for a while; each of its parts gets its own mode back"
     with _turn:
-        training = [m for m in net.modules() if getattr(m, "training", False) or m in _evaluated]      # frozen programs have no mode
+        training = [
+            m for m in net.modules() if getattr(m, "training", False) or m in _evaluated
+        ]  # frozen programs have no mode
         _evaluated.update(training)
         # the flag itself: exported programs refuse `eval()`
-        for m in training: m.training = False
-    try: yield net
+        for m in training:
+            m.training = False
+    try:
+        yield net
     finally:
         with _turn:
             _evaluated.subtract(training)
             for m in training:
-                if not _evaluated[m]: m.training = True; del _evaluated[m]
+                if not _evaluated[m]:
+                    m.training = True
+                    del _evaluated[m]
 
 # %% ../../nbs/models/02_pytorch.ipynb #bedb3c2a
 def _first_convolution(net: torch.nn.Module) -> tuple:  # (channels, spatial axes), or (None, None)
     "What the first convolution takes, as far as one can see"
-    convolutions = ((m.in_channels, m.weight.ndim - 2) for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d)))
+    convolutions = (
+        (m.in_channels, m.weight.ndim - 2) for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d))
+    )
     # scripted and exported networks have weights, but no modules of known type
     weights = ((p.shape[1], p.ndim - 2) for p in net.parameters() if p.ndim in (4, 5))
     return next(itertools.chain(convolutions, weights), (None, None))
 
 # %% ../../nbs/models/02_pytorch.ipynb #986ff39b
-def input_channels(net: torch.nn.Module) -> int | None: return _first_convolution(net)[0]
+def input_channels(net: torch.nn.Module) -> int | None:
+    return _first_convolution(net)[0]
 
 
 def match_channels(
@@ -60,21 +72,34 @@ def match_channels(
 ) -> torch.Tensor:
     "Grey as three equal channels and back; anything that would lose or invent information is an error"
     have = images.shape[1]
-    if wanted in (None, have): return images
-    if have == 1: return images.expand(-1, wanted, *images.shape[2:])
-    if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, have)): return images[:, :1]
-    raise ValueError(f"the image has {have} different channels and the network takes {wanted}; allowed is {wanted}, or a grey image (a network whose first convolution is not the one that sees the image: as_model(..., channels={have}))")
+    if wanted in (None, have):
+        return images
+    if have == 1:
+        return images.expand(-1, wanted, *images.shape[2:])
+    if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, have)):
+        return images[:, :1]
+    raise ValueError(
+        f"the image has {have} different channels and the network takes {wanted}; allowed is {wanted}, or a grey image (a network whose first convolution is not the one that sees the image: as_model(..., channels={have}))"
+    )
 
 # %% ../../nbs/models/02_pytorch.ipynb #6556656b
 def _scores_in(
     answer,  # what a network answers
 ) -> torch.Tensor:
     "The tensor of scores in a network's answer"
-    if isinstance(answer, torch.Tensor): return answer
-    if isinstance(answer, (tuple, list)) and len(answer): return _scores_in(answer[0])
-    if not isinstance(answer, dict): raise TypeError(f"the network answers with a {type(answer).__name__}; allowed is a tensor (B, K, *S), or a dict, tuple or list with one")
+    if isinstance(answer, torch.Tensor):
+        return answer
+    if isinstance(answer, (tuple, list)) and len(answer):
+        return _scores_in(answer[0])
+    if not isinstance(answer, dict):
+        raise TypeError(
+            f"the network answers with a {type(answer).__name__}; allowed is a tensor (B, K, *S), or a dict, tuple or list with one"
+        )
     key = next((k for k in ("out", "logits", *(answer if len(answer) == 1 else ())) if k in answer), None)
-    if key is None: raise TypeError(f"the network answers with a {type(answer).__name__} of {', '.join(map(repr, answer))}; allowed is one with 'out' or 'logits'")
+    if key is None:
+        raise TypeError(
+            f"the network answers with a {type(answer).__name__} of {', '.join(map(repr, answer))}; allowed is one with 'out' or 'logits'"
+        )
     return _scores_in(answer[key])
 
 # %% ../../nbs/models/02_pytorch.ipynb #1e2445c0
@@ -98,38 +123,49 @@ def interpolate_scores(
 OUTPUTS = ("logits", "probabilities", "labels")
 
 
-def _place(tensor: torch.Tensor) -> int: return tensor.untyped_storage().data_ptr()
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 # %% ../../nbs/models/02_pytorch.ipynb #c198a7cf
 class _Watch(TorchDispatchMode):
     "Remembers which memory holds what came out of a sigmoid or a softmax"
+
     def __init__(self):
         super().__init__()
         self.squashed = set()
 
     # to skip it, torch would import torch._dynamo: seconds, and a second LLVM beside TensorFlow's
     @classmethod
-    def _should_skip_dynamo(cls): return False
+    def _should_skip_dynamo(cls):
+        return False
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         out = op(*args, **(kwargs or {}))
-        if not isinstance(out, torch.Tensor) or out.layout is not torch.strided: return out
-        if op.overloadpacket.__name__ in ("sigmoid", "sigmoid_", "softmax", "_softmax"): self.squashed.add(_place(out))
+        if not isinstance(out, torch.Tensor) or out.layout is not torch.strided:
+            return out
+        if op.overloadpacket.__name__ in ("sigmoid", "sigmoid_", "softmax", "_softmax"):
+            self.squashed.add(_place(out))
         # the same memory may be used again, unless this is a view
-        elif _place(out) in self.squashed and not any(isinstance(a, torch.Tensor) and _place(a) == _place(out) for a in args): self.squashed.discard(_place(out))
+        elif _place(out) in self.squashed and not any(
+            isinstance(a, torch.Tensor) and _place(a) == _place(out) for a in args
+        ):
+            self.squashed.discard(_place(out))
         return out
 
     def kind_of(self, scores: torch.Tensor) -> str:
         "What kind of answer these scores are"
-        if not scores.is_floating_point(): return "labels"
-        if scores.min() < -1e-3 or scores.max() > 1.001: return "logits"
-        adds_up = scores.ndim > 2 and scores.shape[1] > 1 and (scores.float().sum(1) - 1).abs().max() < .01
+        if not scores.is_floating_point():
+            return "labels"
+        if scores.min() < -1e-3 or scores.max() > 1.001:
+            return "logits"
+        adds_up = scores.ndim > 2 and scores.shape[1] > 1 and (scores.float().sum(1) - 1).abs().max() < 0.01
         return "probabilities" if adds_up or _place(scores) in self.squashed else "logits"
 
 # %% ../../nbs/models/02_pytorch.ipynb #251b0053
 def _exported_shape(net: torch.nn.Module) -> tuple | None:  # `(B, C, *S)`, None where any number will do
     "The shape of the images that an exported program takes; None for other networks"
-    if not isinstance(net, torch.fx.GraphModule): return None
+    if not isinstance(net, torch.fx.GraphModule):
+        return None
     examples = (n.meta.get("val") for n in net.graph.nodes if n.op == "placeholder")
     shape = next((e.shape for e in examples if isinstance(e, torch.Tensor)), None)
     return shape and tuple(n if isinstance(n, int) else None for n in shape)
@@ -140,19 +176,24 @@ def _groups(
     size: int | None,  # how many images a group must have; None: any number
 ):
     "Images in groups of one size, the last one filled up with its last image"
-    if size in (None, len(images)): return [images]
+    if size in (None, len(images)):
+        return [images]
     return [torch.cat([g, g[-1:].expand(size - len(g), *g.shape[1:])]) for g in images.split(size)]
 
 # %% ../../nbs/models/02_pytorch.ipynb #584b3796
 def _whole(labels: torch.Tensor) -> torch.Tensor:
-    "Labels as whole numbers, of whatever dtype they come"
-    if labels.is_floating_point() and not torch.equal(labels, labels.round()): raise ValueError("the network answers with numbers that are no whole numbers; allowed for output='labels' are labels")
+    "Labels as integers, of whatever dtype they come"
+    if labels.is_floating_point() and not torch.equal(labels, labels.round()):
+        raise ValueError(
+            "the network answers with numbers that are no integers; allowed for output='labels' are labels"
+        )
     return labels.long() if labels.is_floating_point() else labels
 
 # %% ../../nbs/models/02_pytorch.ipynb #05dc3dd7
 def check_finite_scores(scores: torch.Tensor):
     "An error if there is a NaN or infinite score: it shows in their sum, and the sum of the largest ones will do"
-    if not math.isfinite(scores.sum(dtype=torch.float32)): raise ValueError("the network answers with NaN or infinite scores; allowed are finite numbers")
+    if not math.isfinite(scores.sum(dtype=torch.float32)):
+        raise ValueError("the network answers with NaN or infinite scores; allowed are finite numbers")
 
 # %% ../../nbs/models/02_pytorch.ipynb #7a022a37
 def _doubt(
@@ -162,16 +203,25 @@ def _doubt(
     "What may be a misunderstanding about a network's answer"
     if kind == "logits" and scores.shape[1:2] == (1,) and 0 <= scores.min() < scores.max() <= 1:
         return "the network answers with one channel of numbers from 0 to 1, which misas takes for logits; as_model(..., output='probabilities') if they are probabilities, output='logits' if not"
-    if kind == "probabilities" and scores.ndim > 2 and scores.shape[1] > 1 and ((total := scores.float().sum(1)) - 1).abs().mean() > .1:
-        return (f"the network's {scores.shape[1]} channels add up to {total.min():.2g} to {total.max():.2g}, so they seem to be regions that overlap, and misas takes the largest one at each pixel, also where all are low; "
-                "if they are regions, give as_model a network that makes labels of them, with forward(self, x): return (self.net(x) > .5).sum(1) for regions inside each other; as_model(..., output='probabilities') if the largest one is meant")
+    if (
+        kind == "probabilities"
+        and scores.ndim > 2
+        and scores.shape[1] > 1
+        and ((total := scores.float().sum(1)) - 1).abs().mean() > 0.1
+    ):
+        return (
+            f"the network's {scores.shape[1]} channels add up to {total.min():.2g} to {total.max():.2g}, so they seem to be regions that overlap, and misas takes the largest one at each pixel, also where all are low; "
+            "if they are regions, give as_model a network that makes labels of them, with forward(self, x): return (self.net(x) > .5).sum(1) for regions inside each other; as_model(..., output='probabilities') if the largest one is meant"
+        )
     return ""
 
 # %% ../../nbs/models/02_pytorch.ipynb #952a006c
 @adapter(lambda obj: isinstance(obj, torch.nn.Module))
 class TorchModel(Model):
     "A `torch.nn.Module` that gives scores `(B, K, *S)`, `(B, 1, *S)` for a binary mask, or labels `(B, *S)`"
-    def __init__(self,
+
+    def __init__(
+        self,
         net: torch.nn.Module,
         preprocess=None,  # function on images `(B, C, *S)` in the source's intensities, e.g. to divide them by 255
         prepare=None,  # function `Case -> Case` for a network that needs a certain size, e.g. `lambda case: Resize()(case, 256)`
@@ -182,38 +232,64 @@ class TorchModel(Model):
         name: str = "model",
         labels: Sequence = None,  # names of the labels, one for each class
     ):
-        if output not in (None, *OUTPUTS): raise ValueError(f"output is {output!r}; allowed are {', '.join(map(repr, OUTPUTS))}, and None to find out")
-        if any(map(is_lazy, itertools.chain(net.parameters(), net.buffers()))): raise ValueError(f"net is a {type(net).__name__} with lazy layers, whose weights have no size yet; allowed is a network that was run once, as in net(images)")
-        self.net, self.preprocess, self._prepare, self.fast, self.autocast, self.output, self.name, self.labels = net, preprocess, prepare, fast, autocast, output, name, labels
+        if output not in (None, *OUTPUTS):
+            raise ValueError(f"output is {output!r}; allowed are {', '.join(map(repr, OUTPUTS))}, and None to find out")
+        if any(map(is_lazy, itertools.chain(net.parameters(), net.buffers()))):
+            raise ValueError(
+                f"net is a {type(net).__name__} with lazy layers, whose weights have no size yet; allowed is a network that was run once, as in net(images)"
+            )
+        self.net, self.preprocess, self._prepare, self.fast, self.autocast, self.output, self.name, self.labels = (
+            net,
+            preprocess,
+            prepare,
+            fast,
+            autocast,
+            output,
+            name,
+            labels,
+        )
         self._exported, (first, self.axes) = _exported_shape(net) or (None, None), _first_convolution(net)
-        self.channels, self._kind, self._unsure, self._doubted = channels or self._exported[1] or first, output, output is None, False
+        self.channels, self._kind, self._unsure, self._doubted = (
+            channels or self._exported[1] or first,
+            output,
+            output is None,
+            False,
+        )
         self._state = self._runs = None
         self.batch_size = 1 if self.device.type == "cpu" else 32
 
     # the network may be moved
-    def _weights(self): return next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.zeros(()))
+    def _weights(self):
+        return next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.zeros(()))
 
     @property
-    def device(self): return self._weights().device
+    def device(self):
+        return self._weights().device
 
     @property
-    def dtype(self): return weights.dtype if (weights := self._weights()).is_floating_point() else torch.float32
+    def dtype(self):
+        return weights.dtype if (weights := self._weights()).is_floating_point() else torch.float32
 
-    def prepare(self, case): return case if self._prepare is None else self._prepare(case)
+    def prepare(self, case):
+        return case if self._prepare is None else self._prepare(case)
 
-    def fingerprint(self): return (self.name, self.preprocess, self._prepare, self.autocast, self.output, self.channels, self.net)
+    def fingerprint(self):
+        return (self.name, self.preprocess, self._prepare, self.autocast, self.output, self.channels, self.net)
 
     # the copy stays at home, and a model that was used is the same as one that was not
-    def __getstate__(self): return vars(self) | dict(_state=None, _runs=None, _kind=self.output, _unsure=self.output is None)
+    def __getstate__(self):
+        return vars(self) | dict(_state=None, _runs=None, _kind=self.output, _unsure=self.output is None)
 
     def _runner(self, image):
         "Context: the network in evaluation mode, or its fast copy, made anew if the network has changed; after it was rebuilt, its kind of answer is unsure"
         with _turn:
             rebuilt, changed = self._state.changes(self.net) if self._state else (True, True)
-            if rebuilt: self._unsure = self.output is None
-            if changed: self._runs, self._state = fast_copy(self.net, image) if self.fast else self.net, NetworkState(self.net)
+            if rebuilt:
+                self._unsure = self.output is None
+            if changed:
+                self._runs, self._state = fast_copy(self.net, image) if self.fast else self.net, NetworkState(self.net)
             runs = self._runs
-        return evaluation_mode(runs) if runs is self.net else nullcontext(runs)      # a copy stays in evaluation mode
+        return evaluation_mode(runs) if runs is self.net else nullcontext(runs)  # a copy stays in evaluation mode
 
     def read(self, answer) -> torch.Tensor:
         "The scores in what the network answers; for networks that answer in a form of their own"
@@ -221,81 +297,116 @@ class TorchModel(Model):
 
     def sized(self, scores, shape):
         "Scores at the size of the image, where they are coarser by a whole factor"
-        if scores.shape[2:] == shape or scores.ndim != len(shape) + 2 or not scores.is_floating_point(): return scores
+        if scores.shape[2:] == shape or scores.ndim != len(shape) + 2 or not scores.is_floating_point():
+            return scores
         return interpolate_scores(scores, shape) if _coarser(scores.shape[2:], shape) else scores
 
     def _answer(self, net, images):
         "Scores for images that the network takes; where that is unsure, what kind of scores they are is found out"
-        if not self._unsure: return self.sized(self.read(net(images)), images.shape[2:])
+        if not self._unsure:
+            return self.sized(self.read(net(images)), images.shape[2:])
         # what torch.compile made cannot be watched, but what it was made of
-        with _Watch() as watch: scores = self.read(getattr(net, "_orig_mod", net)(images))
+        with _Watch() as watch:
+            scores = self.read(getattr(net, "_orig_mod", net)(images))
         self._kind, self._unsure = watch.kind_of(scores), False
-        if not self._doubted and (doubt := _doubt(scores, self._kind)): self._doubted = True; warnings.warn(doubt, stacklevel=2)
+        if not self._doubted and (doubt := _doubt(scores, self._kind)):
+            self._doubted = True
+            warnings.warn(doubt, stacklevel=2)
         return self.sized(scores, images.shape[2:])
 
     def _check_size(self, images):
         fixed = self._exported[2:]
         if any(n not in (None, s) for n, s in zip(fixed, images.shape[2:])):
-            raise ValueError(f"the image is {tuple(images.shape[2:])}, and the network was exported for {fixed}; allowed is that size: as_model(..., size=ResizeTo({fixed})), or export it with dynamic_shapes")
+            raise ValueError(
+                f"the image is {tuple(images.shape[2:])}, and the network was exported for {fixed}; allowed is that size: as_model(..., size=ResizeTo({fixed})), or export it with dynamic_shapes"
+            )
 
     def _ask(self, images):
         "The network's scores for a batch"
-        groups, precision = _groups(images, self._exported[0]), nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)
+        groups, precision = (
+            _groups(images, self._exported[0]),
+            nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast),
+        )
         # not in inference mode: its tensors could not be changed or trained with later, neither scores nor what a network keeps
-        with torch.no_grad(), precision, self._runner(images[:1]) as net: answers = [self._answer(net, group) for group in groups]
-        return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[:len(images)]
+        with torch.no_grad(), precision, self._runner(images[:1]) as net:
+            answers = [self._answer(net, group) for group in groups]
+        return answers[0] if len(answers) == 1 and len(groups[0]) == len(images) else torch.cat(answers)[: len(images)]
 
     def _run(self, images):
         "The network's scores for a batch; a batch that is too large is halved"
-        try: return self._ask(images)
+        try:
+            return self._ask(images)
         except torch.OutOfMemoryError:
-            if len(images) == 1: raise
+            if len(images) == 1:
+                raise
         except Exception as e:
-            if self.axes in (None, images.ndim - 2): raise
+            if self.axes in (None, images.ndim - 2):
+                raise
             raise ValueError(f"{type(e).__name__}: {e}{self._axes_hint(images)}") from e
         # only here, outside of `except`, is the memory of the failed attempt free
-        self.batch_size = min(self.batch_size, (len(images) + 1) // 2)      # the next ones fit at once
+        self.batch_size = min(self.batch_size, (len(images) + 1) // 2)  # the next ones fit at once
         return torch.cat([self._run(half) for half in images.chunk(2)])
 
     def _axes_hint(self, images):
         "The end of an error about an image of the wrong dimension"
-        if self.axes in (None, images.ndim - 2): return ""
+        if self.axes in (None, images.ndim - 2):
+            return ""
         hint = "; SliceWise(model) asks a 2D network about a volume slice by slice" if self.axes == 2 else ""
         return f" (the network has {self.axes}D convolutions, and the image has {images.ndim - 2} axes{hint})"
 
     def inputs(self, images, device=None):
         "Images as the network takes them: its channels, its dtype, preprocessed"
-        images = match_channels(images, self.channels).to(device or self.device, self.dtype, copy=True)      # a network may work in place
+        images = match_channels(images, self.channels).to(
+            device or self.device, self.dtype, copy=True
+        )  # a network may work in place
         return self.preprocess(images) if self.preprocess else images
 
     def scores(self, inputs):
         "What the network answers: scores, checked to be `(B, K, *S)`, or labels `(B, *S)`"
         self._check_size(inputs)
         out = self._run(to_channels_last(inputs) if self.fast else inputs)
-        if self._kind == "labels": return _whole(out[:, 0] if out.ndim == inputs.ndim and out.shape[1] == 1 else out)
-        if out.ndim != inputs.ndim or len(out) != len(inputs): raise ValueError(f"the network answers with shape {tuple(out.shape)}; allowed is (B, K, *S) for images {tuple(inputs.shape)}{self._axes_hint(inputs)}")
+        if self._kind == "labels":
+            return _whole(out[:, 0] if out.ndim == inputs.ndim and out.shape[1] == 1 else out)
+        if out.ndim != inputs.ndim or len(out) != len(inputs):
+            raise ValueError(
+                f"the network answers with shape {tuple(out.shape)}; allowed is (B, K, *S) for images {tuple(inputs.shape)}{self._axes_hint(inputs)}"
+            )
         classes = max(out.shape[1], 2)
-        if self.labels is not None and len(self.labels) != classes and not (isinstance(self.labels, SomeNames) and len(self.labels) < classes): raise ValueError(f"labels are {len(self.labels)} names ({', '.join(map(str, self.labels))}), and the network tells {classes} classes apart; allowed are {classes} names, the background's among them")
+        if (
+            self.labels is not None
+            and len(self.labels) != classes
+            and not (isinstance(self.labels, SomeNames) and len(self.labels) < classes)
+        ):
+            raise ValueError(
+                f"labels are {len(self.labels)} names ({', '.join(map(str, self.labels))}), and the network tells {classes} classes apart; allowed are {classes} names, the background's among them"
+            )
         return out
 
     def labels_of(self, scores):
         "Labels `(B, *S)`: the class with the highest score"
-        if self._kind == "labels": return scores
-        least = .5 if self._kind == "probabilities" else 0
+        if self._kind == "labels":
+            return scores
+        least = 0.5 if self._kind == "probabilities" else 0
         best, labels = (scores[:, 0], scores[:, 0] > least) if scores.shape[1] == 1 else scores.max(1)
         check_finite_scores(best)
         return labels
 
     def probabilities_of(self, scores):
         "Probabilities `(B, K, *S)`; None for a network that answers with labels"
-        if self._kind == "labels": return None
+        if self._kind == "labels":
+            return None
         scores, squashed = scores.float(), self._kind == "probabilities"
-        if scores.shape[1] > 1: return scores if squashed else scores.softmax(1)
+        if scores.shape[1] > 1:
+            return scores if squashed else scores.softmax(1)
         return torch.cat([1 - scores, scores] if squashed else [1 - scores.sigmoid(), scores.sigmoid()], 1)
 
-    def predict(self, images, like): return self.labels_of(self.scores(self.inputs(images)))
-    def probabilities(self, images, like): return self.probabilities_of(self.scores(self.inputs(images)))
+    def predict(self, images, template):
+        return self.labels_of(self.scores(self.inputs(images)))
+
+    def probabilities(self, images, template):
+        return self.probabilities_of(self.scores(self.inputs(images)))
 
 # %% ../../nbs/models/02_pytorch.ipynb #4f52c0a3
 @adapter(lambda obj: type(obj).__name__ == "ExportedProgram" and type(obj).__module__.startswith("torch.export"))
-def _exported(program, **options): return TorchModel(program.module(), **options)
+def _exported(program, **options):
+    return TorchModel(program.module(), **options)

@@ -27,26 +27,33 @@ def _to_npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _from_npy(data: bytes) -> np.ndarray: return np.load(io.BytesIO(data), allow_pickle=False)
+def _from_npy(data: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 # %% ../../nbs/models/05_remote.ipynb #1f993ddb
 def _request(form, images, spacing) -> dict:
     "Body and headers of a request"
-    if form == "json": return dict(json=dict(images=images.tolist(), spacing=list(spacing)))
-    return dict(content=_to_npy(images), headers={"Content-Type": "application/x-npy", "X-Spacing": ",".join(map(str, spacing))})
+    if form == "json":
+        return dict(json=dict(images=images.tolist(), spacing=list(spacing)))
+    return dict(
+        content=_to_npy(images), headers={"Content-Type": "application/x-npy", "X-Spacing": ",".join(map(str, spacing))}
+    )
 
 
 def _answer(form, response) -> np.ndarray:
     "Masks or probabilities of a response"
-    if form == "npy": return _from_npy(response.content)
+    if form == "npy":
+        return _from_npy(response.content)
     found = response.json()
     for name, dtype in (("masks", np.int64), ("probabilities", np.float32)):
-        if name in found: return _as_dtype(np.asarray(found[name]), dtype)
+        if name in found:
+            return _as_dtype(np.asarray(found[name]), dtype)
     raise ValueError(f"the answer has the keys {sorted(found)}; allowed are 'masks' and 'probabilities'")
 
 # %% ../../nbs/models/05_remote.ipynb #abe02ec2
 def _as_dtype(array, dtype):
-    if np.issubdtype(dtype, np.integer) and array.dtype.kind not in "bi": raise ValueError(f"the masks have dtype {array.dtype}; allowed are integers")
+    if np.issubdtype(dtype, np.integer) and array.dtype.kind not in "bi":
+        raise ValueError(f"the masks have dtype {array.dtype}; allowed are integers")
     return array.astype(dtype)
 
 # %% ../../nbs/models/05_remote.ipynb #7efef38f
@@ -54,15 +61,19 @@ _BUSY = (429, 502, 503, 504)
 
 
 def _http():
-    try: import httpx
-    except ImportError: raise ImportError("a model behind HTTP needs httpx: pip install 'misas[remote]'") from None
+    try:
+        import httpx
+    except ImportError:
+        raise ImportError("a model behind HTTP needs httpx: pip install 'misas[remote]'") from None
     return httpx
 
 # %% ../../nbs/models/05_remote.ipynb #0e16e299
 @adapter(lambda obj: isinstance(obj, str) and obj.startswith(("http://", "https://")))
 class RemoteModel(Model):
     "A model that is asked over HTTP"
-    def __init__(self,
+
+    def __init__(
+        self,
         url: str,  # http:// or https://
         form: str = "npy",  # "npy" or "json"
         timeout: float = 60,  # seconds to wait for an answer, > 0
@@ -72,47 +83,69 @@ class RemoteModel(Model):
         name: str = None,  # None: the URL without user, password and query
         labels: Sequence = None,  # names of the labels 0, 1, 2 ...
     ):
-        if form not in ("npy", "json"): raise ValueError(f"form is {form!r}; allowed are 'npy' and 'json'")
-        for argument, value, allowed in (("timeout", timeout, Domain(0, open=True)), ("retries", retries, Domain(0, whole=True)), ("batch_size", batch_size, Domain(1, whole=True))):
-            if value not in allowed: raise ValueError(f"{argument} is {value!r}; allowed are {allowed}")
-        self.url, self.form, self.timeout, self.retries, self.headers, self.batch_size, self.labels = url, form, timeout, retries, dict(headers or {}), batch_size, labels
+        if form not in ("npy", "json"):
+            raise ValueError(f"form is {form!r}; allowed are 'npy' and 'json'")
+        for argument, value, allowed in (
+            ("timeout", timeout, Domain(0, open=True)),
+            ("retries", retries, Domain(0, whole=True)),
+            ("batch_size", batch_size, Domain(1, whole=True)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{argument} is {value!r}; allowed are {allowed}")
+        self.url, self.form, self.timeout, self.retries, self.headers, self.batch_size, self.labels = (
+            url,
+            form,
+            timeout,
+            retries,
+            dict(headers or {}),
+            batch_size,
+            labels,
+        )
         at = _http().URL(url)
-        self.place = f"{at.scheme}://{at.netloc.decode().rpartition('@')[2]}{at.path}"      # no secrets
+        self.place = f"{at.scheme}://{at.netloc.decode().rpartition('@')[2]}{at.path}"  # no secrets
         self.name = self.place if name in (None, url) else name
         self.is_near = at.scheme == "http" and (at.host in ("localhost", "::1") or at.host.startswith("127."))
 
     # the query may choose a model
-    def fingerprint(self): return (self.name, self.place, _http().URL(self.url).query)
+    def fingerprint(self):
+        return (self.name, self.place, _http().URL(self.url).query)
 
-    def _send(self, images, like):
+    def _send(self, images, template):
         "The response to one request, asked for again where the server is busy"
-        httpx, request = _http(), _request(self.form, images.cpu().numpy(), like.spacing)
+        httpx, request = _http(), _request(self.form, images.cpu().numpy(), template.spacing)
         request["headers"] = self.headers | request.get("headers", {})
         for attempt in range(self.retries + 1):
-            if attempt: time.sleep(.5 * 2 ** (attempt - 1))
-            try: response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_near, **request)
-            except httpx.TransportError as e: problem = f"{type(e).__name__}: {e}"
+            if attempt:
+                time.sleep(0.5 * 2 ** (attempt - 1))
+            try:
+                response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_near, **request)
+            except httpx.TransportError as e:
+                problem = f"{type(e).__name__}: {e}"
             else:
-                if response.status_code not in _BUSY: return response
+                if response.status_code not in _BUSY:
+                    return response
                 problem = f"status {response.status_code}"
         raise ConnectionError(f"{self.place} gave no answer to {self.retries + 1} requests, the last time: {problem}")
 
-    def _ask(self, images, like) -> torch.Tensor:
+    def _ask(self, images, template) -> torch.Tensor:
         "What the server answers, as a tensor"
-        response = self._send(images, like)
+        response = self._send(images, template)
         # a size that the model refuses is worth another try, a forbidden door is not
         error = ValueError if response.status_code in (400, 413, 422) else ConnectionError
-        if not response.is_success: raise error(f"{self.place} says {response.status_code}: {' '.join(response.text.split())[:300]}")
-        try: array = _answer(self.form, response)
-        except Exception as e: raise ValueError(f"{self.place} answers with something that is no {self.form} mask: {e}") from e
+        if not response.is_success:
+            raise error(f"{self.place} says {response.status_code}: {' '.join(response.text.split())[:300]}")
+        try:
+            array = _answer(self.form, response)
+        except Exception as e:
+            raise ValueError(f"{self.place} answers with something that is no {self.form} mask: {e}") from e
         return torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "biu" else array.astype(np.float32))
 
-    def predict(self, images, like):
-        answer = self._ask(images, like)
+    def predict(self, images, template):
+        answer = self._ask(images, template)
         return answer.max(1).indices if answer.is_floating_point() and answer.ndim == images.ndim else answer
 
-    def probabilities(self, images, like):
-        answer = self._ask(images, like)
+    def probabilities(self, images, template):
+        answer = self._ask(images, template)
         return answer if answer.is_floating_point() and answer.ndim == images.ndim else None
 
 # %% ../../nbs/models/05_remote.ipynb #d8693ec9
@@ -123,38 +156,70 @@ def _answer_of(
     probabilities: bool,
 ) -> np.ndarray:  # `(B, *S)` or `(B, K, *S)`
     "What a model says of images that came without a case; it prepares each of them as it likes"
-    like = Case(images[0], spacing=spacing, source=Source("array", "float32", "last" if images.shape[1] > 1 else "none"))
-    ready = [model.prepare(like.but(image=image)) for image in images]
-    answer = (model.probabilities if probabilities else model)(torch.stack([case.image for case in ready]).to(model.device), ready[0])
-    if answer is None: raise ValueError(f"model {model.name!r} gives no probabilities; allowed is serve(..., probabilities=False)")
-    if answer.shape[-like.ndim:] != images.shape[2:]:
-        raise ValueError(f"model {model.name!r} answers in the size {tuple(answer.shape[-like.ndim:])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))")
+    template = Case(
+        images[0], spacing=spacing, source=Source("array", "float32", "last" if images.shape[1] > 1 else "none")
+    )
+    ready = [model.prepare(template.replace(image=image)) for image in images]
+    answer = (model.probabilities if probabilities else model)(
+        torch.stack([case.image for case in ready]).to(model.device), ready[0]
+    )
+    if answer is None:
+        raise ValueError(f"model {model.name!r} gives no probabilities; allowed is serve(..., probabilities=False)")
+    if answer.shape[-template.ndim :] != images.shape[2:]:
+        raise ValueError(
+            f"model {model.name!r} answers in the size {tuple(answer.shape[-template.ndim :])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))"
+        )
     return answer.cpu().numpy()
 
 # %% ../../nbs/models/05_remote.ipynb #f7f94468
 def _handler(model, probabilities):
     "What answers a request with a model, one request at a time"
-    import json
+
     lock = Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        def log_message(self, *args): pass
+
+        def log_message(self, *args):
+            pass
 
         def do_POST(self):
-            body, form = self.rfile.read(int(self.headers.get("Content-Length", 0))), "json" if "json" in self.headers.get("Content-Type", "") else "npy"
-            try: status, kind, data = 200, f"application/{'json' if form == 'json' else 'x-npy'}", self._answered(form, body)
-            except Exception as e: status, kind, data = 400, "text/plain", f"{type(e).__name__}: {e}".encode()
+            body, form = (
+                self.rfile.read(int(self.headers.get("Content-Length", 0))),
+                "json" if "json" in self.headers.get("Content-Type", "") else "npy",
+            )
+            try:
+                status, kind, data = (
+                    200,
+                    f"application/{'json' if form == 'json' else 'x-npy'}",
+                    self._answered(form, body),
+                )
+            except Exception as e:
+                status, kind, data = 400, "text/plain", f"{type(e).__name__}: {e}".encode()
             self.send_response(status)
-            self.send_header("Content-Type", kind); self.send_header("Content-Length", str(len(data)))
-            self.end_headers(); self.wfile.write(data)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
         def _answered(self, form, body) -> bytes:
-            if form == "json": request = json.loads(body); images, spacing = np.asarray(request["images"], np.float32), request.get("spacing")
-            else: images, spacing = _from_npy(body), [float(s) for s in self.headers["X-Spacing"].split(",")] if "X-Spacing" in self.headers else None
+            if form == "json":
+                request = json.loads(body)
+                images, spacing = np.asarray(request["images"], np.float32), request.get("spacing")
+            else:
+                images, spacing = (
+                    _from_npy(body),
+                    [float(s) for s in self.headers["X-Spacing"].split(",")] if "X-Spacing" in self.headers else None,
+                )
             images = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-            with lock: answer = _answer_of(model, images, spacing, probabilities)
-            return json.dumps({"probabilities" if probabilities else "masks": answer.tolist()}).encode() if form == "json" else _to_npy(answer)
+            with lock:
+                answer = _answer_of(model, images, spacing, probabilities)
+            return (
+                json.dumps({"probabilities" if probabilities else "masks": answer.tolist()}).encode()
+                if form == "json"
+                else _to_npy(answer)
+            )
+
     return Handler
 
 # %% ../../nbs/models/05_remote.ipynb #80f35845
@@ -168,5 +233,8 @@ def serve(
     "A model behind HTTP, as long as the `with` block lasts"
     server = ThreadingHTTPServer((host, port), _handler(as_model(model), probabilities))
     Thread(target=server.serve_forever, daemon=True).start()
-    try: yield f"http://{host}:{server.server_port}/predict"
-    finally: server.shutdown(); server.server_close()
+    try:
+        yield f"http://{host}:{server.server_port}/predict"
+    finally:
+        server.shutdown()
+        server.server_close()

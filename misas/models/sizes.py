@@ -19,7 +19,9 @@ from ..transforms.spatial import check_fill
 # %% ../../nbs/models/14_sizes.ipynb #858b4948
 class InSize(Model):
     "A model that is asked about images of another size; its answers have the size of the image"
-    def __init__(self,
+
+    def __init__(
+        self,
         model: Model,
         size,  # a `Size`
     ):
@@ -28,31 +30,42 @@ class InSize(Model):
 
     # what served the model last: it may have found its batches too large
     @property
-    def batch_size(self): return self.model.batch_size
+    def batch_size(self):
+        return self.model.batch_size
 
-    def prepare(self, case): return self.model.prepare(case)
-    def fingerprint(self): return (repr(self.size), *self.model.fingerprint())
+    def prepare(self, case):
+        return self.model.prepare(case)
 
-    def _changed(self, images, like):
+    def fingerprint(self):
+        return (repr(self.size), *self.model.fingerprint())
+
+    def _changed(self, images, template):
         "Images in the model's size, and a case that is like them"
-        fills = torch.stack([like.but(image=image).background for image in images])      # each its own
+        fills = torch.stack([template.replace(image=image).background for image in images])  # each its own
         changed = self.size.apply(images, fills)
-        spacing = tuple(d * s / t for d, s, t in zip(like.spacing, images.shape[2:], changed.shape[2:])) if self.size.rescales else like.spacing
-        return changed, like.but(image=changed[0], truth=None, spacing=spacing)
+        spacing = (
+            tuple(d * s / t for d, s, t in zip(template.spacing, images.shape[2:], changed.shape[2:]))
+            if self.size.rescales
+            else template.spacing
+        )
+        return changed, template.replace(image=changed[0], truth=None, spacing=spacing)
 
-    def predict(self, images, like): return self.size.undo_labels(self.model(*self._changed(images, like)), tuple(images.shape[2:]))
+    def predict(self, images, template):
+        return self.size.undo_labels(self.model(*self._changed(images, template)), tuple(images.shape[2:]))
 
-    def probabilities(self, images, like):
-        scores = self.model.probabilities(*self._changed(images, like))
+    def probabilities(self, images, template):
+        scores = self.model.probabilities(*self._changed(images, template))
         return None if scores is None else self.size.undo_scores(scores, tuple(images.shape[2:]))
 
 # %% ../../nbs/models/14_sizes.ipynb #a20edb3e
 @dataclass(frozen=True)
 class Size:
     "A way to bring images to a size; subclasses implement `apply`, `undo_labels` and `undo_scores`"
+
     rescales = False  # does the size of a pixel change?
 
-    def wrap(self, model: Model) -> InSize: return InSize(model, self)
+    def wrap(self, model: Model) -> InSize:
+        return InSize(model, self)
 
     def apply(self, images: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
         "Images `(B, C, *S)` as `(B, C, *T)`; `fill` `(B, C)`, or `(C,)` for all, is what comes in from outside"
@@ -74,7 +87,7 @@ def centred_slice(
 ) -> torch.Tensor:  # `(..., *T)`
     "Padded or cropped about the centre, so that doing it back and forth loses nothing that fits"
     margins = []
-    for old, new in zip(reversed(x.shape[-len(shape):]), reversed(shape)):
+    for old, new in zip(reversed(x.shape[-len(shape) :]), reversed(shape)):
         before = abs(new - old) // 2
         margins += [before, new - old - before] if new >= old else [-before, new - old + before]
     return pad(x, margins, value=fill)
@@ -93,20 +106,22 @@ def _filled(
 def as_sides(argument, value, ndim) -> tuple:
     "One number for all sides, or one for each"
     sides = tuple(map(int, value)) if isinstance(value, (tuple, list)) else (int(value),) * ndim
-    if len(sides) != ndim: raise ValueError(f"{argument} is {value}; allowed for this image are one or {ndim} whole numbers >= 1")
+    if len(sides) != ndim:
+        raise ValueError(f"{argument} is {value}; allowed for this image are one or {ndim} integers >= 1")
     return sides
 
 
 def check_sides(argument, value):
     sides = value if isinstance(value, (tuple, list)) else (value,)
     if not sides or not all(n in Domain(1, whole=True) for n in sides):
-        raise ValueError(f"{argument} is {value!r}; allowed are whole numbers >= 1: one for all sides, or one for each")
+        raise ValueError(f"{argument} is {value!r}; allowed are integers >= 1: one for all sides, or one for each")
 
 # %% ../../nbs/models/14_sizes.ipynb #7d321e5e
 @dataclass(frozen=True)
 class PadTo(Size):
     "Pad each side to a multiple of `multiple`"
-    multiple: object = 16  # one whole number for all sides, or one for each
+
+    multiple: object = 16  # one integer for all sides, or one for each
     fill: float = None  # intensity of the new pixels; None: the image's own background
 
     def __post_init__(self):
@@ -114,22 +129,32 @@ class PadTo(Size):
         check_fill(self.fill)
 
     def apply(self, images, fill):
-        shape = tuple(-(-n // m) * m for n, m in zip(images.shape[2:], as_sides("multiple", self.multiple, images.ndim - 2)))
+        shape = tuple(
+            -(-n // m) * m for n, m in zip(images.shape[2:], as_sides("multiple", self.multiple, images.ndim - 2))
+        )
         return _filled(images, shape, fill if self.fill is None else torch.full_like(fill, float(self.fill)))
 
-    def undo_labels(self, masks, shape): return centred_slice(masks, shape)
-    def undo_scores(self, scores, shape): return centred_slice(scores, shape)
+    def undo_labels(self, masks, shape):
+        return centred_slice(masks, shape)
+
+    def undo_scores(self, scores, shape):
+        return centred_slice(scores, shape)
 
 # %% ../../nbs/models/14_sizes.ipynb #b30d4d27
 @dataclass(frozen=True)
 class CropTo(Size):
     "Cut, or pad where the image is smaller, each side to `shape`; outside, the answer is background"
-    shape: object  # one whole number for all sides, or one for each
 
-    def __post_init__(self): check_sides("shape", self.shape)
+    shape: object  # one integer for all sides, or one for each
 
-    def apply(self, images, fill): return _filled(images, as_sides("shape", self.shape, images.ndim - 2), fill)
-    def undo_labels(self, masks, shape): return centred_slice(masks, shape)
+    def __post_init__(self):
+        check_sides("shape", self.shape)
+
+    def apply(self, images, fill):
+        return _filled(images, as_sides("shape", self.shape, images.ndim - 2), fill)
+
+    def undo_labels(self, masks, shape):
+        return centred_slice(masks, shape)
 
     def undo_scores(self, scores, shape):
         # outside, the first class is certain
@@ -139,11 +164,13 @@ class CropTo(Size):
 @dataclass(frozen=True)
 class ResizeTo(Size):
     "Resize the image to `shape`"
-    shape: object  # one whole number for all sides, or one for each
+
+    shape: object  # one integer for all sides, or one for each
     keep_aspect: bool = False  # scale all sides alike, and pad what is left?
     rescales = True
 
-    def __post_init__(self): check_sides("shape", self.shape)
+    def __post_init__(self):
+        check_sides("shape", self.shape)
 
     def _inner(self, shape):
         "What the image is scaled to, and the size that it is then padded to"
@@ -155,5 +182,8 @@ class ResizeTo(Size):
         inner, wanted = self._inner(images.shape[2:])
         return _filled(torch.stack([resize_image(image, inner) for image in images]), wanted, fill)
 
-    def undo_labels(self, masks, shape): return torch.stack([resize_mask(mask, shape) for mask in centred_slice(masks, self._inner(shape)[0])])
-    def undo_scores(self, scores, shape): return torch.stack([resize_image(s, shape) for s in centred_slice(scores, self._inner(shape)[0])])
+    def undo_labels(self, masks, shape):
+        return torch.stack([resize_mask(mask, shape) for mask in centred_slice(masks, self._inner(shape)[0])])
+
+    def undo_scores(self, scores, shape):
+        return torch.stack([resize_image(s, shape) for s in centred_slice(scores, self._inner(shape)[0])])

@@ -19,17 +19,22 @@ from .loading import check_trust, model_loader
 # %% ../../nbs/models/11_tensorflow.ipynb #1298dd16
 def _tensorflow():
     "TensorFlow, imported after PyTorch's compiler: the other way around, the two LLVMs that they bring end the process"
-    if "tensorflow" not in sys.modules and find_spec("triton"): require_package("triton", "tensorflow")
+    if "tensorflow" not in sys.modules and find_spec("triton"):
+        require_package("triton", "tensorflow")
     return require_package("tensorflow", "tensorflow")
 
 # %% ../../nbs/models/11_tensorflow.ipynb #7411c8cc
-def _is_saved_model(obj) -> bool: return any(c.__name__ == "AutoTrackable" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__) and hasattr(obj, "signatures")
+def _is_saved_model(obj) -> bool:
+    return any(
+        c.__name__ == "AutoTrackable" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__
+    ) and hasattr(obj, "signatures")
 
 
 def _signature_of(loaded, signature: str | None):
     "The function that a signature names; None: 'serving_default', or the only one"
     names = sorted(loaded.signatures)
-    if signature is None and "serving_default" in names: signature = "serving_default"
+    if signature is None and "serving_default" in names:
+        signature = "serving_default"
     return loaded.signatures[pick_output(names, signature, "signature")]
 
 # %% ../../nbs/models/11_tensorflow.ipynb #e7d6df35
@@ -43,7 +48,9 @@ def _from_folder(path, trust: bool):
 @adapter(_is_saved_model)
 class SavedModel(FileModel):
     "A TensorFlow SavedModel"
-    def __init__(self,
+
+    def __init__(
+        self,
         source,  # its folder, or what `tf.saved_model.load` gives
         signature: str = None,  # None: "serving_default", or the only one
         input: str = None,  # name of the input that takes the image, where there are several
@@ -51,32 +58,56 @@ class SavedModel(FileModel):
         mask=None,  # name or number of the output that is the mask, where there are several
         **options,  # of `NumpyModel`: channels, output, probabilities, preprocess, prepare, batch_size, name, labels
     ):
-        if isinstance(source, (str, Path)): source = existing_file(source, "source", "the folder of a saved model")
+        if isinstance(source, (str, Path)):
+            source = existing_file(source, "source", "the folder of a saved model")
         loaded = self.open(source)
         f = _signature_of(loaded, signature)
         specs = f.structured_input_signature[1]
-        self.signature, self.input, self.feed = signature, pick_output([n for n in sorted(specs) if n not in (feed or {})], input, "input"), feed or {}
+        self.signature, self.input, self.feed = (
+            signature,
+            pick_output([n for n in sorted(specs) if n not in (feed or {})], input, "input"),
+            feed or {},
+        )
         shape = specs[self.input].shape
-        super().__init__(source, loaded, shape=None if shape.rank is None else tuple(shape.as_list()), dtype=specs[self.input].dtype.name, mask=pick_output(sorted(f.structured_outputs), mask), **options)
+        super().__init__(
+            source,
+            loaded,
+            shape=None if shape.rank is None else tuple(shape.as_list()),
+            dtype=specs[self.input].dtype.name,
+            mask=pick_output(sorted(f.structured_outputs), mask),
+            **options,
+        )
 
     @staticmethod
-    def open(source): return _tensorflow().saved_model.load(str(source)) if isinstance(source, Path) else source
+    def open(source):
+        return _tensorflow().saved_model.load(str(source)) if isinstance(source, Path) else source
 
     def run(self, array, name):
         tf, f = _tensorflow(), _signature_of(self.net, self.signature)
-        constants = {name: tf.constant(value, f.structured_input_signature[1][name].dtype) for name, value in self.feed.items()}
-        return f(**{self.input: tf.constant(array)}, **constants)[pick_output(sorted(f.structured_outputs), name)].numpy()
+        constants = {
+            name: tf.constant(value, f.structured_input_signature[1][name].dtype) for name, value in self.feed.items()
+        }
+        return f(**{self.input: tf.constant(array)}, **constants)[
+            pick_output(sorted(f.structured_outputs), name)
+        ].numpy()
 
     def fingerprint(self):
         files = sorted(p for p in self.source.rglob("*") if p.is_file()) if isinstance(self.source, Path) else ()
         variables = () if files else (v.numpy() for v in _signature_of(self.net, self.signature).variables)
-        return (*super().fingerprint(), self.signature, self.input, checksum(self.feed), file_digest(*files, *variables))
+        return (
+            *super().fingerprint(),
+            self.signature,
+            self.input,
+            checksum(self.feed),
+            file_digest(*files, *variables),
+        )
 
 # %% ../../nbs/models/11_tensorflow.ipynb #0cc02863
 _GRAPH_SPECS = "a frozen graph (.pb), a checkpoint (its .meta file), a GraphDef, a tf.compat.v1.Session"
 
 
-def _is_session(obj) -> bool: return any(c.__name__ == "BaseSession" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__)
+def _is_session(obj) -> bool:
+    return any(c.__name__ == "BaseSession" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__)
 
 
 def _restore(session, meta: Path):
@@ -97,31 +128,41 @@ def _open_graph(
     source,  # path or bytes of a graph, or an open session
 ):  # tf.compat.v1.Session
     "A session of its own for a graph of its own"
-    if not isinstance(source, (Path, bytes)): return source
+    if not isinstance(source, (Path, bytes)):
+        return source
     v1 = _tensorflow().compat.v1
     session = v1.Session(graph=v1.Graph())
     try:
         with session.graph.as_default():
-            if isinstance(source, Path) and source.suffix == ".meta": _restore(session, source)
-            else: _import(source if isinstance(source, bytes) else source.read_bytes())
+            if isinstance(source, Path) and source.suffix == ".meta":
+                _restore(session, source)
+            else:
+                _import(source if isinstance(source, bytes) else source.read_bytes())
     except Exception as e:
         session.close()
-        raise ValueError(f"graph is {'a GraphDef' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_GRAPH_SPECS}") from e
+        raise ValueError(
+            f"graph is {'a GraphDef' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_GRAPH_SPECS}"
+        ) from e
     return session
 
 # %% ../../nbs/models/11_tensorflow.ipynb #5e599158
 def _tensor(graph, name: str, argument: str):
     "A tensor by its name, with or without the `:0`"
-    try: return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
+    try:
+        return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
     except (KeyError, ValueError):
-        ends = [t.name for op in graph.get_operations() for t in op.outputs if op.type == "Placeholder" or not t.consumers()]
+        ends = [
+            t.name for op in graph.get_operations() for t in op.outputs if op.type == "Placeholder" or not t.consumers()
+        ]
         raise ValueError(f"{argument} is {name!r}; {nearest_name(name, ends[:20])}") from None
 
 # %% ../../nbs/models/11_tensorflow.ipynb #cc806150
 @adapter(_is_session)
 class GraphModel(FileModel):
     "A graph of TensorFlow 1 with named tensors"
-    def __init__(self,
+
+    def __init__(
+        self,
         graph,  # path of a frozen graph (.pb) or a checkpoint (.meta), a GraphDef, or an open session
         input: str,  # name of the tensor that takes images, such as "image:0"
         mask: str,  # name of the tensor that is the mask, such as "pred:0"
@@ -129,27 +170,46 @@ class GraphModel(FileModel):
         probabilities: str = None,  # name of a tensor with probabilities, such as "prob:0"
         **options,  # of `NumpyModel`: channels, output, preprocess, prepare, batch_size, name, labels
     ):
-        if isinstance(graph, (str, Path)): graph = existing_file(graph, "graph", _GRAPH_SPECS)
-        elif hasattr(graph, "SerializeToString"): graph = graph.SerializeToString(deterministic=True)
-        elif not _is_session(graph): raise TypeError(f"graph is a {type(graph).__name__}; allowed are {_GRAPH_SPECS}")
+        if isinstance(graph, (str, Path)):
+            graph = existing_file(graph, "graph", _GRAPH_SPECS)
+        elif hasattr(graph, "SerializeToString"):
+            graph = graph.SerializeToString(deterministic=True)
+        elif not _is_session(graph):
+            raise TypeError(f"graph is a {type(graph).__name__}; allowed are {_GRAPH_SPECS}")
         session = _open_graph(graph)
         tensors = dict(input=_tensor(session.graph, input, "input"), mask=_tensor(session.graph, mask, "mask"))
-        if probabilities is not None: tensors["probabilities"] = _tensor(session.graph, probabilities, "probabilities")
-        self.input, self.feed = tensors["input"].name, {_tensor(session.graph, k, "feed").name: v for k, v in (feed or {}).items()}
+        if probabilities is not None:
+            tensors["probabilities"] = _tensor(session.graph, probabilities, "probabilities")
+        self.input, self.feed = (
+            tensors["input"].name,
+            {_tensor(session.graph, k, "feed").name: v for k, v in (feed or {}).items()},
+        )
         shape = tensors["input"].shape
-        super().__init__(graph, session, shape=None if shape.rank is None else tuple(shape.as_list()), dtype=tensors["input"].dtype.name,
-                         mask=tensors["mask"].name, probabilities=probabilities and tensors["probabilities"].name, **options)
+        super().__init__(
+            graph,
+            session,
+            shape=None if shape.rank is None else tuple(shape.as_list()),
+            dtype=tensors["input"].dtype.name,
+            mask=tensors["mask"].name,
+            probabilities=probabilities and tensors["probabilities"].name,
+            **options,
+        )
 
     open = staticmethod(_open_graph)
 
-    def run(self, array, name): return self.net.run(name, {self.input: array, **self.feed})
+    def run(self, array, name):
+        return self.net.run(name, {self.input: array, **self.feed})
 
     def _weights(self):
         "All that makes the answer: files, or an open session's graph and variables"
-        if isinstance(self.source, bytes): return (self.source,)
-        if isinstance(self.source, Path) and self.source.suffix != ".meta": return (self.source,)
-        if isinstance(self.source, Path): return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(f"{self.source.stem}."))
+        if isinstance(self.source, bytes):
+            return (self.source,)
+        if isinstance(self.source, Path) and self.source.suffix != ".meta":
+            return (self.source,)
+        if isinstance(self.source, Path):
+            return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(f"{self.source.stem}."))
         variables = self.net.graph.get_collection("variables")
         return (self.net.graph.as_graph_def().SerializeToString(deterministic=True), *self.net.run(list(variables)))
 
-    def fingerprint(self): return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))
+    def fingerprint(self):
+        return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))

@@ -20,7 +20,8 @@ from .sizes import as_sides, check_sides
 def _without(
     values: tuple,  # one for each axis
     axis: int,
-) -> tuple: return (*values[:axis], *values[axis + 1:])
+) -> tuple:
+    return (*values[:axis], *values[axis + 1 :])
 
 
 def _slice_of(
@@ -30,92 +31,135 @@ def _slice_of(
 ) -> Case:
     "Slice `k` of a volume"
     truth = None if case.truth is None else case.truth.select(axis, k)
-    return case.but(image=case.image.select(axis + 1, k), truth=truth, spacing=_without(case.spacing, axis), affine=None)
+    return case.replace(
+        image=case.image.select(axis + 1, k), truth=truth, spacing=_without(case.spacing, axis), affine=None
+    )
 
 # %% ../../nbs/models/15_windows.ipynb #0e644776
 class SliceWise(Model):
     "A 2D model that is asked about volumes, slice by slice"
-    def __init__(self,
+
+    def __init__(
+        self,
         model,  # anything that `as_model` takes
         axis: int = 0,  # of the volume: slices follow one another along it
         at_once: int = None,  # slices that go through the model at once; None: what serves the model
     ):
-        if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
-        if at_once is not None and at_once not in Domain(1, whole=True): raise ValueError(f"at_once is {at_once!r}; allowed are whole numbers >= 1")
+        if axis not in (0, 1, 2):
+            raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+        if at_once is not None and at_once not in Domain(1, whole=True):
+            raise ValueError(f"at_once is {at_once!r}; allowed are integers >= 1")
         self.model, self.axis, self.at_once = as_model(model), axis, at_once
         self.name, self.labels, self.device = self.model.name, self.model.labels, self.model.device
 
-    def fingerprint(self): return (f"slices along {self.axis}", *self.model.fingerprint())
+    def fingerprint(self):
+        return (f"slices along {self.axis}", *self.model.fingerprint())
 
     def prepare(self, case):
-        if case.ndim == 2: return self.model.prepare(case)
+        if case.ndim == 2:
+            return self.model.prepare(case)
         slices = [_slice_of(case, self.axis, k) for k in range(case.shape[self.axis])]
         ready = [self.model.prepare(s) for s in slices]
-        if all(r is s for r, s in zip(ready, slices)): return case
+        if all(r is s for r, s in zip(ready, slices)):
+            return case
         first, truth = ready[0], None if case.truth is None else torch.stack([r.truth for r in ready], self.axis)
-        spacing = (*first.spacing[:self.axis], case.spacing[self.axis], *first.spacing[self.axis:])
-        return first.but(image=torch.stack([r.image for r in ready], self.axis + 1), truth=truth, spacing=spacing)
+        spacing = (*first.spacing[: self.axis], case.spacing[self.axis], *first.spacing[self.axis :])
+        return first.replace(image=torch.stack([r.image for r in ready], self.axis + 1), truth=truth, spacing=spacing)
 
-    def _asked(self, ask, images, like):
+    def _asked(self, ask, images, template):
         "What `ask` says of every slice, in a list of batches"
         slices = images.movedim(2 + self.axis, 1).flatten(0, 1)
-        like = like.but(image=slices[0], truth=None, spacing=_without(like.spacing, self.axis), affine=None)
-        return [ask(batch, like) for batch in slices.split(self.at_once or self.model.batch_size)]
+        template = template.replace(
+            image=slices[0], truth=None, spacing=_without(template.spacing, self.axis), affine=None
+        )
+        return [ask(batch, template) for batch in slices.split(self.at_once or self.model.batch_size)]
 
-    def predict(self, images, like):
-        if images.ndim == 4: return self.model(images, like)
-        masks = torch.cat(self._asked(self.model, images, like))
+    def predict(self, images, template):
+        if images.ndim == 4:
+            return self.model(images, template)
+        masks = torch.cat(self._asked(self.model, images, template))
         return masks.unflatten(0, (len(images), -1)).movedim(1, 1 + self.axis)
 
-    def probabilities(self, images, like):
-        if images.ndim == 4: return self.model.probabilities(images, like)
-        maps = self._asked(self.model.probabilities, images, like)
+    def probabilities(self, images, template):
+        if images.ndim == 4:
+            return self.model.probabilities(images, template)
+        maps = self._asked(self.model.probabilities, images, template)
         return None if maps[0] is None else torch.cat(maps).unflatten(0, (len(images), -1)).movedim(1, 2 + self.axis)
 
 # %% ../../nbs/models/15_windows.ipynb #d24fbcac
 class SlidingWindow(Model):
     "A model that is asked about windows of an image that overlap; scores are averaged"
-    def __init__(self,
+
+    def __init__(
+        self,
         model,  # anything that `as_model` takes and that gives scores or probabilities
-        roi_size,  # of a window: one whole number for all sides, or one for each
-        overlap: float = .25,  # of neighbouring windows, as a part of the window, >= 0 and < 1
+        roi_size,  # of a window: one integer for all sides, or one for each
+        overlap: float = 0.25,  # of neighbouring windows, as a part of the window, >= 0 and < 1
         mode: str = "gaussian",  # how windows count: "gaussian", less towards their edges, or "constant"
         sw_batch_size: int = 4,  # windows that go through the model at once
         stitch: str = None,  # device on which the scores of the whole image are put together, e.g. "cpu"; None: the model's own
     ):
         check_sides("roi_size", roi_size)
-        if not 0 <= overlap < 1: raise ValueError(f"overlap is {overlap!r}; allowed are numbers >= 0 and < 1")
-        if mode not in ("gaussian", "constant"): raise ValueError(f"mode is {mode!r}; allowed are 'gaussian' and 'constant'")
-        if sw_batch_size not in Domain(1, whole=True): raise ValueError(f"sw_batch_size is {sw_batch_size!r}; allowed are whole numbers >= 1")
-        self.model, self.roi_size, self.overlap, self.mode, self.sw_batch_size = as_model(model), roi_size, overlap, mode, sw_batch_size
+        if not 0 <= overlap < 1:
+            raise ValueError(f"overlap is {overlap!r}; allowed are numbers >= 0 and < 1")
+        if mode not in ("gaussian", "constant"):
+            raise ValueError(f"mode is {mode!r}; allowed are 'gaussian' and 'constant'")
+        if sw_batch_size not in Domain(1, whole=True):
+            raise ValueError(f"sw_batch_size is {sw_batch_size!r}; allowed are integers >= 1")
+        self.model, self.roi_size, self.overlap, self.mode, self.sw_batch_size = (
+            as_model(model),
+            roi_size,
+            overlap,
+            mode,
+            sw_batch_size,
+        )
         self.name, self.labels = self.model.name, self.model.labels
         self.device = self.model.device if stitch is None else torch.device(stitch)
         self._windowed = import_framework("monai.inferers", "monai").sliding_window_inference
         self._has_scores = type(self.model) is TorchModel
 
-    def prepare(self, case): return self.model.prepare(case)
-    def fingerprint(self): return (f"windows {self.roi_size} {self.overlap} {self.mode}", *self.model.fingerprint())
+    def prepare(self, case):
+        return self.model.prepare(case)
+
+    def fingerprint(self):
+        return (f"windows {self.roi_size} {self.overlap} {self.mode}", *self.model.fingerprint())
 
     def _over_windows(self, inputs, ask):
         "Averaged scores `(B, K, *S)` of all windows"
         roi = as_sides("roi_size", self.roi_size, inputs.ndim - 2)
         with torch.inference_mode():
-            return self._windowed(inputs, roi, self.sw_batch_size, ask, self.overlap, self.mode, sw_device=self.model.device, device=self.device)
+            return self._windowed(
+                inputs,
+                roi,
+                self.sw_batch_size,
+                ask,
+                self.overlap,
+                self.mode,
+                sw_device=self.model.device,
+                device=self.device,
+            )
 
-    def _scores(self, images, like):
-        if not self._has_scores: return self._over_windows(images.to(self.device), partial(self._probable, like))
-        return self._over_windows(self.model.inputs(images, self.device), lambda window: self._given(self.model.scores(window), window))
+    def _scores(self, images, template):
+        if not self._has_scores:
+            return self._over_windows(images.to(self.device), partial(self._probable, template))
+        return self._over_windows(
+            self.model.inputs(images, self.device), lambda window: self._given(self.model.scores(window), window)
+        )
 
-    def _probable(self, like, window): return self._given(self.model.probabilities(window, like.but(image=window[0], truth=None)), window)
+    def _probable(self, template, window):
+        return self._given(self.model.probabilities(window, template.replace(image=window[0], truth=None)), window)
 
     def _given(self, scores, window):
-        if scores is None or scores.ndim != window.ndim: raise ValueError(f"model {self.name!r} gives labels only; allowed are models with scores or probabilities, which can be averaged over windows")
+        if scores is None or scores.ndim != window.ndim:
+            raise ValueError(
+                f"model {self.name!r} gives labels only; allowed are models with scores or probabilities, which can be averaged over windows"
+            )
         return scores
 
-    def predict(self, images, like):
-        scores = self._scores(images, like)
+    def predict(self, images, template):
+        scores = self._scores(images, template)
         return self.model.labels_of(scores) if self._has_scores else scores.max(1).indices
 
-    def probabilities(self, images, like):
-        scores = self._scores(images, like)
+    def probabilities(self, images, template):
+        scores = self._scores(images, template)
         return self.model.probabilities_of(scores) if self._has_scores else scores

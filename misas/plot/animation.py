@@ -25,10 +25,12 @@ from .text import check_label_names, check_numbers, value_text
 _LINE, _SQUARE, _GAP = 24, 12, 12  # pixels: height of a line of text, side of a label's square, distance between texts
 
 
-def _lengths(parts): return [default_font().getlength(text) + (_SQUARE + 4) * (colour is not None) for text, colour in parts]
+def _lengths(parts):
+    return [default_font().getlength(text) + (_SQUARE + 4) * (colour is not None) for text, colour in parts]
 
 
-def _needed(parts): return sum(_lengths(parts)) + _GAP * (len(parts) - 1) + 8  # 4 at either end
+def _needed(parts):
+    return sum(_lengths(parts)) + _GAP * (len(parts) - 1) + 8  # 4 at either end
 
 # %% ../../nbs/plot/13_animation.ipynb #b625460b
 def _text_strip(
@@ -39,7 +41,8 @@ def _text_strip(
     strip, x = Image.new("RGB", (width, _LINE)), (width - _needed(parts) + 8) / 2
     draw = ImageDraw.Draw(strip)
     for (text, colour), length in zip(parts, _lengths(parts)):
-        if colour is not None: draw.rectangle((x, 6, x + _SQUARE, 6 + _SQUARE), fill=tuple(int(c) for c in colour))
+        if colour is not None:
+            draw.rectangle((x, 6, x + _SQUARE, 6 + _SQUARE), fill=tuple(int(c) for c in colour))
         draw.text((x + length, _LINE / 2), text, fill="white", font=default_font(), anchor="rm")
         x += length + _GAP
     return np.asarray(strip)
@@ -49,7 +52,8 @@ def _wrapped(parts, width):
     "Lines of parts, none wider than that if it can be helped"
     lines = []
     for part in parts:
-        if not lines or _needed([*lines[-1], part]) > width: lines.append([])
+        if not lines or _needed([*lines[-1], part]) > width:
+            lines.append([])
         lines[-1].append(part)
     return lines
 
@@ -62,7 +66,7 @@ def centre_on_canvas(
     "The picture in the middle of a black canvas"
     top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
     canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return canvas
 
 # %% ../../nbs/plot/13_animation.ipynb #27c36120
@@ -75,9 +79,14 @@ def captioned(
     "Pictures with text above and the legend below"
     titles, styles = [[(t, None)] for t in titles], [(text, None) for text in style_texts(styles)]
     height = max(p.shape[0] for p in pictures)
-    width = max([p.shape[1] for p in pictures] + [round(_needed(line)) for line in [*titles, styles, *([e] for e in entries)]])
+    width = max(
+        [p.shape[1] for p in pictures] + [round(_needed(line)) for line in [*titles, styles, *([e] for e in entries)]]
+    )
     below = [_text_strip(line, width) for line in [*_wrapped(entries, width), *[styles] * bool(styles)]]
-    return [np.concatenate([_text_strip(t, width), centre_on_canvas(p, height, width), *below]) for t, p in zip(titles, pictures)]
+    return [
+        np.concatenate([_text_strip(t, width), centre_on_canvas(p, height, width), *below])
+        for t, p in zip(titles, pictures)
+    ]
 
 # %% ../../nbs/plot/13_animation.ipynb #65e7cf49
 def _frames(
@@ -91,9 +100,17 @@ def _frames(
     check_numbers(Domain(1), size=size)
     shapes, pixels = [view.cut(s.image).shape[-2:] for s in series], [view.pixel_size(s) for s in series]
     finest = np.min(pixels)
-    zoom = fit_size((max(np.multiply(shape, pixel).max() for shape, pixel in zip(shapes, pixels)) / finest, 1), size) / finest   # pixels per mm, one for all steps
+    zoom = (
+        fit_size((max(np.multiply(shape, pixel).max() for shape, pixel in zip(shapes, pixels)) / finest, 1), size)
+        / finest
+    )  # pixels per mm, one for all steps
     pictures = [view(step, zoom * min(pixel)) for step, pixel in zip(series, pixels)]
-    return captioned(pictures, [value_text(series.transform, step.value) for step in series], legend_entries(labels, names, view), mask_styles(view, series))
+    return captioned(
+        pictures,
+        [value_text(series.transform, step.value) for step in series],
+        legend_entries(labels, names, view),
+        mask_styles(view, series),
+    )
 
 # %% ../../nbs/plot/13_animation.ipynb #abaf7c25
 def gif_palette(
@@ -105,7 +122,7 @@ def gif_palette(
     "At most 256 colours for all frames"
     rgb = rgb[:30]
     if coloured:
-        some = Image.fromarray(np.concatenate(frames[::max(1, len(frames) // 8)])).quantize(255 - len(rgb))
+        some = Image.fromarray(np.concatenate(frames[:: max(1, len(frames) // 8)])).quantize(255 - len(rgb))
         own = np.asarray(some.getpalette(), float).reshape(-1, 3)
     else:
         levels = np.linspace(0, 255, (255 - len(rgb)) // (len(rgb) + 1))[:, None].repeat(3, 1)
@@ -117,8 +134,10 @@ def gif_palette(
 # %% ../../nbs/plot/13_animation.ipynb #1c7b400a
 def gif_path(path):
     path = Path(path)
-    if path.suffix.lower() != ".gif": raise ValueError(f"path is '{path}'; allowed are names that end with .gif")
-    if not path.parent.is_dir(): raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"path is '{path}'; allowed are names that end with .gif")
+    if not path.parent.is_dir():
+        raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
     return path
 
 
@@ -130,12 +149,14 @@ def write_gif(
 ):
     "Frames as a GIF that runs forever"
     import gif  # here, for it imports pyplot
+
     frames = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.gif")  # so that nothing half-written stands under the name
     try:
         gif.save(frames, str(part), duration)
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
 
 # %% ../../nbs/plot/13_animation.ipynb #d45408e9
 @like_view

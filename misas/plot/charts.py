@@ -18,8 +18,14 @@ from .text import check_numbers
 # %% ../../nbs/plot/03_charts.ipynb #846f5bc6
 class _Lazy:
     "A module that is imported when something of it is first used"
-    def __init__(self, name): self.name = name
-    def __getattr__(self, attribute): return getattr(import_module(self.name), attribute)
+
+    def __init__(self, name):
+        self.name = name
+
+    def __getattr__(self, attribute):
+        return getattr(import_module(self.name), attribute)
+
+
 alt = _Lazy("altair")
 
 # %% ../../nbs/plot/03_charts.ipynb #8f70b9e0
@@ -31,7 +37,9 @@ def value_runs(rows: pd.DataFrame) -> pd.DataFrame:  # model, label, value, case
         whole.setdefault((model, label), set()).update([case] * known)
     keys = sorted(who)
     new = [i == 0 or key[:2] != keys[i - 1][:2] or who[key] != who[keys[i - 1]] for i, key in enumerate(keys)]
-    return pd.DataFrame(keys, columns=["model", "label", "value"]).assign(cases=[len(who[k]) for k in keys], of=[len(whole[k[:2]]) for k in keys], run=np.cumsum(new))
+    return pd.DataFrame(keys, columns=["model", "label", "value"]).assign(
+        cases=[len(who[k]) for k in keys], of=[len(whole[k[:2]]) for k in keys], run=np.cumsum(new)
+    )
 
 # %% ../../nbs/plot/03_charts.ipynb #cb9cd578
 _TYPES = dict(Q="quantitative", N="nominal")
@@ -57,24 +65,29 @@ def chart_mark(
 ) -> "alt.Chart":
     "A layer of a panel"
     some = dict(data=data, transform=where and [dict(filter=where)], params=[p.param for p in params], name=name)
-    return alt.Chart(mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **{k: v for k, v in some.items() if v})
+    return alt.Chart(
+        mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **{k: v for k, v in some.items() if v}
+    )
 
 # %% ../../nbs/plot/03_charts.ipynb #5fb6dc96
 def score_domain(scores):
     "From 0 to 1 where the scores lie there, else as far as they reach"
     scores = finite_rows(scores).dropna()
     low, high = (scores.min(), scores.max()) if len(scores) else (0, 1)
-    return [0, 1] if 0 <= low and high <= 1 else [min(0., low), max(0., high)]
+    return [0, 1] if 0 <= low and high <= 1 else [min(0.0, low), max(0.0, high)]
 
 
 def value_axis(rows, facts, names):
     "The horizontal axis of a panel"
     title = f"{facts['param']} [{facts['unit']}]" if facts["unit"] else facts["param"]
-    if names: return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=dict(labelAngle=0))
+    if names:
+        return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=dict(labelAngle=0))
     low, high = rows.value.min(), rows.value.max()
     log = bool(facts["log"]) and low > 0
     ends = [low, high] if low < high else [low / 2, low * 2] if log else [low - 1, low + 1]
-    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8) | (dict(base=2) if log else {})
+    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8) | (
+        dict(base=2) if log else {}
+    )
     axis = dict(labelOverlap=True, tickCount=6) | (dict(format="~g", values=_ticks(*ends)) if log else {})
     return alt.X("value:Q", scale=scale, axis=axis, title=title)
 
@@ -82,11 +95,15 @@ def value_axis(rows, facts, names):
 def _ticks(low, high):
     "Powers of two within a range, or of ten where it is wide"
     base = 2 if high / low < 200 else 10
-    ticks = [float(base) ** k for k in range(int(np.floor(np.log(low) / np.log(base))), int(np.ceil(np.log(high) / np.log(base))) + 1)]
-    return [t for t in ticks if low * .999 <= t <= high * 1.001] or [low, high]
+    ticks = [
+        float(base) ** k
+        for k in range(int(np.floor(np.log(low) / np.log(base))), int(np.ceil(np.log(high) / np.log(base))) + 1)
+    ]
+    return [t for t in ticks if low * 0.999 <= t <= high * 1.001] or [low, high]
 
 # %% ../../nbs/plot/03_charts.ipynb #879ecfa0
-def score_title(metric, unit): return f"{metric} [{unit}]" if unit and f"[{unit}]" not in metric else metric
+def score_title(metric, unit):
+    return f"{metric} [{unit}]" if unit and f"[{unit}]" not in metric else metric
 
 
 def score_axis(
@@ -96,7 +113,11 @@ def score_axis(
 ):  # function: column -> encoding
     "The axis of scores"
     low, high = domain
-    scale = dict(domain=[low, low + (high - low) / (1 - room)], nice=False) if room else dict(domain=domain, nice=domain != [0, 1])
+    scale = (
+        dict(domain=[low, low + (high - low) / (1 - room)], nice=False)
+        if room
+        else dict(domain=domain, nice=domain != [0, 1])
+    )
     beyond = dict(condition=dict(test=f"datum.value > {high}", value=0), value=1)
     axis = dict(axis=dict(labelExpr=f"datum.value > {high} ? '' : datum.label", tickOpacity=beyond)) if room else {}
     return lambda column: chart_field(f"{column}:Q", title=title, scale=scale, **axis)
@@ -104,24 +125,30 @@ def score_axis(
 # %% ../../nbs/plot/03_charts.ipynb #f79c3cba
 def _at_left(neutral, rows, facts, names) -> bool:
     "Is the neutral value so near the left end that nothing fits beside it?"
-    if names: return (order := list(dict.fromkeys(rows.value))).index(neutral) < .08 * len(order)
+    if names:
+        return (order := list(dict.fromkeys(rows.value))).index(neutral) < 0.08 * len(order)
     low, high = rows.value.min(), rows.value.max()
     low, high, at = np.log([low, high, neutral]) if facts["log"] and low > 0 else (low, high, neutral)
-    return bool(at - low < .08 * (high - low))
+    return bool(at - low < 0.08 * (high - low))
 
 # %% ../../nbs/plot/03_charts.ipynb #ca11fd81
 def neutral_line(rows, facts, x, names, domain, top=0):
     "A rule where the transform changes nothing, if that is on the axis"
     neutral = facts["neutral"]
-    if neutral is None: return []
+    if neutral is None:
+        return []
     neutral = plain_column(neutral) if names else float(neutral)
-    if not (neutral in set(rows.value) if names else rows.value.min() <= neutral <= rows.value.max()): return []
+    if not (neutral in set(rows.value) if names else rows.value.min() <= neutral <= rows.value.max()):
+        return []
     data = dict(values=[dict(value=neutral)])
     # written along the rule, where curves are not: low beside scores from 0 to 1, high beside distances
     place = dict(align="left", dx=4) if domain == [0, 1] else dict(align="right", dx=-4)
     side = dict(baseline="top", dy=3) if _at_left(neutral, rows, facts, names) else dict(baseline="bottom", dy=-2)
     text = dict(x=x, y=alt.value("height" if domain == [0, 1] else top), text=alt.value("unchanged"))
-    return [chart_mark(data, "rule", dict(x=x), color="#888", strokeDash=[3, 3]), chart_mark(data, "text", text, color="#666", fontSize=9, angle=270, **place, **side)]
+    return [
+        chart_mark(data, "rule", dict(x=x), color="#888", strokeDash=[3, 3]),
+        chart_mark(data, "text", text, color="#666", fontSize=9, angle=270, **place, **side),
+    ]
 
 # %% ../../nbs/plot/03_charts.ipynb #d103bcf0
 def inline_data(
@@ -140,41 +167,102 @@ def line_style(
 ) -> dict:  # encodings: color, strokeDash, shape
     "Colour by label; where there are several models, dashes of lines and shapes of points by model"
     legend = dict(symbolOpacity=1, symbolSize=80)
-    style = dict(color=chart_field("label:N", scale=dict(domain=list(colours), range=list(colours.values())), legend=dict(title="label (click one)", symbolType="circle", **legend)))
+    style = dict(
+        color=chart_field(
+            "label:N",
+            scale=dict(domain=list(colours), range=list(colours.values())),
+            legend=dict(title="label (click one)", symbolType="circle", **legend),
+        )
+    )
     models = list(scores.model.unique())
-    if len(models) == 1: return style
-    def title(what): return f"model ({what})" if len(lines) > 1 else "model"
-    if True in lines: style["strokeDash"] = chart_field("model:N", sort=models, title=title("lines"), legend=dict(symbolType="stroke", **legend))
-    if False in lines: style["shape"] = chart_field("model:N", sort=models, title=title("dots"), legend=legend)
+    if len(models) == 1:
+        return style
+
+    def title(what):
+        return f"model ({what})" if len(lines) > 1 else "model"
+
+    if True in lines:
+        style["strokeDash"] = chart_field(
+            "model:N", sort=models, title=title("lines"), legend=dict(symbolType="stroke", **legend)
+        )
+    if False in lines:
+        style["shape"] = chart_field("model:N", sort=models, title=title("dots"), legend=legend)
     return style
 
 # %% ../../nbs/plot/03_charts.ipynb #c7df5c5e
-INFINITY_BAND = [("triangle-up", True, "▲"), ("triangle-up", False, "△"), ("triangle-down", True, "▼"), ("triangle-down", False, "▽"), ("diamond", True, "◆"), ("diamond", False, "◇")]
+INFINITY_BAND = [
+    ("triangle-up", True, "▲"),
+    ("triangle-up", False, "△"),
+    ("triangle-down", True, "▼"),
+    ("triangle-down", False, "▽"),
+    ("diamond", True, "◆"),
+    ("diamond", False, "◇"),
+]
 
 
 def infinite_part(
     rows: pd.DataFrame,  # of one transform and one metric
 ) -> pd.DataFrame:  # model, label, value, far, of, infinite (in words); a row for each value with an infinite score
     "How many of the cases are infinitely far"
-    if not np.isinf(rows.score).any(): return pd.DataFrame(columns=["model", "label", "value", "far", "of", "infinite"])
-    counts = rows.assign(far=np.isinf(rows.score), of=rows.score.notna()).groupby(["model", "label", "value"], sort=False)[["far", "of"]].sum().reset_index()
+    if not np.isinf(rows.score).any():
+        return pd.DataFrame(columns=["model", "label", "value", "far", "of", "infinite"])
+    counts = (
+        rows.assign(far=np.isinf(rows.score), of=rows.score.notna())
+        .groupby(["model", "label", "value"], sort=False)[["far", "of"]]
+        .sum()
+        .reset_index()
+    )
     return counts.assign(infinite=[f"{k} of {n}" for k, n in zip(counts.far, counts.of)])[counts.far > 0]
 
 # %% ../../nbs/plot/03_charts.ipynb #43cb188f
 def infinity_strip(depth: float) -> list:
     "A strip at the upper end of a panel for scores that are infinite"
     blank = dict(values=[{}])
-    return [chart_mark(blank, "rect", dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)), color="#f0f0f0", opacity=1),
-            chart_mark(blank, "text", dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞")), align="right", dx=-6, fontSize=13, clip=False)]
+    return [
+        chart_mark(
+            blank,
+            "rect",
+            dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)),
+            color="#f0f0f0",
+            opacity=1,
+        ),
+        chart_mark(
+            blank,
+            "text",
+            dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞")),
+            align="right",
+            dx=-6,
+            fontSize=13,
+            clip=False,
+        ),
+    ]
 
 
 def infinity_marks(far, x, models, pitch, names, metric, **encodings) -> list:
     "Rows of triangles, `pitch` pixels apart"
-    tooltip, layers = [chart_field("label:N"), chart_field("value:N" if names else "value:Q"), chart_field("infinite:N", title=f"{metric} infinite, cases"), chart_field("model:N")], []
+    tooltip, layers = (
+        [
+            chart_field("label:N"),
+            chart_field("value:N" if names else "value:Q"),
+            chart_field("infinite:N", title=f"{metric} infinite, cases"),
+            chart_field("model:N"),
+        ],
+        [],
+    )
     for k, ((model, _), rows) in enumerate(far.groupby(["model", "label"], sort=False)):
         shape, filled, _ = INFINITY_BAND[models.index(model) % len(INFINITY_BAND)]
-        encoding = dict(x=x, y=alt.value((k + .5) * pitch), tooltip=tooltip, **encodings)
-        layers.append(chart_mark(dict(values=rows.to_dict("records")), "point", encoding, shape=shape, filled=filled, size=40, strokeWidth=1.3))
+        encoding = dict(x=x, y=alt.value((k + 0.5) * pitch), tooltip=tooltip, **encodings)
+        layers.append(
+            chart_mark(
+                dict(values=rows.to_dict("records")),
+                "point",
+                encoding,
+                shape=shape,
+                filled=filled,
+                size=40,
+                strokeWidth=1.3,
+            )
+        )
     return layers
 
 # %% ../../nbs/plot/03_charts.ipynb #7db6348d

@@ -14,7 +14,22 @@ import pandas as pd
 from ..analysis.cohort import SPREADS, plottable_scores, rank_cases, spread_scores
 from ..core.checks import Domain
 from ..eval.table import finite_rows, has_named_values, metric_facts, plain_column, transform_facts
-from .charts import INFINITY_BAND, alt, chart_field, chart_mark, check_panel_size, infinite_part, infinity_marks, infinity_strip, neutral_line, score_axis, score_domain, score_title, value_axis, value_runs
+from misas.plot.charts import (
+    INFINITY_BAND,
+    alt,
+    chart_field,
+    chart_mark,
+    check_panel_size,
+    infinite_part,
+    infinity_marks,
+    infinity_strip,
+    neutral_line,
+    score_axis,
+    score_domain,
+    score_title,
+    value_axis,
+    value_runs,
+)
 from .colours import label_colour_scale
 from .text import amount_text, check_label_names, check_numbers
 
@@ -39,7 +54,10 @@ def _plain_values(table, names):
 # %% ../../nbs/plot/06_cohort.ipynb #76ddb54e
 def _known(scores) -> tuple:  # {transform: facts}, {metric: facts}
     "What is known of the transforms and metrics of a table of one's own, which forgets it: pandas would copy it with every part of the table"
-    facts = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, {m: _panel_facts(scores, m) for m in scores.metric.unique()}
+    facts = (
+        {t: transform_facts(scores, t) for t in scores["transform"].unique()},
+        {m: _panel_facts(scores, m) for m in scores.metric.unique()},
+    )
     scores.attrs = {}
     return facts
 
@@ -47,12 +65,20 @@ def _known(scores) -> tuple:  # {transform: facts}, {metric: facts}
 def _panel_facts(scores, metric) -> dict:  # title, domain, far: is a score infinite?
     "What all panels of a metric share"
     own = scores.score[scores.metric == metric]
-    return dict(title=score_title(metric, metric_facts(scores, metric)["unit"]), domain=score_domain(own), far=bool(np.isinf(own).any()))
+    return dict(
+        title=score_title(metric, metric_facts(scores, metric)["unit"]),
+        domain=score_domain(own),
+        far=bool(np.isinf(own).any()),
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #2b367536
 def _tooltip(names, *columns) -> list:
     "What is shown of a dot"
-    return [chart_field("model:N"), chart_field("value:N" if names else "value:Q"), *(chart_field(f"{c}:Q", format=".3~f") for c in columns)]
+    return [
+        chart_field("model:N"),
+        chart_field("value:N" if names else "value:Q"),
+        *(chart_field(f"{c}:Q", format=".3~f") for c in columns),
+    ]
 
 
 def _beside(rows) -> dict:
@@ -60,12 +86,15 @@ def _beside(rows) -> dict:
     return _beside_all(list(rows.model.unique()))
 
 # %% ../../nbs/plot/06_cohort.ipynb #11357313
-def _beside_all(models) -> dict: return dict(xOffset=chart_field("model:N", sort=models, scale=dict(domain=models))) if len(models) > 1 else {}
+def _beside_all(models) -> dict:
+    return dict(xOffset=chart_field("model:N", sort=models, scale=dict(domain=models))) if len(models) > 1 else {}
 
 
 def _spaced(x, wide) -> dict:
     "The axis of names, with gaps that show what belongs together"
-    return x.to_dict(validate=False) | (dict(scale=dict(paddingInner=.3, paddingOuter=.15)) if wide else {})
+    return x.to_dict(validate=False) | (dict(scale=dict(paddingInner=0.3, paddingOuter=0.15)) if wide else {})
+
+
 _FAR_ROW = 20  # pixels that a row of triangles with counts takes
 
 # %% ../../nbs/plot/06_cohort.ipynb #bfd7e89d
@@ -78,45 +107,104 @@ def _upper(domain, depth, height) -> float:
 def _far_layers(table, x, models, names, colour, width, rows=True) -> list:
     "Triangles where cases are infinitely far, and how many they are"
     far, places = infinite_part(table), table.value.nunique() * (1 if rows else len(models))
-    layers = infinity_marks(far, x, models, _FAR_ROW * rows, names, table.metric.iloc[0], color=alt.value(colour), **{} if rows else _beside_all(models))
+    layers = infinity_marks(
+        far,
+        x,
+        models,
+        _FAR_ROW * rows,
+        names,
+        table.metric.iloc[0],
+        color=alt.value(colour),
+        **{} if rows else _beside_all(models),
+    )
     for k, layer in enumerate(layers):
         layer.encoding.y = alt.value(_FAR_ROW * k * rows + 6)
         if places * (5 * len(str(far.far.max())) + 3) <= width:
-            encoding = layer.encoding.to_dict(validate=False) | dict(y=alt.value(_FAR_ROW * k * rows + 16), text=chart_field("far:Q"), color=alt.value("#333"))
+            encoding = layer.encoding.to_dict(validate=False) | dict(
+                y=alt.value(_FAR_ROW * k * rows + 16), text=chart_field("far:Q"), color=alt.value("#333")
+            )
             layers[k] = alt.layer(layer, chart_mark(dict(layer.data), "text", encoding, fontSize=9, color="#333"))
     return layers
 
 # %% ../../nbs/plot/06_cohort.ipynb #22eb223e
 def _spread_layers(middle, x, y, colour, dash, names, top) -> list:
     "The centre as a bold line, the spread as a band; as dots and bars where values are names"
-    middle = middle.assign(line=finite_rows(middle.centre), dot=middle.centre.clip(upper=top), low=finite_rows(middle.low), high=middle.high.clip(upper=top), fewer=(middle.cases < middle.of).astype(int))
+    middle = middle.assign(
+        line=finite_rows(middle.centre),
+        dot=middle.centre.clip(upper=top),
+        low=finite_rows(middle.low),
+        high=middle.high.clip(upper=top),
+        fewer=(middle.cases < middle.of).astype(int),
+    )
     data, band = _csv(middle), dict(x=x, y=y("low"), y2=dict(field="high"))
     dot = dict(x=x, y=y("dot"), tooltip=_tooltip(names, "cases", "centre", "low", "high"))
     if names:
         beside = _beside(middle)
-        bars = chart_mark(data, "rule", band | beside, color=colour, strokeWidth=6, opacity=.3, clip=True)
-        return [bars, chart_mark(dict(data), "point", dot | beside | dash("shape"), color=colour, filled=True, size=55, opacity=1)]
-    detail, fill = [chart_field("model:N"), chart_field("run:N")], dict(condition=dict(test="datum.fewer == 1", value="white"), value=colour)
-    layers = [chart_mark(data, "area", band | dict(detail=detail), color=colour, opacity=.25, clip=True)]
-    if middle.fewer.any(): layers.append(chart_mark(data, "rule", band, "(datum.fewer === 1)", color=colour, strokeWidth=4, opacity=.25, clip=True))
-    layers.append(chart_mark(data, "line", dict(x=x, y=y("line"), detail=detail) | dash("strokeDash"), color=colour, strokeWidth=2.5))
-    return [*layers, chart_mark(data, "point", dot | dict(fill=fill), size=30, opacity=1, color=colour, strokeWidth=1.5)]
+        bars = chart_mark(data, "rule", band | beside, color=colour, strokeWidth=6, opacity=0.3, clip=True)
+        return [
+            bars,
+            chart_mark(
+                dict(data), "point", dot | beside | dash("shape"), color=colour, filled=True, size=55, opacity=1
+            ),
+        ]
+    detail, fill = (
+        [chart_field("model:N"), chart_field("run:N")],
+        dict(condition=dict(test="datum.fewer == 1", value="white"), value=colour),
+    )
+    layers = [chart_mark(data, "area", band | dict(detail=detail), color=colour, opacity=0.25, clip=True)]
+    if middle.fewer.any():
+        layers.append(
+            chart_mark(data, "rule", band, "(datum.fewer === 1)", color=colour, strokeWidth=4, opacity=0.25, clip=True)
+        )
+    layers.append(
+        chart_mark(
+            data, "line", dict(x=x, y=y("line"), detail=detail) | dash("strokeDash"), color=colour, strokeWidth=2.5
+        )
+    )
+    return [
+        *layers,
+        chart_mark(data, "point", dot | dict(fill=fill), size=30, opacity=1, color=colour, strokeWidth=1.5),
+    ]
 
 # %% ../../nbs/plot/06_cohort.ipynb #ed70ff26
 def _case_layers(rows, x, y, colour, names, hover, **above) -> tuple:  # layers below the spread, the layer above it
     "Each case as a thin line or tick that stands out when pointed at"
-    data, where = _csv(rows[["model", "case", "value", "score"]]), dict(x=x, y=y("score"), detail=[chart_field("case:N"), chart_field("model:N")])
-    def strong(to, otherwise): return alt.when(hover, empty=False).then(alt.value(to)).otherwise(alt.value(otherwise))
-    seen, tooltip = dict(opacity=strong(1, .5), strokeWidth=strong(3, 1)), dict(tooltip=[chart_field("case:N"), *_tooltip(names, "score")])
-    if names: return [], chart_mark(data, "tick", where | _beside(rows) | tooltip | seen, color=colour, orient="horizontal", width=10, **above)
+    data, where = (
+        _csv(rows[["model", "case", "value", "score"]]),
+        dict(x=x, y=y("score"), detail=[chart_field("case:N"), chart_field("model:N")]),
+    )
+
+    def strong(to, otherwise):
+        return alt.when(hover, empty=False).then(alt.value(to)).otherwise(alt.value(otherwise))
+
+    seen, tooltip = (
+        dict(opacity=strong(1, 0.5), strokeWidth=strong(3, 1)),
+        dict(tooltip=[chart_field("case:N"), *_tooltip(names, "score")]),
+    )
+    if names:
+        return [], chart_mark(
+            data, "tick", where | _beside(rows) | tooltip | seen, color=colour, orient="horizontal", width=10, **above
+        )
     # invisible dots catch the pointer, which rarely meets a thin line
-    return [chart_mark(data, "line", where | seen, color=colour)], chart_mark(dict(data), "circle", where | tooltip, size=90, opacity=0, **above)
+    return [chart_mark(data, "line", where | seen, color=colour)], chart_mark(
+        dict(data), "circle", where | tooltip, size=90, opacity=0, **above
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #b18d0bd4
 def _by_model(models, kinds):  # function of a channel
     "An encoding that tells models apart, where there are several; `kinds`: are values names? of each panel"
     titles = dict(strokeDash="model (lines)", shape="model (dots)") if len(kinds) > 1 else {}
-    def encoding(channel): return {channel: chart_field("model:N", sort=models, title=titles.get(channel, "model"), legend=dict(symbolType="stroke" if channel == "strokeDash" else "circle"))}
+
+    def encoding(channel):
+        return {
+            channel: chart_field(
+                "model:N",
+                sort=models,
+                title=titles.get(channel, "model"),
+                legend=dict(symbolType="stroke" if channel == "strokeDash" else "circle"),
+            )
+        }
+
     return encoding if len(models) > 1 else lambda channel: {}
 
 
@@ -124,22 +212,57 @@ def _spread_panel(rows, facts, middle, about, models, colour, dash, hover, numbe
     "The chart of one transform, metric and label"
     names, depth = has_named_values(rows, facts), (_FAR_ROW * len(models) + 9) * about["far"]
     rows, middle = _plain_values(rows, names), _plain_values(middle, names)
-    x, y = _spaced(value_axis(rows, facts, names), names and _beside(rows)), score_axis(about["title"], about["domain"], depth / height)
-    layers = _spread_layers(middle.merge(value_runs(rows)[["model", "value", "of", "run"]], on=["model", "value"]), x, y, colour, dash, names, _upper(about["domain"], depth, height) if depth else np.inf)
+    x, y = (
+        _spaced(value_axis(rows, facts, names), names and _beside(rows)),
+        score_axis(about["title"], about["domain"], depth / height),
+    )
+    layers = _spread_layers(
+        middle.merge(value_runs(rows)[["model", "value", "of", "run"]], on=["model", "value"]),
+        x,
+        y,
+        colour,
+        dash,
+        names,
+        _upper(about["domain"], depth, height) if depth else np.inf,
+    )
     layers += _far_layers(rows, x, models, names, colour, width)
     if number is not None:
-        below, above = _case_layers(rows.assign(score=finite_rows(rows.score)), x, y, colour, names, hover, name=f"cases_{number}", params=[hover] * (number == 0))
+        below, above = _case_layers(
+            rows.assign(score=finite_rows(rows.score)),
+            x,
+            y,
+            colour,
+            names,
+            hover,
+            name=f"cases_{number}",
+            params=[hover] * (number == 0),
+        )
         layers = [*below, *layers, above]
     strip = infinity_strip(depth) if depth else []
-    return alt.layer(*strip, *neutral_line(rows, facts, x, names, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}", width=width, height=height)
+    return alt.layer(
+        *strip,
+        *neutral_line(rows, facts, x, names, about["domain"], depth),
+        *layers,
+        title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}",
+        width=width,
+        height=height,
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #4e817e4e
 def _chart_note(scores, text, fewer=False) -> "alt.Title":
     "What is said above all panels"
     models = list(scores.model.unique())
-    marks = ", ".join(f"{INFINITY_BAND[i % len(INFINITY_BAND)][2]} {m}" for i, m in enumerate(models)) if len(models) > 1 else "▲"
-    far = [f"{marks}: infinitely far (missed or invented); the number of such cases, where there is room"] * bool(np.isinf(scores.score).any())
-    return alt.Title([text, *far, *["hollow dots: of fewer cases"] * bool(fewer)], fontSize=12, fontWeight="normal", anchor="start")
+    marks = (
+        ", ".join(f"{INFINITY_BAND[i % len(INFINITY_BAND)][2]} {m}" for i, m in enumerate(models))
+        if len(models) > 1
+        else "▲"
+    )
+    far = [f"{marks}: infinitely far (missed or invented); the number of such cases, where there is room"] * bool(
+        np.isinf(scores.score).any()
+    )
+    return alt.Title(
+        [text, *far, *["hollow dots: of fewer cases"] * bool(fewer)], fontSize=12, fontWeight="normal", anchor="start"
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #9504c4dd
 def plot_spread(
@@ -157,22 +280,48 @@ def plot_spread(
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
     facts, about = _known(scores)
-    cases, models, parts = scores.case.nunique() <= 60 if cases is None else cases, list(scores.model.unique()), _panels(scores)
+    cases, models, parts = (
+        scores.case.nunique() <= 60 if cases is None else cases,
+        list(scores.model.unique()),
+        _panels(scores),
+    )
     middle = {key: rows for key, rows in spread_scores(scores, spread, seed).groupby(["transform", "metric", "label"])}
     named = [has_named_values(rows, facts[rows["transform"].iloc[0]]) for rows in parts]
-    found, dash = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours), _by_model(models, set(named))
+    found, dash = (
+        label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours),
+        _by_model(models, set(named)),
+    )
     fewer = any(value_runs(rows).eval("0 < cases < of").any() for rows, n in zip(parts, named) if not n)
     hover, panels = alt.selection_point(name="case_hover", fields=["case"], on="pointerover", clear="pointerout"), []
     for i, rows in enumerate(parts):
         t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
-        panels.append(_spread_panel(rows, facts[t], middle[t, m, l], about[m], models, found[l], dash, hover, i if cases else None, width, height))
+        panels.append(
+            _spread_panel(
+                rows,
+                facts[t],
+                middle[t, m, l],
+                about[m],
+                models,
+                found[l],
+                dash,
+                hover,
+                i if cases else None,
+                width,
+                height,
+            )
+        )
     note = f"{scores.case.nunique()} cases: line {SPREADS[spread]}" + ("; thin lines single cases" if cases else "")
     chart = alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note, fewer))
-    for param in chart.params if cases else []: param.views = [f"cases_{i}" for i in range(len(panels))]      # pointed at in one panel, heard in all
+    for param in chart.params if cases else []:
+        param.views = [f"cases_{i}" for i in range(len(panels))]  # pointed at in one panel, heard in all
     return chart
 
 # %% ../../nbs/plot/06_cohort.ipynb #9b71e0bb
-def _box_stats(scores) -> dict:  # {(transform, metric, label): table with the columns model, value (as text), cases, low, q1, median, q3, high}
+def _box_stats(
+    scores,
+) -> (
+    dict
+):  # {(transform, metric, label): table with the columns model, value (as text), cases, low, q1, median, q3, high}
     "Ends of whiskers and boxes, for all panels at once"
     scores = scores.assign(value=scores.value.map(plain_column))
     quartiles, ends = spread_scores(scores, "quartiles"), spread_scores(scores, "range")
@@ -183,28 +332,78 @@ def _box_stats(scores) -> dict:  # {(transform, metric, label): table with the c
 
 def _box_table(stats, numbers: bool, top: float) -> pd.DataFrame:
     "The rows of a panel in the order of its axis; what is infinite ends at `top`"
-    if numbers: stats = stats.sort_values("value", key=pd.to_numeric, kind="stable")
+    if numbers:
+        stats = stats.sort_values("value", key=pd.to_numeric, kind="stable")
     ends = list(stats.columns[3:])
     return (stats if top == np.inf else stats.assign(**stats[ends].clip(upper=top))).dropna()
 
 # %% ../../nbs/plot/06_cohort.ipynb #7edf9fc2
 def _box_panel(rows, stats, facts, about, colour, models, width, height) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
-    numbers, beside, size = not has_named_values(rows, facts), _beside_all(models), float(np.clip(.6 * width / rows.value.nunique() / len(models), 2, 24))
-    rows, depth = _plain_values(rows.sort_values("value", key=pd.to_numeric, kind="stable") if numbers else rows, names=True), (_FAR_ROW + 9) * about["far"]
-    x, y = _spaced(value_axis(rows, facts, names=True), beside), score_axis(about["title"], about["domain"], depth / height)
+    numbers, beside, size = (
+        not has_named_values(rows, facts),
+        _beside_all(models),
+        float(np.clip(0.6 * width / rows.value.nunique() / len(models), 2, 24)),
+    )
+    rows, depth = (
+        _plain_values(rows.sort_values("value", key=pd.to_numeric, kind="stable") if numbers else rows, names=True),
+        (_FAR_ROW + 9) * about["far"],
+    )
+    x, y = (
+        _spaced(value_axis(rows, facts, names=True), beside),
+        score_axis(about["title"], about["domain"], depth / height),
+    )
     x["axis"] = dict(labelAngle=0, labelOverlap="parity", labelSeparation=5)
     data = _csv(_box_table(stats, numbers, _upper(about["domain"], depth, height) if depth else np.inf))
-    filled = dict(fillOpacity=chart_field("model:N", sort=models, scale=dict(domain=models, range=[.5, 0]), legend=None)) if beside else {}
-    def between(a, b): return dict(x=x, y=y(a), y2=dict(field=b)) | beside
+    filled = (
+        dict(fillOpacity=chart_field("model:N", sort=models, scale=dict(domain=models, range=[0.5, 0]), legend=None))
+        if beside
+        else {}
+    )
+
+    def between(a, b):
+        return dict(x=x, y=y(a), y2=dict(field=b)) | beside
+
     whiskers = [chart_mark(data, "rule", between(a, b), color=colour) for a, b in (("low", "q1"), ("q3", "high"))]
-    box = chart_mark(data, "bar", between("q1", "q3") | filled, size=size, color=colour, stroke=colour, strokeWidth=1.2, fillOpacity=.5)
-    middle = chart_mark(data, "tick", dict(x=x, y=y("median")) | beside, color="black", thickness=2, width=size, opacity=1, orient="horizontal")
+    box = chart_mark(
+        data,
+        "bar",
+        between("q1", "q3") | filled,
+        size=size,
+        color=colour,
+        stroke=colour,
+        strokeWidth=1.2,
+        fillOpacity=0.5,
+    )
+    middle = chart_mark(
+        data,
+        "tick",
+        dict(x=x, y=y("median")) | beside,
+        color="black",
+        thickness=2,
+        width=size,
+        opacity=1,
+        orient="horizontal",
+    )
     single = rows.assign(score=finite_rows(rows.score))[["model", "case", "value", "score"]]
-    dots = chart_mark(_csv(single), "circle", dict(x=x, y=y("score"), tooltip=[chart_field("case:N"), *_tooltip(True, "score")]) | beside, size=14, color="#444", opacity=.55)
+    dots = chart_mark(
+        _csv(single),
+        "circle",
+        dict(x=x, y=y("score"), tooltip=[chart_field("case:N"), *_tooltip(True, "score")]) | beside,
+        size=14,
+        color="#444",
+        opacity=0.55,
+    )
     far = _far_layers(rows, x, models, True, colour, width, rows=False)
     layers = [*whiskers, box, middle, *[dots] * (rows.case.nunique() <= 60), *far]
-    return alt.layer(*infinity_strip(depth)[:2 * about["far"]], *neutral_line(rows, facts, x, True, about["domain"], depth), *layers, title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}", width=width, height=height)
+    return alt.layer(
+        *infinity_strip(depth)[: 2 * about["far"]],
+        *neutral_line(rows, facts, x, True, about["domain"], depth),
+        *layers,
+        title=f"{rows['transform'].iloc[0]}: {rows.label.iloc[0]}",
+        width=width,
+        height=height,
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #acc0a54a
 def plot_boxes(
@@ -219,13 +418,19 @@ def plot_boxes(
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
     facts, about = _known(scores)
-    models, found = list(scores.model.unique()), label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
-    if len(models) > 2: raise ValueError(f"scores has the models {', '.join(models)}; allowed are one or two")
+    models, found = (
+        list(scores.model.unique()),
+        label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours),
+    )
+    if len(models) > 2:
+        raise ValueError(f"scores has the models {', '.join(models)}; allowed are one or two")
     stats, panels = _box_stats(scores), []
     for rows in _panels(scores):
         t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
         panels.append(_box_panel(rows, stats[t, m, l], facts[t], about[m], found[l], models, width, height))
-    note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest" + (f"; filled: {models[0]}, open: {models[1]}" if len(models) == 2 else "")
+    note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest" + (
+        f"; filled: {models[0]}, open: {models[1]}" if len(models) == 2 else ""
+    )
     return alt.concat(*panels, columns=columns or scores.label.nunique(), title=_chart_note(scores, note))
 
 # %% ../../nbs/plot/06_cohort.ipynb #2aa32830
@@ -237,37 +442,105 @@ def _worst_text(row, facts: dict) -> str:
 
 def _short(value, most: int = 40) -> str:
     "A value in a few digits, or a name, whole if it is not very long"
-    try: return amount_text(float(value))
-    except (TypeError, ValueError): return text if len(text := str(value)) <= most else text[:most - 1] + "…"
+    try:
+        return amount_text(float(value))
+    except (TypeError, ValueError):
+        return text if len(text := str(value)) <= most else text[: most - 1] + "…"
 
 # %% ../../nbs/plot/06_cohort.ipynb #1e5085f9
 def _edge_layers(means, y, found, room) -> list:
     "A strip at the right for labels and cases whose mean is infinite"
     far = means[np.isinf(means.score)]
-    far, blank, start = far.assign(k=far.groupby("case").cumcount()), alt.Chart(alt.InlineData(values=[{}])), alt.expr(f"width - {room}")
-    strip = blank.mark_rect(color="#f0f0f0", opacity=1).encode(x=alt.value(start), x2=alt.value("width"), y=alt.value(0), y2=alt.value("height"))
-    sign = blank.mark_text(fontSize=13, baseline="top", dy=5, clip=False).encode(x=alt.value(alt.expr(f"width - {room / 2}")), y=alt.value("height"), text=alt.value("∞"))
-    def marks(label, k, rows): return alt.Chart(_csv(rows)).mark_point(shape="triangle-right", filled=True, size=50, opacity=1, color=found[label]).encode(
-        y, x=alt.value(alt.expr(f"width - {room} + {12 + 10 * k}")), tooltip=["case:N", "label:N", alt.Tooltip("far:N", title="mean")])
-    return [strip, sign, *(marks(label, k, rows[["case", "label"]].assign(far="infinite")) for (label, k), rows in far.groupby(["label", "k"], sort=False))]
+    far, blank, start = (
+        far.assign(k=far.groupby("case").cumcount()),
+        alt.Chart(alt.InlineData(values=[{}])),
+        alt.expr(f"width - {room}"),
+    )
+    strip = blank.mark_rect(color="#f0f0f0", opacity=1).encode(
+        x=alt.value(start), x2=alt.value("width"), y=alt.value(0), y2=alt.value("height")
+    )
+    sign = blank.mark_text(fontSize=13, baseline="top", dy=5, clip=False).encode(
+        x=alt.value(alt.expr(f"width - {room / 2}")), y=alt.value("height"), text=alt.value("∞")
+    )
+
+    def marks(label, k, rows):
+        return (
+            alt.Chart(_csv(rows))
+            .mark_point(shape="triangle-right", filled=True, size=50, opacity=1, color=found[label])
+            .encode(
+                y,
+                x=alt.value(alt.expr(f"width - {room} + {12 + 10 * k}")),
+                tooltip=["case:N", "label:N", alt.Tooltip("far:N", title="mean")],
+            )
+        )
+
+    return [
+        strip,
+        sign,
+        *(
+            marks(label, k, rows[["case", "label"]].assign(far="infinite"))
+            for (label, k), rows in far.groupby(["label", "k"], sort=False)
+        ),
+    ]
 
 # %% ../../nbs/plot/06_cohort.ipynb #504446ab
 def _ranked_panel(ranked, means, facts, about, found, many, width) -> "alt.LayerChart":
     "The chart of one group of cases"
     (low, high), room = about["domain"], (14 + 10 * max(len(found), 1)) * about["far"]
     edge = low + (high - low) * (width - room + 4) / (width - room)
-    table = ranked.assign(low=ranked[["worst", "best"]].min(axis=1), high=ranked[["worst", "best"]].max(axis=1).clip(upper=edge), at=ranked.score.clip(upper=edge), where=[_worst_text(r, facts) for r in ranked.itertuples()])
-    table = table.assign(low=table.low.clip(upper=edge), **{c: table[c].map(lambda v: f"{v:.3f}".replace("inf", "∞")) for c in ("score", "worst", "best")})
-    means, y = means[means.case.isin(ranked.case)], alt.Y("case:N", sort=list(ranked.case), title=None, axis=alt.Axis(labelLimit=150))
+    table = ranked.assign(
+        low=ranked[["worst", "best"]].min(axis=1),
+        high=ranked[["worst", "best"]].max(axis=1).clip(upper=edge),
+        at=ranked.score.clip(upper=edge),
+        where=[_worst_text(r, facts) for r in ranked.itertuples()],
+    )
+    table = table.assign(
+        low=table.low.clip(upper=edge),
+        **{c: table[c].map(lambda v: f"{v:.3f}".replace("inf", "∞")) for c in ("score", "worst", "best")},
+    )
+    means, y = (
+        means[means.case.isin(ranked.case)],
+        alt.Y("case:N", sort=list(ranked.case), title=None, axis=alt.Axis(labelLimit=150)),
+    )
     x = score_axis(about["title"], about["domain"], room / width)
-    whole, tooltip = alt.Chart(_csv(table[["case", "rank", "score", "worst", "best", "low", "high", "at", "where"]])).encode(y), ["case:N", alt.Tooltip("rank:Q", title=f"rank (1 to {many}, 1 is worst)"), "score:N", "worst:N", "best:N", "where:N"]
-    colour = alt.Color("label:N", title="label (mean)", scale=alt.Scale(domain=list(found), range=list(found.values())), legend=alt.Legend(symbolOpacity=1))
-    dots = alt.Chart(_csv(means[np.isfinite(means.score)])).mark_circle(size=65, opacity=1).encode(alt.X(**x("score")), y, colour, tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {about['title']}", format=".3~f")])
+    whole, tooltip = (
+        alt.Chart(_csv(table[["case", "rank", "score", "worst", "best", "low", "high", "at", "where"]])).encode(y),
+        [
+            "case:N",
+            alt.Tooltip("rank:Q", title=f"rank (1 to {many}, 1 is worst)"),
+            "score:N",
+            "worst:N",
+            "best:N",
+            "where:N",
+        ],
+    )
+    colour = alt.Color(
+        "label:N",
+        title="label (mean)",
+        scale=alt.Scale(domain=list(found), range=list(found.values())),
+        legend=alt.Legend(symbolOpacity=1),
+    )
+    dots = (
+        alt.Chart(_csv(means[np.isfinite(means.score)]))
+        .mark_circle(size=65, opacity=1)
+        .encode(
+            alt.X(**x("score")),
+            y,
+            colour,
+            tooltip=["case:N", "label:N", alt.Tooltip("score:Q", title=f"mean {about['title']}", format=".3~f")],
+        )
+    )
     text = whole.mark_text(align="left", color="#555", fontSize=10).encode(x=alt.value("width"), text="where:N")
     text.mark.dx = 8
     strip, sign, *far = _edge_layers(means, y, found, room) if room else (None, None)
-    return alt.layer(*[strip, sign] * bool(room), whole.mark_rule(color="#bbb", strokeWidth=5).encode(alt.X(**x("low")), alt.X2("high:Q"), tooltip=tooltip), dots, *far,
-                     whole.mark_tick(color="black", thickness=2, size=16).encode(alt.X(**x("at")), tooltip=tooltip), text)
+    return alt.layer(
+        *[strip, sign] * bool(room),
+        whole.mark_rule(color="#bbb", strokeWidth=5).encode(alt.X(**x("low")), alt.X2("high:Q"), tooltip=tooltip),
+        dots,
+        *far,
+        whole.mark_tick(color="black", thickness=2, size=16).encode(alt.X(**x("at")), tooltip=tooltip),
+        text,
+    )
 
 # %% ../../nbs/plot/06_cohort.ipynb #8b913047
 def plot_ranked(
@@ -282,14 +555,38 @@ def plot_ranked(
     "The worst and the best cases of each model and metric, and where they fared worst: an interactive chart"
     check_numbers(Domain(1, whole=True), n=n)
     check_numbers(Domain(1), width=width)
-    ranked, scores, panels, n = rank_cases(scores, by, lower_is_better).dropna(subset="score"), plottable_scores(scores), [], int(n)
-    if not len(ranked): raise ValueError("scores has no score that is a number; allowed is at least one")
-    facts, found = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
+    ranked, scores, panels, n = (
+        rank_cases(scores, by, lower_is_better).dropna(subset="score"),
+        plottable_scores(scores),
+        [],
+        int(n),
+    )
+    if not len(ranked):
+        raise ValueError("scores has no score that is a number; allowed is at least one")
+    facts, found = (
+        {t: transform_facts(scores, t) for t in scores["transform"].unique()},
+        label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours),
+    )
     for (model, metric), part in ranked.groupby(["model", "metric"], sort=False):
         own = scores[(scores.model == model) & (scores.metric == metric)]
-        means, about = own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna(), _panel_facts(scores, metric)
-        groups = {f"all {len(part)} cases": part} if len(part) <= 2 * n else {f"{n} worst of {len(part)} cases": part[:n], f"{n} best": part[-n:]}
+        means, about = (
+            own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna(),
+            _panel_facts(scores, metric),
+        )
+        groups = (
+            {f"all {len(part)} cases": part}
+            if len(part) <= 2 * n
+            else {f"{n} worst of {len(part)} cases": part[:n], f"{n} best": part[-n:]}
+        )
         several = f"{model}: " if scores.model.nunique() > 1 else ""
-        panels += [_ranked_panel(group, means, facts, about, found, len(part), width).properties(width=width, height=20 * len(group), title=alt.Title(several + title, anchor="start")) for title, group in groups.items()]
-    note = ["Grey: lowest to highest score of a case; black: its mean; text: where it fared worst", *["∞, ▶: infinitely far (missed or invented)"] * bool(np.isinf(scores.score).any())]
+        panels += [
+            _ranked_panel(group, means, facts, about, found, len(part), width).properties(
+                width=width, height=20 * len(group), title=alt.Title(several + title, anchor="start")
+            )
+            for title, group in groups.items()
+        ]
+    note = [
+        "Grey: lowest to highest score of a case; black: its mean; text: where it fared worst",
+        *["∞, ▶: infinitely far (missed or invented)"] * bool(np.isinf(scores.score).any()),
+    ]
     return alt.vconcat(*panels, spacing=12, title=alt.Title(note, fontSize=12, fontWeight="normal", anchor="start"))

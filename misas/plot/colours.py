@@ -20,23 +20,35 @@ def label_colours(
     colours=None,  # of the labels 1, 2, ...: matplotlib colours, or the name of a matplotlib colormap; None: 14 that are easily told apart
 ) -> np.ndarray:  # `(n, 4)`, RGBA in 0..1; the background's row is transparent
     "One colour per label"
-    if n < 1: raise ValueError(f"n is {n}; allowed are numbers >= 1")
-    if isinstance(colours, str): colours = _from_colormap(colours, n - 1)
+    if n < 1:
+        raise ValueError(f"n is {n}; allowed are numbers >= 1")
+    if isinstance(colours, str):
+        colours = _from_colormap(colours, n - 1)
     own = to_rgba_array(list(LABEL_COLOURS if colours is None else colours))
-    if not len(own): raise ValueError("colours is empty; allowed is at least one colour")
+    if not len(own):
+        raise ValueError("colours is empty; allowed is at least one colour")
     return np.concatenate([np.zeros((1, 4)), own[np.arange(n - 1) % len(own)]])
 
 
 def _from_colormap(name, n):
     "Colours of a list-like colormap as they are, of a continuous one at equal distances"
-    if name not in matplotlib.colormaps: raise ValueError(f"colours is {name!r}; allowed are a list of colours, or the name of a matplotlib colormap such as 'tab10'")
+    if name not in matplotlib.colormaps:
+        raise ValueError(
+            f"colours is {name!r}; allowed are a list of colours, or the name of a matplotlib colormap such as 'tab10'"
+        )
     cmap = matplotlib.colormaps[name]
-    return list(cmap.colors) if hasattr(cmap, "colors") and cmap.N < 64 else list(cmap(np.linspace(.1, .9, max(n, 1))))
+    return (
+        list(cmap.colors) if hasattr(cmap, "colors") and cmap.N < 64 else list(cmap(np.linspace(0.1, 0.9, max(n, 1))))
+    )
 
 # %% ../../nbs/plot/01_colours.ipynb #9c2a46b7
 def as_colour(levels):
     "Grey levels or colours as `(H, W, 3)` float32"
-    return np.array(np.broadcast_to(levels[..., None] if levels.ndim == 2 else levels, (*levels.shape[:2], 3)), np.float32, order="C")  # as `_painted` needs it
+    return np.array(
+        np.broadcast_to(levels[..., None] if levels.ndim == 2 else levels, (*levels.shape[:2], 3)),
+        np.float32,
+        order="C",
+    )  # as `_painted` needs it
 
 # %% ../../nbs/plot/01_colours.ipynb #735261bb
 def label_rgb(
@@ -58,7 +70,8 @@ def label_colour_scale(
 ) -> dict:  # name -> "#rrggbb"
     "The colour of each name"
     order = list(labels or names)
-    if not labels and order[0].lower() not in _BACKGROUND: order = [""] + order
+    if not labels and order[0].lower() not in _BACKGROUND:
+        order = [""] + order
     order += [n for n in names if n not in order]
     number = {n: int(n) if n.isdigit() and not labels else order.index(n) for n in names}
     rgba = label_colours() if colours is None else label_colours(max(number.values()) + 1, colours)

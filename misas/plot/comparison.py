@@ -13,7 +13,7 @@ from ..analysis.comparison import KEY_COLUMNS, check_thresholds, keyed_scores, p
 from ..analysis.summary import per_metric
 from ..core.checks import Domain
 from ..eval.table import metric_facts
-from .charts import score_title, alt
+from .charts import alt, score_title
 from .colours import label_colour_scale
 from .curves import plot_scores
 
@@ -42,7 +42,8 @@ def plot_compare(
     tables = _told_apart(scores_a, scores_b)
     pairs = pair_scores(*tables, join).set_index(KEY_COLUMNS)
     both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in tables], ignore_index=True)
-    for facts in ("transforms", "metrics"): both.attrs[facts] = scores_b.attrs.get(facts, {}) | scores_a.attrs.get(facts, {})
+    for facts in ("transforms", "metrics"):
+        both.attrs[facts] = scores_b.attrs.get(facts, {}) | scores_a.attrs.get(facts, {})
     return plot_scores(both, cases=cases, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #7af5b799
@@ -56,18 +57,50 @@ def _delta_panel(
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
     domain, (right, left) = [-reach, reach], models if facts["better"] == "higher" else models[::-1]
-    x = alt.X("delta:Q", title=f"Δ {score_title(cases.metric.iloc[0], facts['unit'])}:  ← {left} better  |  {right} better →", scale=alt.Scale(domain=domain), axis=alt.Axis(tickCount=5, labelFlush=False, labelOverlap="parity", labelSeparation=5))
+    x = alt.X(
+        "delta:Q",
+        title=f"Δ {score_title(cases.metric.iloc[0], facts['unit'])}:  ← {left} better  |  {right} better →",
+        scale=alt.Scale(domain=domain),
+        axis=alt.Axis(tickCount=5, labelFlush=False, labelOverlap="parity", labelSeparation=5),
+    )
     y = alt.Y("label:N", title=None, sort=list(cases.label.unique()))
     shown = {f"{c}_text": cases[c].map(lambda s: f"{s:.3f}".replace("inf", "∞")) for c in ("a", "b", "delta")}
-    table = cases[["case", "label"]].assign(delta=cases.delta.clip(*domain), jitter=np.linspace(-.6, .6, 7)[np.arange(len(cases)) % 7], **shown)
-    tooltip = ["case:N", "label:N", *(alt.Tooltip(f"{c}_text:N", title=t) for c, t in (("a", models[0]), ("b", models[1]), ("delta", "Δ")))]
-    band = alt.Chart(alt.InlineData(values=[dict(low=-difference, high=difference)])).mark_rect(color="#999", opacity=.25).encode(alt.X("low:Q"), alt.X2("high:Q"))
+    table = cases[["case", "label"]].assign(
+        delta=cases.delta.clip(*domain), jitter=np.linspace(-0.6, 0.6, 7)[np.arange(len(cases)) % 7], **shown
+    )
+    tooltip = [
+        "case:N",
+        "label:N",
+        *(alt.Tooltip(f"{c}_text:N", title=t) for c, t in (("a", models[0]), ("b", models[1]), ("delta", "Δ"))),
+    ]
+    band = (
+        alt.Chart(alt.InlineData(values=[dict(low=-difference, high=difference)]))
+        .mark_rect(color="#999", opacity=0.25)
+        .encode(alt.X("low:Q"), alt.X2("high:Q"))
+    )
     zero = alt.Chart(alt.InlineData(values=[dict(at=0)])).mark_rule(color="#666").encode(alt.X("at:Q"))
-    dots = alt.Chart().mark_circle(size=40, opacity=.6).encode(x, y, alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1, 1])), colour, tooltip=tooltip)
+    dots = (
+        alt.Chart()
+        .mark_circle(size=40, opacity=0.6)
+        .encode(x, y, alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1, 1])), colour, tooltip=tooltip)
+    )
     medians = cases.groupby("label", sort=False).delta.median().clip(*domain).dropna().reset_index()
-    middle = alt.Chart(alt.InlineData(values=medians.to_dict("records"))).mark_tick(thickness=3, size=30).encode(alt.X("delta:Q"), y, colour)
-    return alt.layer(band, zero, dots, middle, data=alt.InlineData(values=table.to_dict("records")),
-                     title=alt.TitleParams(cases["transform"].iloc[0], subtitle=["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else []))
+    middle = (
+        alt.Chart(alt.InlineData(values=medians.to_dict("records")))
+        .mark_tick(thickness=3, size=30)
+        .encode(alt.X("delta:Q"), y, colour)
+    )
+    return alt.layer(
+        band,
+        zero,
+        dots,
+        middle,
+        data=alt.InlineData(values=table.to_dict("records")),
+        title=alt.TitleParams(
+            cases["transform"].iloc[0],
+            subtitle=["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else [],
+        ),
+    )
 
 # %% ../../nbs/plot/07_comparison.ipynb #cffc1102
 def plot_deltas(
@@ -85,13 +118,18 @@ def plot_deltas(
     tables = _told_apart(scores_a, scores_b)
     pairs = pair_scores(*tables, join)
     cases = scores_per_case(pairs, "mean").dropna(subset="delta")
-    if not len(cases): raise ValueError("scores_a and scores_b have no pair of scores that are both numbers; allowed is at least one")
+    if not len(cases):
+        raise ValueError("scores_a and scores_b have no pair of scores that are both numbers; allowed is at least one")
     colour = alt.Color("label:N", legend=None, scale=_colour_scale(list(pairs.label.unique()), labels, colours))
     facts, panels = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}, []
-    difference, size = per_metric("difference", difference, facts, .05, Domain(0)), cases.delta.abs()
+    difference, size = per_metric("difference", difference, facts, 0.05, Domain(0)), cases.delta.abs()
     for (_, metric), part in cases.groupby(["transform", "metric"], sort=False):
         reach = np.fmax(size[(cases.metric == metric) & np.isfinite(size)].max(), difference[metric]) * 1.05
-        panels.append(_delta_panel(part, pairs.attrs["models"], difference[metric], colour, reach, facts[metric]).properties(width=width, height=44 * part.label.nunique()))
+        panels.append(
+            _delta_panel(part, pairs.attrs["models"], difference[metric], colour, reach, facts[metric]).properties(
+                width=width, height=44 * part.label.nunique()
+            )
+        )
     return alt.concat(*panels, columns=columns)
 
 # %% ../../nbs/plot/07_comparison.ipynb #bdf4a89b

@@ -17,7 +17,7 @@ from ..core.checks import Domain
 from ..core.sweeps import Series, Step
 from ..eval.scoring import labels_present, with_reference_as_truth
 from ..metrics.counts import confusion
-from .figures import Picture, TEXT_STYLE, panel_pictures, panel_rows, text_inches
+from .figures import TEXT_STYLE, Picture, panel_pictures, panel_rows, text_inches
 from .overlays import checked_series, to_array
 from .series import one_step
 from .text import check_label_names, check_numbers, label_name, value_text
@@ -28,8 +28,10 @@ def _shares(
     normalise: str,  # "truth", "pred" or None
 ) -> np.ndarray:  # `(n, n)` float; NaN where there is nothing to have a share of
     "Counts as fractions of each row's or each column's sum"
-    if normalise not in ("truth", "pred", None): raise ValueError(f"normalise is {normalise!r}; allowed are 'truth', 'pred' and None")
-    if normalise is None: return counts.astype(float)
+    if normalise not in ("truth", "pred", None):
+        raise ValueError(f"normalise is {normalise!r}; allowed are 'truth', 'pred' and None")
+    if normalise is None:
+        return counts.astype(float)
     total = counts.sum(1 if normalise == "truth" else 0, keepdims=True).astype(float)
     return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
 
@@ -39,37 +41,49 @@ def _counts(
     names,  # of the labels 0, 1, 2, ..., or None
 ) -> tuple:  # list of `(n, n)` counts; n names
     "Confusion of each step, over the labels that are named or occur"
-    if any(s.truth is None for s in steps): raise ValueError("step has no truth; allowed are steps of a case with a truth")
+    if any(s.truth is None for s in steps):
+        raise ValueError("step has no truth; allowed are steps of a case with a truth")
     masks = [[torch.as_tensor(m).flatten().long().cpu() for m in (s.truth, s.pred)] for s in steps]
     present = sorted(set(range(len(names or ()))).union(*(labels_present(m) for pair in masks for m in pair)))
-    counts = [to_array(confusion(*(torch.searchsorted(torch.tensor(present), m) for m in pair), len(present))) for pair in masks]
+    counts = [
+        to_array(confusion(*(torch.searchsorted(torch.tensor(present), m) for m in pair), len(present)))
+        for pair in masks
+    ]
     return counts, [label_name(k, names) for k in present]
 
 # %% ../../nbs/plot/15_confusion.ipynb #0a13571c
 def _cell_text(count, share, normalise, with_count):
-    if np.isnan(share): return "–"
-    if normalise is None: return f"{int(count):,}"
-    percent = f"{100 * share:.0f} %" if share in (0, 1) or .005 <= share < .995 else "< 1 %" if share < .5 else "> 99 %"
+    if np.isnan(share):
+        return "–"
+    if normalise is None:
+        return f"{int(count):,}"
+    percent = (
+        f"{100 * share:.0f} %" if share in (0, 1) or 0.005 <= share < 0.995 else "< 1 %" if share < 0.5 else "> 99 %"
+    )
     return f"{percent}\n{int(count):,}" if with_count else percent
 
 
 def _cell_texts(counts, normalise, with_count) -> list:
     "What is written into the cells, row by row"
-    return [_cell_text(count, share, normalise, with_count) for count, share in zip(counts.flat, _shares(counts, normalise).flat)]
+    return [
+        _cell_text(count, share, normalise, with_count)
+        for count, share in zip(counts.flat, _shares(counts, normalise).flat)
+    ]
 
 # %% ../../nbs/plot/15_confusion.ipynb #ffc8b4ab
 def _cell_side(texts: list) -> float:
     "Inches in which the numbers fit, at 8 points"
-    return max(.5, max(text_inches(t, 8) for t in texts) + .1)
+    return max(0.5, max(text_inches(t, 8) for t in texts) + 0.1)
 
 
-def _slanted(names, cell: float) -> bool: return max(text_inches(n, 10) for n in names) > .9 * cell
+def _slanted(names, cell: float) -> bool:
+    return max(text_inches(n, 10) for n in names) > 0.9 * cell
 
 # %% ../../nbs/plot/15_confusion.ipynb #70db221d
 def _name_room(names, cell: float) -> tuple:  # (left of the matrix, below it), in inches
     "Room for the names of labels and of the axes"
     longest = max(text_inches(n, 10) for n in names)
-    return longest + .4, .35 + (.71 * longest + .15 if _slanted(names, cell) else .15)
+    return longest + 0.4, 0.35 + (0.71 * longest + 0.15 if _slanted(names, cell) else 0.15)
 
 # %% ../../nbs/plot/15_confusion.ipynb #7e32f81c
 def _draw_confusion(
@@ -85,11 +99,19 @@ def _draw_confusion(
 ):  # the image, for a colour bar
     "A heat map into an axes"
     shares, slanted = _shares(counts, normalise), _slanted(names, cell)
-    image = ax.imshow(np.ma.masked_invalid(shares), cmap=matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd"), vmin=0, vmax=top or 1)
-    ax.set_xticks(range(len(names)), names, **dict(rotation=45, ha="right", rotation_mode="anchor") if slanted else {}); ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel("prediction", color=TEXT_STYLE); ax.set_ylabel(rows, color=TEXT_STYLE)
+    image = ax.imshow(
+        np.ma.masked_invalid(shares),
+        cmap=matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd"),
+        vmin=0,
+        vmax=top or 1,
+    )
+    ax.set_xticks(range(len(names)), names, **dict(rotation=45, ha="right", rotation_mode="anchor") if slanted else {})
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("prediction", color=TEXT_STYLE)
+    ax.set_ylabel(rows, color=TEXT_STYLE)
     ax.tick_params(colors=TEXT_STYLE, length=0)
-    for spine in ax.spines.values(): spine.set_visible(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
     ax.set_title(title, color=TEXT_STYLE, fontsize=10)
     _write_cells(ax, shares, _cell_texts(counts, normalise, with_count), cell, top or 1)
     return image
@@ -97,10 +119,11 @@ def _draw_confusion(
 # %% ../../nbs/plot/15_confusion.ipynb #90356079
 def _write_cells(ax, shares, texts, cell, top):
     "Numbers into the cells of a heat map, if they can be read"
-    size = min(8, 8 * .95 * cell / max(text_inches(t, 8) for t in texts))
-    if size < 4: return
+    size = min(8, 8 * 0.95 * cell / max(text_inches(t, 8) for t in texts))
+    if size < 4:
+        return
     for ((i, j), share), text in zip(np.ndenumerate(shares), texts):
-        ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if share > .55 * top else "#222")
+        ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if share > 0.55 * top else "#222")
 
 # %% ../../nbs/plot/15_confusion.ipynb #be1cc99e
 def plot_confusion(
@@ -114,25 +137,42 @@ def plot_confusion(
     if isinstance(matrix, Series):
         step, series = one_step(matrix, None)
         matrix, names, title = step, names or series.labels, value_text(series.transform, step.value)
-    if isinstance(matrix, Step): (counts,), names = _counts([matrix], names)
-    else: counts, names = _checked_matrix(matrix, names)
-    cell = _cell_side(_cell_texts(counts, normalise, True)) if ax is None else min(ax.get_window_extent().size) / ax.figure.dpi / len(names)
+    if isinstance(matrix, Step):
+        (counts,), names = _counts([matrix], names)
+    else:
+        counts, names = _checked_matrix(matrix, names)
+    cell = (
+        _cell_side(_cell_texts(counts, normalise, True))
+        if ax is None
+        else min(ax.get_window_extent().size) / ax.figure.dpi / len(names)
+    )
     figure = _matrix_figure(names, cell) if ax is None else None
-    _draw_confusion(figure.subplots() if ax is None else ax, counts, normalise, names, counts.max() if normalise is None else 1, cell, title)
+    _draw_confusion(
+        figure.subplots() if ax is None else ax,
+        counts,
+        normalise,
+        names,
+        counts.max() if normalise is None else 1,
+        cell,
+        title,
+    )
     return figure or ax
 
 # %% ../../nbs/plot/15_confusion.ipynb #bd599a80
 def _matrix_figure(names, cell):
     "A figure for one matrix"
     left, below = _name_room(names, cell)
-    return Picture(left + cell * len(names) + .15, below + cell * len(names) + .35)
+    return Picture(left + cell * len(names) + 0.15, below + cell * len(names) + 0.35)
 
 
 def _checked_matrix(matrix, names):
     counts = to_array(matrix)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size: raise ValueError(f"matrix has shape {counts.shape}; allowed is (n, n)")
-    if not (counts >= 0).all(): raise ValueError(f"matrix has the value {counts.min()}; allowed are counts >= 0")
-    if names is not None and len(names) != len(counts): raise ValueError(f"labels has {len(names)} names; allowed are {len(counts)}, one for each row")
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(f"matrix has shape {counts.shape}; allowed is (n, n)")
+    if not (counts >= 0).all():
+        raise ValueError(f"matrix has the value {counts.min()}; allowed are counts >= 0")
+    if names is not None and len(names) != len(counts):
+        raise ValueError(f"labels has {len(names)} names; allowed are {len(counts)}, one for each row")
     return counts, [label_name(k, names) for k in range(len(counts))]
 
 # %% ../../nbs/plot/15_confusion.ipynb #3975b6ec
@@ -148,11 +188,32 @@ def plot_confusion_series(
     reference = "truth" if series.case.truth is not None else "prediction, unchanged image"
     top = max(c.max() for c in counts) if normalise is None else 1
     check_numbers(Domain(0, open=True), panel=panel)
-    side = max(1.8, len(names) * max(_cell_side(_cell_texts(c, normalise, False)) for c in counts)) if panel is None else panel
+    side = (
+        max(1.8, len(names) * max(_cell_side(_cell_texts(c, normalise, False)) for c in counts))
+        if panel is None
+        else panel
+    )
     figure, axes = _matrix_panels(len(series), columns, names, side)
-    for ax, step, c in zip(axes, series, counts): image = _draw_confusion(ax, c, normalise, names, top, side / len(names), value_text(series.transform, step.value), reference, with_count=False)
-    for ax in axes: ax.label_outer()
-    _add_bar(figure, image, axes, {"truth": f"share of the {reference}", "pred": "share of the prediction", None: "pixels"}[normalise])
+    for ax, step, c in zip(axes, series, counts):
+        image = _draw_confusion(
+            ax,
+            c,
+            normalise,
+            names,
+            top,
+            side / len(names),
+            value_text(series.transform, step.value),
+            reference,
+            with_count=False,
+        )
+    for ax in axes:
+        ax.label_outer()
+    _add_bar(
+        figure,
+        image,
+        axes,
+        {"truth": f"share of the {reference}", "pred": "share of the prediction", None: "pixels"}[normalise],
+    )
     return figure
 
 # %% ../../nbs/plot/15_confusion.ipynb #d164cb50
@@ -160,10 +221,12 @@ def _matrix_panels(n, columns, names, side):
     "A figure for n matrices of so many inches, with names at its left and lower side, and a colour bar"
     rows, columns = panel_rows(n, max(1, min(4, int(16 // side))) if columns is None else columns)
     left, below = _name_room(names, side / len(names))
-    return panel_pictures(n, rows, columns, left + columns * (side + .1) + 1.1, below + rows * (side + .35))
+    return panel_pictures(n, rows, columns, left + columns * (side + 0.1) + 1.1, below + rows * (side + 0.35))
 
 
 def _add_bar(figure, image, axes, text):
     "What the colours mean"
-    bar = figure.colorbar(image, ax=list(axes), shrink=.8, label=text.replace(", ", ",\n"))
-    bar.ax.tick_params(colors=TEXT_STYLE); bar.ax.yaxis.label.set_color(TEXT_STYLE); bar.outline.set_visible(False)
+    bar = figure.colorbar(image, ax=list(axes), shrink=0.8, label=text.replace(", ", ",\n"))
+    bar.ax.tick_params(colors=TEXT_STYLE)
+    bar.ax.yaxis.label.set_color(TEXT_STYLE)
+    bar.outline.set_visible(False)

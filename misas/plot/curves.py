@@ -12,7 +12,24 @@ import numpy as np
 import pandas as pd
 
 from ..eval.table import check_scores, finite_rows, has_named_values, metric_facts, plain_column, transform_facts
-from .charts import INFINITY_BAND, alt, chart_field, chart_mark, check_panel_size, infinite_part, infinity_marks, infinity_strip, inline_data, line_style, neutral_line, score_axis, score_domain, score_title, value_axis, value_runs
+from misas.plot.charts import (
+    INFINITY_BAND,
+    alt,
+    chart_field,
+    chart_mark,
+    check_panel_size,
+    infinite_part,
+    infinity_marks,
+    infinity_strip,
+    inline_data,
+    line_style,
+    neutral_line,
+    score_axis,
+    score_domain,
+    score_title,
+    value_axis,
+    value_runs,
+)
 from .colours import label_colour_scale
 from .text import check_label_names
 
@@ -20,15 +37,29 @@ from .text import check_label_names
 def _panel_table(
     rows: pd.DataFrame,  # of one transform and one metric
     names: bool,  # are values names?
-) -> pd.DataFrame:  # with the column `several`: "cases" for one of several, "mean" and "fewer" for the means of all and of fewer cases
+) -> (
+    pd.DataFrame
+):  # with the column `several`: "cases" for one of several, "mean" and "fewer" for the means of all and of fewer cases
     "The rows of a panel, ready for drawing"
     value = rows.value.map(plain_column) if names else pd.to_numeric(rows.value)
-    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[["model", "case", "value", "label", "score", "several", "run"]]
-    if rows.case.nunique() == 1: return rows
-    mean = rows.groupby(["model", "label", "value"], sort=False).score.mean().reset_index().merge(value_runs(rows), how="left")
+    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[
+        ["model", "case", "value", "label", "score", "several", "run"]
+    ]
+    if rows.case.nunique() == 1:
+        return rows
+    mean = (
+        rows.groupby(["model", "label", "value"], sort=False)
+        .score.mean()
+        .reset_index()
+        .merge(value_runs(rows), how="left")
+    )
     fewer = mean.cases.between(1, mean.of - 1)
-    case = [f"mean of {k} of {n} cases" if less else f"mean of {n} cases" for k, n, less in zip(mean.cases, mean.of, fewer)]
-    return pd.concat([rows.assign(several="cases"), mean.assign(case=case, several=np.where(fewer, "fewer", "mean"))[rows.columns]])
+    case = [
+        f"mean of {k} of {n} cases" if less else f"mean of {n} cases" for k, n, less in zip(mean.cases, mean.of, fewer)
+    ]
+    return pd.concat(
+        [rows.assign(several="cases"), mean.assign(case=case, several=np.where(fewer, "fewer", "mean"))[rows.columns]]
+    )
 
 # %% ../../nbs/plot/04_curves.ipynb #31afc323
 def _far_rows(scores) -> int:
@@ -40,12 +71,19 @@ def _far_rows(scores) -> int:
 def _notes(table, far, models) -> list:
     "What a panel says below its title"
     several = len(models) > 1
-    which = [", ".join(f"{INFINITY_BAND[i % len(INFINITY_BAND)][2]} {m}" for i, m in enumerate(models))] if several else []
-    notes = ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which] if len(far) else []
+    which = (
+        [", ".join(f"{INFINITY_BAND[i % len(INFINITY_BAND)][2]} {m}" for i, m in enumerate(models))] if several else []
+    )
+    notes = (
+        ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which]
+        if len(far)
+        else []
+    )
     return notes + ["○ mean of fewer cases"] * bool((table.several == "fewer").any())
 
 # %% ../../nbs/plot/04_curves.ipynb #2c3283a9
-def _joined_by_lines(rows, facts, kind): return kind == "line" and not has_named_values(rows, facts)
+def _joined_by_lines(rows, facts, kind):
+    return kind == "line" and not has_named_values(rows, facts)
 
 # %% ../../nbs/plot/04_curves.ipynb #c34a987c
 def _score_panel(
@@ -66,37 +104,79 @@ def _score_panel(
     "The chart of one transform and one metric"
     names, lines, metric = has_named_values(rows, facts), _joined_by_lines(rows, facts, kind), rows.metric.iloc[0]
     table, pitch = _panel_table(rows, names), min(9, height / 2 / max(far_rows, 1))
-    far, room = infinite_part(table[table.several == table.several.iloc[0]]), far_rows and far_rows * pitch + 4       # the highest dot stays below the strip
+    far, room = (
+        infinite_part(table[table.several == table.several.iloc[0]]),
+        far_rows and far_rows * pitch + 4,
+    )  # the highest dot stays below the strip
     table = table.assign(score=finite_rows(table.score))[cases | (table.several != "cases")]
     x = value_axis(table, facts, names).to_dict(validate=False)
-    tooltip = [chart_field("label:N"), chart_field("value:N" if names else "value:Q", title=facts["param"]), chart_field("score:Q", title=metric, format=".3~f"), chart_field("case:N"), chart_field("model:N")]
-    base = dict(x=x, y=score_axis(score_title(metric, unit), domain, room / height)("score"), color=style["color"], tooltip=tooltip)
-    drawn = [(several, mark, size) for several in ("cases", "mean", "fewer") if (table.several == several).any() for mark, size in _marks(lines, several)]
+    tooltip = [
+        chart_field("label:N"),
+        chart_field("value:N" if names else "value:Q", title=facts["param"]),
+        chart_field("score:Q", title=metric, format=".3~f"),
+        chart_field("case:N"),
+        chart_field("model:N"),
+    ]
+    base = dict(
+        x=x,
+        y=score_axis(score_title(metric, unit), domain, room / height)("score"),
+        color=style["color"],
+        tooltip=tooltip,
+    )
+    drawn = [
+        (several, mark, size)
+        for several in ("cases", "mean", "fewer")
+        if (table.several == several).any()
+        for mark, size in _marks(lines, several)
+    ]
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
     params = [[]] * (len(drawn) - 1) + [[zoom, *[click] * (number == 0)]]
-    layers = [_layer(base, several, mark, size, style, lines, click, p) for (several, mark, size), p in zip(drawn, params)]
+    layers = [
+        _layer(base, several, mark, size, style, lines, click, p) for (several, mark, size), p in zip(drawn, params)
+    ]
     strip = infinity_strip(far_rows * pitch) if far_rows else []
     seen = dict(color=style["color"], opacity=_clicked(click, 1))
     title = dict(text=rows["transform"].iloc[0], subtitle=_notes(table, far, list(models)))
-    return alt.layer(*neutral_line(table, facts, x, names, domain, far_rows * pitch), *layers, *strip, *infinity_marks(far, x, list(models), pitch, names, metric, **seen), data=inline_data(table, names), title=title, width=width, height=height)
+    return alt.layer(
+        *neutral_line(table, facts, x, names, domain, far_rows * pitch),
+        *layers,
+        *strip,
+        *infinity_marks(far, x, list(models), pitch, names, metric, **seen),
+        data=inline_data(table, names),
+        title=title,
+        width=width,
+        height=height,
+    )
 
 # %% ../../nbs/plot/04_curves.ipynb #c76ec3a2
 def _marks(lines, several):
     "Kind and size of what is drawn: a bold line has its points marked"
-    if not lines: return [("point", 12 if several == "cases" else 45)]
+    if not lines:
+        return [("point", 12 if several == "cases" else 45)]
     return dict(cases=[("line", 1)], mean=[("line", 2.2), ("point", 24)], fewer=[("line", 1.4), ("point", 30)])[several]
 
 
 def _clicked(click, opacity) -> dict:
     "Opacity of a label that is clicked, or of all; the others fade"
-    return alt.when(click).then(alt.value(opacity)).otherwise(alt.value(.04))
+    return alt.when(click).then(alt.value(opacity)).otherwise(alt.value(0.04))
 
 # %% ../../nbs/plot/04_curves.ipynb #99124b45
 def _layer(base, several, mark, size, style, lines, click, params):
     "One layer of a panel: all lines or all points of one kind"
-    own, detail = "strokeDash" if mark == "line" else "shape", [chart_field("run:N" if several != "cases" else "case:N"), chart_field("model:N")]
-    encoding = base | dict(opacity=_clicked(click, .5 if several == "cases" else 1), detail=detail) | {k: v for k, v in style.items() if k == own and (mark == "line" or not lines)}
-    look = dict(strokeWidth=size) if mark == "line" else dict(filled=several != "fewer", size=size) | (dict(shape="circle") if lines else {})
+    own, detail = (
+        "strokeDash" if mark == "line" else "shape",
+        [chart_field("run:N" if several != "cases" else "case:N"), chart_field("model:N")],
+    )
+    encoding = (
+        base
+        | dict(opacity=_clicked(click, 0.5 if several == "cases" else 1), detail=detail)
+        | {k: v for k, v in style.items() if k == own and (mark == "line" or not lines)}
+    )
+    look = (
+        dict(strokeWidth=size)
+        if mark == "line"
+        else dict(filled=several != "fewer", size=size) | (dict(shape="circle") if lines else {})
+    )
     return chart_mark(None, mark, encoding, f"(datum.several === '{several}')", params, **look)
 
 # %% ../../nbs/plot/04_curves.ipynb #c789cde9
@@ -111,21 +191,46 @@ def plot_scores(
     cases: bool = True,  # draw each of several cases as a thin line?
 ) -> "alt.Chart":
     "Scores against the values of each transform: an interactive chart"
-    scores = check_scores(scores).assign(label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str))
-    if kind not in ("line", "point"): raise ValueError(f"kind is {kind!r}; allowed are 'line' and 'point'")
+    scores = check_scores(scores).assign(
+        label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str)
+    )
+    if kind not in ("line", "point"):
+        raise ValueError(f"kind is {kind!r}; allowed are 'line' and 'point'")
     check_panel_size(columns, width, height)
     metrics, click = scores.metric.unique(), alt.selection_point(name="label_click", fields=["label"], bind="legend")
-    known, units = {t: transform_facts(scores, t) for t in scores["transform"].unique()}, {m: metric_facts(scores, m)["unit"] for m in metrics}
+    known, units = (
+        {t: transform_facts(scores, t) for t in scores["transform"].unique()},
+        {m: metric_facts(scores, m)["unit"] for m in metrics},
+    )
     scores.attrs = {}  # pandas would copy them with every part of the table
     groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
     parts = [groups[t, m] for t in known for m in metrics if (t, m) in groups]
     facts = [known[rows["transform"].iloc[0]] for rows in parts]
-    style = line_style(scores, label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours), {_joined_by_lines(r, f, kind) for r, f in zip(parts, facts)})
+    style = line_style(
+        scores,
+        label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours),
+        {_joined_by_lines(r, f, kind) for r, f in zip(parts, facts)},
+    )
     own = {m: scores[scores.metric == m] for m in metrics}
-    about = {m: dict(domain=score_domain(rows.score), unit=units[m], far_rows=_far_rows(rows)) for m, rows in own.items()}
-    shared = dict(kind=kind, style=style, click=click, cases=cases, models=tuple(scores.model.unique()), width=width, height=height)
-    panels = [_score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared) for i, (rows, f) in enumerate(zip(parts, facts))]
-    chart = alt.concat(*panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3), resolve=dict(scale=dict(x="independent")))
+    about = {
+        m: dict(domain=score_domain(rows.score), unit=units[m], far_rows=_far_rows(rows)) for m, rows in own.items()
+    }
+    shared = dict(
+        kind=kind,
+        style=style,
+        click=click,
+        cases=cases,
+        models=tuple(scores.model.unique()),
+        width=width,
+        height=height,
+    )
+    panels = [
+        _score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared)
+        for i, (rows, f) in enumerate(zip(parts, facts))
+    ]
+    chart = alt.concat(
+        *panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3), resolve=dict(scale=dict(x="independent"))
+    )
     return _everywhere(chart, click.name)
 
 # %% ../../nbs/plot/04_curves.ipynb #983de9d7
@@ -133,5 +238,6 @@ def _everywhere(chart, name):
     "The selection of that name, made in one panel, listens in all panels"
     views = [view for param in chart.params for view in param.views if param.name != name]
     for param in chart.params:
-        if param.name == name: param.views = views
+        if param.name == name:
+            param.views = views
     return chart

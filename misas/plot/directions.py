@@ -14,7 +14,11 @@ def direction_letters(
 ) -> str:
     "Letters for a direction in the patient, the strongest first"
     unit = np.asarray(direction, float) / np.linalg.norm(direction)
-    return "".join(("LPI", "RAS")[int(unit[i] > 0)][i] for i in np.argsort(-np.abs(unit), kind="stable") if abs(unit[i]) > np.sin(np.pi / 8))
+    return "".join(
+        ("LPI", "RAS")[int(unit[i] > 0)][i]
+        for i in np.argsort(-np.abs(unit), kind="stable")
+        if abs(unit[i]) > np.sin(np.pi / 8)
+    )
 
 # %% ../../nbs/plot/00_directions.ipynb #657241d5
 def axis_directions(
@@ -30,9 +34,11 @@ def plane_sides(
 ) -> tuple:  # two pairs (axis of the array, 1 or -1 for backwards)
     "Which axes run down and across the picture of a plane"
     down, across = (a for a in range(3) if a != axis)
-    if affine is None: return (down, 1), (across, 1)
+    if affine is None:
+        return (down, 1), (across, 1)
     to = axis_directions(affine)
-    if max(abs(to[down, 0]), abs(to[across, 2])) > np.cos(np.pi / 6): down, across = across, down
+    if max(abs(to[down, 0]), abs(to[across, 2])) > np.cos(np.pi / 6):
+        down, across = across, down
     return (down, _way(to[down], "SA")), (across, _way(to[across], "RA"))
 
 # %% ../../nbs/plot/00_directions.ipynb #3b272255
@@ -47,5 +53,7 @@ def axis_text(
 ) -> str:
     "An axis, with the name of the planes across it"
     to = np.zeros(3) if affine is None else axis_directions(affine)[axis]
-    name = next((name for name, part in zip(("sagittal", "coronal", "axial"), to) if abs(part) > np.cos(np.pi / 6)), None)
+    name = next(
+        (name for name, part in zip(("sagittal", "coronal", "axial"), to) if abs(part) > np.cos(np.pi / 6)), None
+    )
     return f"axis {axis} ({name})" if name else f"axis {axis}"

@@ -25,8 +25,17 @@ def _grid_axis(
 ):
     "One axis of a heat map"
     name, param, unit = rows[f"transform_{end}"].iloc[0], rows[f"param_{end}"].iloc[0], facts.get("unit")
-    short = dict(labelExpr="format(datum.value, '.3~g')") if all(isinstance(v, numbers.Real) for v in rows[f"value_{end}"]) else {}
-    return channel(f"value_{end}:O", title=f"{name}: {param}" + (f" [{unit}]" if unit else ""), axis=alt.Axis(labelAngle=0, labelOverlap=True, **short), **options)
+    short = (
+        dict(labelExpr="format(datum.value, '.3~g')")
+        if all(isinstance(v, numbers.Real) for v in rows[f"value_{end}"])
+        else {}
+    )
+    return channel(
+        f"value_{end}:O",
+        title=f"{name}: {param}" + (f" [{unit}]" if unit else ""),
+        axis=alt.Axis(labelAngle=0, labelOverlap=True, **short),
+        **options,
+    )
 
 # %% ../../nbs/plot/11_explore.ipynb #c02665c7
 def plot_grid(
@@ -36,34 +45,76 @@ def plot_grid(
     numbers: bool = None,  # write the score into each cell? None: up to 150 cells
 ) -> "alt.Chart":  # one panel for each label
     "The scores of two parameters as a heat map; the unchanged image is framed"
-    if missing := [c for c in GRID_COLUMNS if c not in table]: raise ValueError(f"table has no column {', '.join(missing)}; allowed is what `grid` gives")
+    if missing := [c for c in GRID_COLUMNS if c not in table]:
+        raise ValueError(f"table has no column {', '.join(missing)}; allowed is what `grid` gives")
     for c in ("model", "transform_a", "transform_b", "metric"):
-        if table[c].nunique() != 1: raise ValueError(f"table has {table[c].nunique()} different entries in {c} ({', '.join(map(str, table[c].unique()))}); allowed is one")
+        if table[c].nunique() != 1:
+            raise ValueError(
+                f"table has {table[c].nunique()} different entries in {c} ({', '.join(map(str, table[c].unique()))}); allowed is one"
+            )
     facts, metric = table.attrs.get("transforms", [{}, {}]), table.metric.iloc[0]
     mean = table.groupby([c for c in GRID_COLUMNS if c not in ("case", "score")], sort=False).score.mean().reset_index()
-    panels = [_heat_map(rows, label, facts, score_domain(mean.score), cell, len(rows) <= 150 if numbers is None else numbers, metric_facts(table, metric)) for label, rows in mean.groupby("label", sort=False)]
+    panels = [
+        _heat_map(
+            rows,
+            label,
+            facts,
+            score_domain(mean.score),
+            cell,
+            len(rows) <= 150 if numbers is None else numbers,
+            metric_facts(table, metric),
+        )
+        for label, rows in mean.groupby("label", sort=False)
+    ]
     return alt.concat(*panels, columns=columns)
 
 # %% ../../nbs/plot/11_explore.ipynb #5e8716d6
 def _heat_map(rows, label, facts, domain, cell, numbers, about):
     "The panel of one label"
-    rows = rows.assign(far=np.isinf(rows.score), text=[("∞" if np.isinf(v) else f"{v:.2f}") if v == v else "" for v in rows.score], score=finite_rows(rows.score))
+    rows = rows.assign(
+        far=np.isinf(rows.score),
+        text=[("∞" if np.isinf(v) else f"{v:.2f}") if v == v else "" for v in rows.score],
+        score=finite_rows(rows.score),
+    )
     shown = rows[["value_a", "value_b", "score", "text", "far"]].astype(object)
     data = alt.InlineData(values=shown.where(shown.notna(), None).to_dict("records"))
-    x, y = _grid_axis(alt.X, rows, "b", facts[1], scale=alt.Scale(padding=0)), _grid_axis(alt.Y, rows, "a", facts[0], sort="descending", scale=alt.Scale(padding=0))
+    x, y = (
+        _grid_axis(alt.X, rows, "b", facts[1], scale=alt.Scale(padding=0)),
+        _grid_axis(alt.Y, rows, "a", facts[0], sort="descending", scale=alt.Scale(padding=0)),
+    )
     low_is_good = about["better"] == "lower"
     scale = alt.Scale(scheme="viridis", domain=domain, reverse=low_is_good)
-    base = alt.Chart(data).encode(x, y, tooltip=["value_a:O", "value_b:O", alt.Tooltip("text:N", title=rows.metric.iloc[0])])
+    base = alt.Chart(data).encode(
+        x, y, tooltip=["value_a:O", "value_b:O", alt.Tooltip("text:N", title=rows.metric.iloc[0])]
+    )
     title = score_title(rows.metric.iloc[0], about["unit"])
-    layers = [base.mark_rect().encode(color=alt.condition("isValid(datum.score)", alt.Color("score:Q", title=title, scale=scale), alt.value("#cccccc")))]
-    if rows.far.any(): layers.append(base.mark_rect(color="black").transform_filter("datum.far"))
-    middle = domain[0] + (.4 if low_is_good else .6) * (domain[1] - domain[0])
+    layers = [
+        base.mark_rect().encode(
+            color=alt.condition(
+                "isValid(datum.score)", alt.Color("score:Q", title=title, scale=scale), alt.value("#cccccc")
+            )
+        )
+    ]
+    if rows.far.any():
+        layers.append(base.mark_rect(color="black").transform_filter("datum.far"))
+    middle = domain[0] + (0.4 if low_is_good else 0.6) * (domain[1] - domain[0])
     dark = f"datum.far || datum.score {'>' if low_is_good else '<='} {middle}"
-    if numbers: layers.append(base.mark_text(fontSize=10).encode(text="text:N", color=alt.condition(dark, alt.value("white"), alt.value("black"))))
+    if numbers:
+        layers.append(
+            base.mark_text(fontSize=10).encode(
+                text="text:N", color=alt.condition(dark, alt.value("white"), alt.value("black"))
+            )
+        )
     neutral = alt.datum.value_a == facts[0].get("neutral"), alt.datum.value_b == facts[1].get("neutral")
     frame = base.mark_rect(fill=None, strokeWidth=3, stroke="#D55E00").transform_filter(neutral[0] & neutral[1])
     size = dict(width=cell * rows.value_b.nunique(), height=cell * rows.value_a.nunique())
-    return alt.layer(*layers, frame, title=alt.Title(str(label), subtitle="framed: unchanged image" if all(f.get("neutral") is not None for f in facts) else "")).properties(**size)
+    return alt.layer(
+        *layers,
+        frame,
+        title=alt.Title(
+            str(label), subtitle="framed: unchanged image" if all(f.get("neutral") is not None for f in facts) else ""
+        ),
+    ).properties(**size)
 
 # %% ../../nbs/plot/11_explore.ipynb #be29d69c
 def plot_sensitivity(
@@ -72,18 +123,54 @@ def plot_sensitivity(
 ) -> "alt.Chart":
     "The influence of each parameter as bars with 95 % intervals, the most influential on top"
     sobol, about = "ST" in table, table.attrs
-    kinds = [("alone", "S1"), ("with interactions", "ST")] if sobol else [("mean effect", "mu_star"), ("spread of the effect", "sigma")]
-    names = [r.transform + f" {r.low:.3g} … {r.high:.3g} {r.unit}".rstrip().replace("-", "−") for r in table.itertuples()]
+    kinds = (
+        [("alone", "S1"), ("with interactions", "ST")]
+        if sobol
+        else [("mean effect", "mu_star"), ("spread of the effect", "sigma")]
+    )
+    names = [
+        r.transform + f" {r.low:.3g} … {r.high:.3g} {r.unit}".rstrip().replace("-", "−") for r in table.itertuples()
+    ]
+
     # a share lies between 0 and 1, its estimate may not
-    def drawn(numbers): return numbers.clip(0, 1 if sobol else None)
+    def drawn(numbers):
+        return numbers.clip(0, 1 if sobol else None)
+
     conf = {c: table.get(f"{c}_conf", 0) for _, c in kinds}
-    rows = pd.concat([pd.DataFrame(dict(name=names, kind=kind, value=drawn(table[c]), low=drawn(table[c] - conf[c]), high=drawn(table[c] + conf[c]))) for kind, c in kinds])
+    rows = pd.concat(
+        [
+            pd.DataFrame(
+                dict(
+                    name=names,
+                    kind=kind,
+                    value=drawn(table[c]),
+                    low=drawn(table[c] - conf[c]),
+                    high=drawn(table[c] + conf[c]),
+                )
+            )
+            for kind, c in kinds
+        ]
+    )
     title = "share of the variance of the score" if sobol else "change of the score over the range"
-    base = alt.Chart(rows).encode(alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)), yOffset=alt.YOffset("kind:N", sort=[k for k, _ in kinds]))
-    bars = base.mark_bar().encode(alt.X("value:Q", title=title), alt.Color("kind:N", title=None, sort=[k for k, _ in kinds], scale=alt.Scale(range=["#0072B2", "#E69F00"])))
-    whiskers = base.mark_rule(color="#333").encode(alt.X("low:Q"), alt.X2("high:Q")).transform_filter("datum.high > datum.low")
-    text = f"{about['metric']} {about['mean']:.2f} ± {about['sd']:.2f}, from {about['worst']:.2f} to {about['best']:.2f}, in {about['calls']} tries" if "calls" in about else ""
-    return alt.layer(bars, whiskers, title=alt.Title("What changes the score most", subtitle=text)).properties(width=width, height=alt.Step(18))
+    base = alt.Chart(rows).encode(
+        alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)),
+        yOffset=alt.YOffset("kind:N", sort=[k for k, _ in kinds]),
+    )
+    bars = base.mark_bar().encode(
+        alt.X("value:Q", title=title),
+        alt.Color("kind:N", title=None, sort=[k for k, _ in kinds], scale=alt.Scale(range=["#0072B2", "#E69F00"])),
+    )
+    whiskers = (
+        base.mark_rule(color="#333").encode(alt.X("low:Q"), alt.X2("high:Q")).transform_filter("datum.high > datum.low")
+    )
+    text = (
+        f"{about['metric']} {about['mean']:.2f} ± {about['sd']:.2f}, from {about['worst']:.2f} to {about['best']:.2f}, in {about['calls']} tries"
+        if "calls" in about
+        else ""
+    )
+    return alt.layer(bars, whiskers, title=alt.Title("What changes the score most", subtitle=text)).properties(
+        width=width, height=alt.Step(18)
+    )
 
 # %% ../../nbs/plot/11_explore.ipynb #62d2507f
 def plot_worst(
@@ -92,11 +179,12 @@ def plot_worst(
 ):  # matplotlib figure
     "The unchanged image beside the worst case"
     from misas.plot.series import plot_series
+
     figure, lines = plot_series(worst.series, **options), str(worst).split(", ")
     before, after = figure.axes
     style = dict(fontsize=9, color=before.title.get_color())
     before.set_title(f"unchanged: {worst.metric} {worst.unchanged:.2f}", **style)
     after.set_title(f"worst: {worst.metric} {worst.score:.2f}", **style)
-    after.text(.5, -.02, "\n".join(lines), transform=after.transAxes, ha="center", va="top", **style)
-    figure.set_figheight(figure.get_figheight() + .18 * len(lines))
+    after.text(0.5, -0.02, "\n".join(lines), transform=after.transAxes, ha="center", va="top", **style)
+    figure.set_figheight(figure.get_figheight() + 0.18 * len(lines))
     return figure

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import ImageFont
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import ImageFont
 
 from ..core.checks import Domain
 from .colours import label_rgb
+from .directions import axis_text
 from .overlays import View, series_view
 from .text import check_numbers, label_name
-from .directions import axis_text
 
 # %% ../../nbs/plot/09_figures.ipynb #189b96b6
 TEXT_STYLE = "#777777"  # contrast 4.5 : 1 on white, 4.7 : 1 on black
@@ -31,7 +31,9 @@ TEXT_STYLE = "#777777"  # contrast 4.5 : 1 on white, 4.7 : 1 on black
 # %% ../../nbs/plot/09_figures.ipynb #88ea091c
 class Picture(Figure):
     "A figure that shows itself in a notebook and that pyplot does not hold on to"
-    def __init__(self, width, height): super().__init__(figsize=(width, height), layout="constrained", facecolor="none")
+
+    def __init__(self, width, height):
+        super().__init__(figsize=(width, height), layout="constrained", facecolor="none")
 
     def _repr_png_(self):
         buffer = io.BytesIO()
@@ -40,7 +42,8 @@ class Picture(Figure):
 
 # %% ../../nbs/plot/09_figures.ipynb #15fc1f5a
 @lru_cache(maxsize=1)
-def default_font(): return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
+def default_font():
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
 
 
 def text_inches(text: str, points: float) -> float:
@@ -58,7 +61,8 @@ def draw_picture(
     ax.imshow(picture, interpolation="antialiased")
     ax.set_title(title, color=TEXT_STYLE, fontsize=size)
     ax.set_axis_off()
-    for axis in (ax.xaxis, ax.yaxis): axis.set_visible(False)  # or the layout measures ticks that nobody sees
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_visible(False)  # or the layout measures ticks that nobody sees
 
 
 def title_size(
@@ -66,8 +70,8 @@ def title_size(
     width: float,  # of a panel, in inches
 ) -> float:  # points
     "The size of letters at which no title reaches the next one: 10, or less in narrow panels, but not less than one can read"
-    longest = max(len(t) for t in titles) * .075  # in inches, at 10 points
-    return min(10, max(5, 10 * (width - .1) / max(longest, .1)))
+    longest = max(len(t) for t in titles) * 0.075  # in inches, at 10 points
+    return min(10, max(5, 10 * (width - 0.1) / max(longest, 0.1)))
 
 # %% ../../nbs/plot/09_figures.ipynb #1ae19c85
 def legend_entries(
@@ -77,7 +81,8 @@ def legend_entries(
 ) -> list:  # of (text, `(3,)` colour in 0..255 or None)
     "What a legend says of labels; of more than 20 the first ones"
     rgb = label_rgb(view.colours, max(labels, default=1))
-    if view.colours is None: _warn_of_repeats(labels, len(rgb), names)
+    if view.colours is None:
+        _warn_of_repeats(labels, len(rgb), names)
     entries = [(label_name(k, names), rgb[(k - 1) % len(rgb)]) for k in labels]
     return entries if len(entries) <= 20 else entries[:19] + [(f"and {len(entries) - 19} more", None)]
 
@@ -90,7 +95,13 @@ def _warn_of_repeats(
     "Tell of two labels that look alike"
     first = {}
     same = next(((first[k % n], k) for k in labels if first.setdefault(k % n, k) != k), None)
-    if same: warnings.warn("labels {!r} and {!r} have the same colour; colours='turbo', or a list of colours, tells them apart".format(*(label_name(k, names) for k in same)), stacklevel=4)
+    if same:
+        warnings.warn(
+            "labels {!r} and {!r} have the same colour; colours='turbo', or a list of colours, tells them apart".format(
+                *(label_name(k, names) for k in same)
+            ),
+            stacklevel=4,
+        )
 
 # %% ../../nbs/plot/09_figures.ipynb #e6535fc0
 def mask_styles(
@@ -99,7 +110,9 @@ def mask_styles(
 ) -> list:  # of (what, "fill" or "contour")
     "What a legend says of prediction and truth"
     with_truth = any(s.truth is not None for s in steps)
-    return [(what, style) for what, style in [("prediction", view.pred), ("truth", view.truth)][:1 + with_truth] if style]
+    return [
+        (what, style) for what, style in [("prediction", view.pred), ("truth", view.truth)][: 1 + with_truth] if style
+    ]
 
 
 def legend_handles(
@@ -109,11 +122,16 @@ def legend_handles(
     "Samples for the legend of a figure"
     dashed = [style for _, style in styles] == ["contour"] * 2
     labels = [Patch(color="none" if colour is None else colour / 255, label=text) for text, colour in entries]
-    return labels + [Patch(color=TEXT_STYLE, alpha=.5, lw=0, label=what) if style == "fill" else
-                     Line2D([], [], color=TEXT_STYLE, ls="--" if dashed and what == "truth" else "-", label=what) for what, style in styles]
+    return labels + [
+        Patch(color=TEXT_STYLE, alpha=0.5, lw=0, label=what)
+        if style == "fill"
+        else Line2D([], [], color=TEXT_STYLE, ls="--" if dashed and what == "truth" else "-", label=what)
+        for what, style in styles
+    ]
 
 # %% ../../nbs/plot/09_figures.ipynb #045dc7d3
-def _entry_widths(handles): return [text_inches(h.get_label(), 9) + .53 for h in handles]  # inches, with the sample and the room around it
+def _entry_widths(handles):
+    return [text_inches(h.get_label(), 9) + 0.53 for h in handles]  # inches, with the sample and the room around it
 
 # %% ../../nbs/plot/09_figures.ipynb #3dbb4e63
 def legend_columns(handles, width):
@@ -124,13 +142,23 @@ def legend_columns(handles, width):
 
 def legend_width(handles, title=None) -> float:
     "Inches without which an entry or the title of a legend would be cut off"
-    return max([*_entry_widths(handles), text_inches(title, 9) + .3 if title else 0], default=0)
+    return max([*_entry_widths(handles), text_inches(title, 9) + 0.3 if title else 0], default=0)
 
 # %% ../../nbs/plot/09_figures.ipynb #3a6b459f
 def add_legend(figure, handles, title=None):
     "A legend below the panels"
-    if handles or title: figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(handles, figure.get_figwidth()), frameon=False,
-                              labelcolor=TEXT_STYLE, fontsize=9, handlelength=1.4, title=title, title_fontproperties=dict(size=9)).get_title().set_color(TEXT_STYLE)
+    if handles or title:
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=legend_columns(handles, figure.get_figwidth()),
+            frameon=False,
+            labelcolor=TEXT_STYLE,
+            fontsize=9,
+            handlelength=1.4,
+            title=title,
+            title_fontproperties=dict(size=9),
+        ).get_title().set_color(TEXT_STYLE)
 
 # %% ../../nbs/plot/09_figures.ipynb #097c546c
 def like_view(function):
@@ -154,7 +182,9 @@ def panel_grid(
     check_numbers(Domain(0, open=True), panel=panel)
     width = max(columns * panel, legend_width(handles, title))
     lines = -(-len(handles) // legend_columns(handles, width)) + bool(title)
-    figure, axes = panel_pictures(n, rows, columns, width, rows * (1.02 * aspect * (panel - .08) + .31) + lines * .2 + .08 * (lines > 0))  # with what the layout leaves free
+    figure, axes = panel_pictures(
+        n, rows, columns, width, rows * (1.02 * aspect * (panel - 0.08) + 0.31) + lines * 0.2 + 0.08 * (lines > 0)
+    )  # with what the layout leaves free
     add_legend(figure, handles, title)
     return figure, axes
 
@@ -170,11 +200,13 @@ def panel_pictures(n, rows, columns, width, height):
     "A figure of so many inches, and its n axes"
     figure = Picture(width, height)
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for ax in axes[n:]: ax.remove()
+    for ax in axes[n:]:
+        ax.remove()
     return figure, axes[:n]
 
 # %% ../../nbs/plot/09_figures.ipynb #b1fdfd52
-def slice_text(view, case): return None if view.index is None else f"slice {view.index} along {axis_text(view.axis, case.affine)}"
+def slice_text(view, case):
+    return None if view.index is None else f"slice {view.index} along {axis_text(view.axis, case.affine)}"
 
 # %% ../../nbs/plot/09_figures.ipynb #70e6284f
 def style_texts(styles) -> list:

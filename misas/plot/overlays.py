@@ -25,10 +25,11 @@ def intensity_window(
     case: Case,
 ) -> tuple:  # (black, white)
     "The scale of 8-bit images and fractions, else the 0.5th and 99.5th percentile of the intensities"
-    if tuple(case.scale) in ((0, 255), (0, 1)): return tuple(case.scale)
+    if tuple(case.scale) in ((0, 255), (0, 1)):
+        return tuple(case.scale)
     pixels = case.image.flatten()
-    pixels = pixels[::max(1, len(pixels) // 10**6)].cpu().numpy()  # a million tells as much as all of a volume
-    low, high = np.percentile(pixels, (.5, 99.5)).tolist()
+    pixels = pixels[:: max(1, len(pixels) // 10**6)].cpu().numpy()  # a million tells as much as all of a volume
+    low, high = np.percentile(pixels, (0.5, 99.5)).tolist()
     return (low, high) if low < high else (float(pixels.min()), float(pixels.max()))
 
 # %% ../../nbs/plot/08_overlays.ipynb #9e24a015
@@ -38,7 +39,8 @@ def to_array(x):
 
 # %% ../../nbs/plot/08_overlays.ipynb #b81c05b8
 def _check_window(window):
-    if len(window) != 2 or not window[0] <= window[1]: raise ValueError(f"window is {window}; allowed are two intensities (black, white), black <= white")
+    if len(window) != 2 or not window[0] <= window[1]:
+        raise ValueError(f"window is {window}; allowed are two intensities (black, white), black <= white")
 
 # %% ../../nbs/plot/08_overlays.ipynb #4710d9a6
 def grey_levels(
@@ -47,10 +49,15 @@ def grey_levels(
     channel,  # shown where there are neither one nor three
 ) -> np.ndarray:  # uint8, `(H, W)`, or `(H, W, 3)` for a coloured image
     "Intensities as grey levels or colours"
-    if image.ndim == 3 and image.shape[-1] == 3 and len(image) > 4: image = np.moveaxis(image, -1, 0)
-    if image.ndim not in (2, 3): raise ValueError(f"image has shape {image.shape}; allowed are (H, W), (C, H, W) and (H, W, 3): take a slice of a volume")
+    if image.ndim == 3 and image.shape[-1] == 3 and len(image) > 4:
+        image = np.moveaxis(image, -1, 0)
+    if image.ndim not in (2, 3):
+        raise ValueError(
+            f"image has shape {image.shape}; allowed are (H, W), (C, H, W) and (H, W, 3): take a slice of a volume"
+        )
     if image.ndim == 3 and len(image) != 3:
-        if not 0 <= channel < len(image): raise ValueError(f"channel is {channel}; allowed are 0 to {len(image) - 1}")
+        if not 0 <= channel < len(image):
+            raise ValueError(f"channel is {channel}; allowed are 0 to {len(image) - 1}")
         image = image[channel]
     low, high = window or intensity_window(Case(np.ascontiguousarray(image)))
     levels = (image.astype(np.float32) - low) * np.float32(255 / ((high - low) or 1))
@@ -63,13 +70,14 @@ def fit_size(
     size: int,  # wanted length of the longest side, in pixels
     spacing=(1, 1),  # height and width of a pixel; only their ratio counts
 ) -> float:
-    "Scale that brings a picture near a size: a whole number, or a fraction if the picture must shrink"
+    "Scale that brings a picture near a size: an integer, or a fraction if the picture must shrink"
     check_numbers(Domain(1), size=size)
     longest = max(n * s for n, s in zip(shape, pixel_stretch(spacing)))
     return max(1, size // longest) if longest <= size else size / longest
 
 
-def pixel_stretch(spacing): return [s / min(spacing) for s in spacing]
+def pixel_stretch(spacing):
+    return [s / min(spacing) for s in spacing]
 
 # %% ../../nbs/plot/08_overlays.ipynb #366bfe9a
 def scaled_size(
@@ -77,9 +85,12 @@ def scaled_size(
     shape: tuple,  # (height, width)
 ) -> np.ndarray:
     "The picture in another size, smoothly"
-    if levels.shape[:2] == shape: return levels
+    if levels.shape[:2] == shape:
+        return levels
     smaller = shape[0] < levels.shape[0] or shape[1] < levels.shape[1]
-    return np.asarray(Image.fromarray(levels).resize(shape[::-1], Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC))
+    return np.asarray(
+        Image.fromarray(levels).resize(shape[::-1], Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
+    )
 
 
 def resize_nearest(
@@ -87,7 +98,7 @@ def resize_nearest(
     shape: tuple,  # (height, width)
 ) -> np.ndarray:
     "The mask in another size, with no label that was not there"
-    rows, columns = ((np.arange(new) + .5) * old // new for new, old in zip(shape, mask.shape))
+    rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(shape, mask.shape))
     return mask if mask.shape == shape else mask[rows.astype(int)[:, None], columns.astype(int)]
 
 # %% ../../nbs/plot/08_overlays.ipynb #c67457f8
@@ -99,8 +110,10 @@ def mask_edge(
     edge = np.zeros(mask.shape, bool)
     for k in range(1, width + 1):
         rows, columns = mask[k:] != mask[:-k], mask[:, k:] != mask[:, :-k]
-        edge[k:] |= rows; edge[:-k] |= rows
-        edge[:, k:] |= columns; edge[:, :-k] |= columns
+        edge[k:] |= rows
+        edge[:-k] |= rows
+        edge[:, k:] |= columns
+        edge[:, :-k] |= columns
     return edge & (mask > 0)
 
 # %% ../../nbs/plot/08_overlays.ipynb #0c5d8aa3
@@ -109,7 +122,8 @@ _STYLES = ("fill", "contour", None)
 
 def _check_style(**styles):
     for name, style in styles.items():
-        if style not in _STYLES: raise ValueError(f"{name} is {style!r}; allowed are 'fill', 'contour' and None")
+        if style not in _STYLES:
+            raise ValueError(f"{name} is {style!r}; allowed are 'fill', 'contour' and None")
 
 # %% ../../nbs/plot/08_overlays.ipynb #efbf6a3f
 def _painted(
@@ -123,7 +137,8 @@ def _painted(
 ) -> np.ndarray:
     "The picture with a mask painted on it"
     inside, alpha = (mask > 0, alpha) if style == "fill" else (mask_edge(mask, width), 1)
-    if dashed: inside = inside & dash_pattern(mask.shape, 4 * width)
+    if dashed:
+        inside = inside & dash_pattern(mask.shape, 4 * width)
     at, pixels = np.flatnonzero(inside), picture.reshape(-1, 3)
     some = pixels.take(at, axis=0)
     pixels[at] = some + alpha * (colours.take((mask.ravel()[at] - 1) % len(colours), axis=0) - some)
@@ -142,7 +157,7 @@ def overlay(
     truth=None,  # `(H, W)`: labels of the reference
     window: tuple = None,  # intensities (black, white); None: from the image
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
-    alpha: float = .5,  # opacity of a fill, 0..1
+    alpha: float = 0.5,  # opacity of a fill, 0..1
     pred_as: str = "fill",  # "fill", "contour" or None
     truth_as: str = "contour",  # "fill", "contour" or None
     channel: int = 0,  # shown where the image has neither one nor three
@@ -151,33 +166,48 @@ def overlay(
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     "An image with its prediction and its truth, as a picture"
     _check_style(pred_as=pred_as, truth_as=truth_as)
-    if not 0 <= alpha <= 1: raise ValueError(f"alpha is {alpha}; allowed are numbers from 0 to 1")
-    if window is not None: _check_window(window)
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; allowed are numbers from 0 to 1")
+    if window is not None:
+        _check_window(window)
     levels = grey_levels(to_array(image), window, channel)
     scale = fit_size(levels.shape[:2], 480, spacing) if scale is None else scale
     shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(spacing)))
-    masks = [(s, n, _mask(m, n, levels.shape[:2])) for m, s, n in ((pred, pred_as, "pred"), (truth, truth_as, "truth")) if m is not None and s]
+    masks = [
+        (s, n, _mask(m, n, levels.shape[:2]))
+        for m, s, n in ((pred, pred_as, "pred"), (truth, truth_as, "truth"))
+        if m is not None and s
+    ]
     picture, width = as_colour(scaled_size(levels, shape)), max(1, round(max(shape) / 250))
-    rgb, both = label_rgb(colours, max([int(m.max()) for _, _, m in masks], default=0)), [s for s, _, _ in masks] == ["contour"] * 2
-    for style, name, mask in sorted(masks, key=lambda m: m[0], reverse=True):  # fills first, so that no contour is hidden
-        picture = _painted(picture, resize_nearest(mask, shape), style, rgb, alpha, width, dashed=both and name == "truth")
+    rgb, both = (
+        label_rgb(colours, max([int(m.max()) for _, _, m in masks], default=0)),
+        [s for s, _, _ in masks] == ["contour"] * 2,
+    )
+    for style, name, mask in sorted(
+        masks, key=lambda m: m[0], reverse=True
+    ):  # fills first, so that no contour is hidden
+        picture = _painted(
+            picture, resize_nearest(mask, shape), style, rgb, alpha, width, dashed=both and name == "truth"
+        )
     return np.rint(picture).astype(np.uint8)
 
 # %% ../../nbs/plot/08_overlays.ipynb #bbf84979
 def _mask(mask, name, shape):
     mask = to_array(mask)
-    if mask.shape != shape: raise ValueError(f"{name} has shape {mask.shape}; allowed is the image's {shape}")
+    if mask.shape != shape:
+        raise ValueError(f"{name} has shape {mask.shape}; allowed is the image's {shape}")
     return mask.astype(np.int32)
 
 # %% ../../nbs/plot/08_overlays.ipynb #2d04f7b7
 @dataclass(frozen=True)
 class View:
     "How the steps of a series are looked at: the same for all of them"
+
     pred: str = "fill"  # "fill", "contour" or None
     truth: str = "contour"  # "fill", "contour" or None
     window: tuple = (0, 1)  # intensities (black, white)
     colours: object = None  # of the labels 1, 2, ..., as `label_colours` takes them
-    alpha: float = .5  # opacity of a fill, 0..1
+    alpha: float = 0.5  # opacity of a fill, 0..1
     axis: int = 0  # across which a volume is cut
     index: int = None  # of the slice of a volume; None for 2D
     channel: int = 0  # shown where there are neither one nor three
@@ -186,17 +216,27 @@ class View:
 
     def cut(self, array):
         "The slice of `(*S)`, or of `(C, *S)`, the way round that it is shown; where the volume is less deep, its last one"
-        if self.index is None or array is None: return array
+        if self.index is None or array is None:
+            return array
         axis = self.axis - 3
-        plane, ((down, rows), (across, columns)) = array.select(axis, min(self.index, array.shape[axis] - 1)), self.sides or plane_sides(self.axis)
-        if down > across: plane = plane.transpose(-2, -1)
+        plane, ((down, rows), (across, columns)) = (
+            array.select(axis, min(self.index, array.shape[axis] - 1)),
+            self.sides or plane_sides(self.axis),
+        )
+        if down > across:
+            plane = plane.transpose(-2, -1)
         back = [i for i, way in ((-2, rows), (-1, columns)) if way < 0]
         return plane.flip(back) if back else plane
 
     def pixel_size(self, step: Step) -> tuple:  # height and width, in mm
         "How large a pixel of the step is: a transform, or the model's preparation, may have changed it"
-        if step.spacing is None: return self.spacing
-        return tuple(step.spacing) if self.index is None else tuple(step.spacing[i] for i, _ in self.sides or plane_sides(self.axis))
+        if step.spacing is None:
+            return self.spacing
+        return (
+            tuple(step.spacing)
+            if self.index is None
+            else tuple(step.spacing[i] for i, _ in self.sides or plane_sides(self.axis))
+        )
 
     def pixels(self, step: Step):
         "What is shown of the step's image: three channels as colours, else one of them"
@@ -205,12 +245,25 @@ class View:
 
     def __call__(self, step: Step, scale: float = None) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
-        return overlay(self.pixels(step), self.cut(step.pred), self.cut(step.truth), self.window, self.colours, self.alpha,
-                       self.pred, self.truth, self.channel, self.pixel_size(step), scale)
+        return overlay(
+            self.pixels(step),
+            self.cut(step.pred),
+            self.cut(step.truth),
+            self.window,
+            self.colours,
+            self.alpha,
+            self.pred,
+            self.truth,
+            self.channel,
+            self.pixel_size(step),
+            scale,
+        )
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
-        return [self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None]
+        return [
+            self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None
+        ]
 
 # %% ../../nbs/plot/08_overlays.ipynb #f22a869e
 def series_view(
@@ -219,7 +272,7 @@ def series_view(
     truth: str = "contour",  # how the truth is drawn: "fill", "contour" or None
     window: tuple = None,  # intensities (black, white); None: from the case before any change
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
-    alpha: float = .5,  # opacity of a fill, 0..1
+    alpha: float = 0.5,  # opacity of a fill, 0..1
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
     index: int = None,  # of the slice of a volume; None: the one with the most foreground
     channel: int = 0,  # shown where the image has neither one nor three
@@ -229,34 +282,48 @@ def series_view(
     _check_style(pred=pred, truth=truth)
     window = intensity_window(case) if window is None else window
     _check_window(window)
-    if isinstance(colours, str): colours = label_colours(min(_highest(series), 255) + 1, colours)[1:]
-    if case.ndim == 2: return View(pred, truth, window, colours, alpha, channel=channel, spacing=case.spacing)
-    if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+    if isinstance(colours, str):
+        colours = label_colours(min(_highest(series), 255) + 1, colours)[1:]
+    if case.ndim == 2:
+        return View(pred, truth, window, colours, alpha, channel=channel, spacing=case.spacing)
+    if axis not in (0, 1, 2):
+        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = max(s.image.shape[axis + 1] for s in series)
     index = _fullest(series, axis) if index is None else index
-    if index not in Domain(0, depth - 1, whole=True): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    if index not in Domain(0, depth - 1, whole=True):
+        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     sides = plane_sides(axis, case.affine)
-    return View(pred, truth, window, colours, alpha, axis, index, channel, tuple(case.spacing[i] for i, _ in sides), sides)
+    return View(
+        pred, truth, window, colours, alpha, axis, index, channel, tuple(case.spacing[i] for i, _ in sides), sides
+    )
 
 # %% ../../nbs/plot/08_overlays.ipynb #3858e5d5
 def checked_series(series):
-    if not isinstance(series, Series): raise TypeError(f"series is a {type(series).__name__}; allowed is a Series, as get_series makes it")
-    if not len(series): raise ValueError("series is empty; allowed is at least one step")
+    if not isinstance(series, Series):
+        raise TypeError(f"series is a {type(series).__name__}; allowed is a Series, as get_series makes it")
+    if not len(series):
+        raise ValueError("series is empty; allowed is at least one step")
     return series
 
 # %% ../../nbs/plot/08_overlays.ipynb #0e4ec632
-def _masks(series): return [m for s in series for m in (s.pred, s.truth) if m is not None]
+def _masks(series):
+    return [m for s in series for m in (s.pred, s.truth) if m is not None]
 
 
-def _highest(series): return max([1, *(int(m.max()) for m in _masks(series))])
+def _highest(series):
+    return max([1, *(int(m.max()) for m in _masks(series))])
 
 # %% ../../nbs/plot/08_overlays.ipynb #7833adad
 def _fullest(series, axis):
     "Index of the slice with the most foreground"
     counts = [(m > 0).sum([i for i in range(3) if i != axis]).cpu() for m in _masks(series)]
-    return int(torch.stack([torch.nn.functional.pad(c, (0, max(map(len, counts)) - len(c))) for c in counts]).sum(0).argmax())
+    return int(
+        torch.stack([torch.nn.functional.pad(c, (0, max(map(len, counts)) - len(c))) for c in counts]).sum(0).argmax()
+    )
 
 # %% ../../nbs/plot/08_overlays.ipynb #d54f5674
 def drawn_labels(series, view):
     "Labels that can be seen in at least one panel"
-    return sorted({k for step in series for mask in view.masks(step) for k in labels_present(torch.as_tensor(mask).long())} - {0})
+    return sorted(
+        {k for step in series for mask in view.masks(step) for k in labels_present(torch.as_tensor(mask).long())} - {0}
+    )

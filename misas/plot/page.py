@@ -22,10 +22,30 @@ from ..core.checks import Domain
 from ..core.sweeps import Series, Step
 from .colours import label_rgb
 from .figures import legend_entries, mask_styles
-from .overlays import View, dash_pattern, grey_levels, mask_edge, pixel_stretch, resize_nearest, scaled_size, to_array
+from misas.plot.overlays import (
+    View,
+    dash_pattern,
+    grey_levels,
+    mask_edge,
+    pixel_stretch,
+    resize_nearest,
+    scaled_size,
+    to_array,
+)
 from .planes import like_look, plane_letters, plane_look, plane_zoom
 from .text import check_label_names, check_numbers
-from .viewer import all_labels, canvas_size, first_slices, html_legend, one_case, series_names, start_value, step_caption, step_view, volume_depths
+from misas.plot.viewer import (
+    all_labels,
+    canvas_size,
+    first_slices,
+    html_legend,
+    one_case,
+    series_names,
+    start_value,
+    step_caption,
+    step_view,
+    volume_depths,
+)
 
 # %% ../../nbs/plot/18_page.ipynb #8551b47f
 def _mask_layer(
@@ -38,7 +58,8 @@ def _mask_layer(
     "What `overlay` paints of a mask"
     mask, width = resize_nearest(mask, shape), max(1, round(max(shape) / 250))
     inside = mask > 0 if style == "fill" else mask_edge(mask, width)
-    if dashed: inside = inside & dash_pattern(shape, 4 * width)
+    if dashed:
+        inside = inside & dash_pattern(shape, 4 * width)
     return np.where(inside, (mask - 1) % colours + 1, 0).astype(np.uint8)
 
 
@@ -59,8 +80,12 @@ def _step_layers(
     levels, scale = grey_levels(to_array(view.pixels(step)), view.window, view.channel), zoom * min(view.spacing)
     shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(view.spacing)))
     canvas, both = np.maximum(shape, canvas), (view.pred, view.truth) == ("contour", "contour")
-    masks = [None if mask is None or style is None else _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, both and mask is step.truth, colours)
-             for mask, style in ((step.pred, view.pred), (step.truth, view.truth))]
+    masks = [
+        None
+        if mask is None or style is None
+        else _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, both and mask is step.truth, colours)
+        for mask, style in ((step.pred, view.pred), (step.truth, view.truth))
+    ]
     return [None if layer is None else _padded(layer, canvas) for layer in (scaled_size(levels, shape), *masks)]
 
 # %% ../../nbs/plot/18_page.ipynb #1cd6061d
@@ -71,7 +96,8 @@ def _uri(
 ) -> str:
     "A layer as a data URI"
     picture, buffer = Image.fromarray(layer), io.BytesIO()
-    if rgb is None: picture.save(buffer, "webp", **dict(lossless=True) if quality is None else dict(quality=quality))
+    if rgb is None:
+        picture.save(buffer, "webp", **dict(lossless=True) if quality is None else dict(quality=quality))
     else:
         picture.putpalette(np.concatenate([[[0] * 3], rgb]).astype(np.uint8).tobytes())
         picture.save(buffer, "png", transparency=0, optimize=True)
@@ -84,15 +110,21 @@ def _keeper(
 ):  # function (layer, rgb, quality) -> index in `pictures`, -1 for None
     "Equal layers are encoded and kept once"
     known, room = {}, [limit * 1e6]
+
     def keep(layer, rgb=None, quality=None):
-        if layer is None: return -1
+        if layer is None:
+            return -1
         key = layer.shape, rgb is None, hashlib.sha256(layer).digest()
         if key not in known:
             known[key] = len(pictures)
             pictures.append(_uri(layer, rgb, quality))
             room[0] -= len(pictures[-1])
-        if room[0] < 0: raise ValueError(f"limit is {limit} MB, and the page is larger; allowed are fewer values (series[::2]), fewer slices, a smaller size, or a higher limit")
+        if room[0] < 0:
+            raise ValueError(
+                f"limit is {limit} MB, and the page is larger; allowed are fewer values (series[::2]), fewer slices, a smaller size, or a higher limit"
+            )
         return known[key]
+
     return keep
 
 # %% ../../nbs/plot/18_page.ipynb #c87edd65
@@ -191,20 +223,24 @@ def _filled_page(
 ) -> str:
     "The page with everything in it"
     page = _PAGE
-    for name, text in texts.items(): page = page.replace(f"@{name}@", str(text))
+    for name, text in texts.items():
+        page = page.replace(f"@{name}@", str(text))
     return page.replace("@DATA@", json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
 
 # %% ../../nbs/plot/18_page.ipynb #88ada4d5
 def _page_path(path):
     path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"): raise ValueError(f"path is '{path}'; allowed are names that end with .html")
-    if not path.parent.is_dir(): raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"path is '{path}'; allowed are names that end with .html")
+    if not path.parent.is_dir():
+        raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
     return path
 
 
 def _page_slices(depth, slices) -> list:
     "Slices at equal distances through the volume"
-    if slices is not None and slices not in Domain(1, whole=True): raise ValueError(f"slices is {slices!r}; allowed are {Domain(1, whole=True)}, and None for all")
+    if slices is not None and slices not in Domain(1, whole=True):
+        raise ValueError(f"slices is {slices!r}; allowed are {Domain(1, whole=True)}, and None for all")
     return np.unique(np.linspace(0, depth - 1, int(min(slices or depth, depth))).round().astype(int)).tolist()
 
 # %% ../../nbs/plot/18_page.ipynb #3b6b3d61
@@ -220,10 +256,19 @@ def _page_series(
 ) -> dict:
     "What the script knows of a series"
     rgb = label_rgb(look.colours, 1)
+
     def layers(step, index):
         image, *masks = _step_layers(step, step_view(look, step, series.case, axis, index), zoom, canvas, len(rgb))
         return [keep(image, quality=quality), *(keep(mask, rgb) for mask in masks)]
-    steps = [dict(letters=plane_letters(series, step, axis), captions=[step_caption(series, step, axis, k) for k in slices], layers=[layers(step, k) for k in slices]) for step in series]
+
+    steps = [
+        dict(
+            letters=plane_letters(series, step, axis),
+            captions=[step_caption(series, step, axis, k) for k in slices],
+            layers=[layers(step, k) for k in slices],
+        )
+        for step in series
+    ]
     return dict(start=start_value(series), steps=steps)
 
 # %% ../../nbs/plot/18_page.ipynb #5b28a81b
@@ -242,25 +287,48 @@ def save_viewer(
     "One web page with sliders for value and slice, which needs neither Python nor a network"
     several, path = one_case(series), _page_path(path)
     check_numbers(Domain(0, open=True), limit=limit)
-    if quality is not None and quality not in Domain(1, 100, whole=True): raise ValueError(f"quality is {quality!r}; allowed are {Domain(1, 100, whole=True)}, and None")
-    look, names, steps = plane_look(several[0], **look), check_label_names(labels) or several[0].labels, [step for s in several for step in s]
+    if quality is not None and quality not in Domain(1, 100, whole=True):
+        raise ValueError(f"quality is {quality!r}; allowed are {Domain(1, 100, whole=True)}, and None")
+    look, names, steps = (
+        plane_look(several[0], **look),
+        check_label_names(labels) or several[0].labels,
+        [step for s in several for step in s],
+    )
     data, (height, width) = _page_data(several, look, axis, slices, size, quality, limit)
     styles = mask_styles(look, steps)
     data |= dict(alpha=look.alpha, styles={what: style for what, style in styles})
     models = ", ".join(dict.fromkeys(s.model for s in several if s.model is not None))
     note = f"{models and f'model: {models}; '}{len(steps)} values, {data['slices']} slices, {sum(map(len, data['pictures'])) / 1e6:.1f} MB"
     legend = html_legend(legend_entries(all_labels(several, look), names, look), styles)
-    _write_page(path, _filled_page(data, NAME=html.escape(several[0].case.name), LEGEND=legend, NOTE=html.escape(note), HEIGHT=height, WIDTH=width))
+    _write_page(
+        path,
+        _filled_page(
+            data,
+            NAME=html.escape(several[0].case.name),
+            LEGEND=legend,
+            NOTE=html.escape(note),
+            HEIGHT=height,
+            WIDTH=width,
+        ),
+    )
     return path
 
 # %% ../../nbs/plot/18_page.ipynb #0f0abb7e
 def _page_data(several, look, axis, slices, size, quality, limit):
     "What the script is told, and the height and width of the pictures"
-    case, (start, depth) = several[0].case, (first_slices(several[0], axis, None)[axis], volume_depths(several[0].case)[axis])
+    case, (start, depth) = (
+        several[0].case,
+        (first_slices(several[0], axis, None)[axis], volume_depths(several[0].case)[axis]),
+    )
     zoom, shown = plane_zoom(case, size, axis if case.ndim == 3 else None), _page_slices(depth, slices)
     canvas, keep = np.max([canvas_size(s, axis, zoom) for s in several], 0), _keeper(pictures := [], limit)
-    series = [dict(name=name) | _page_series(s, look, axis, shown, zoom, canvas, keep, quality) for s, name in zip(several, series_names(several))]
-    return dict(series=series, pictures=pictures, slices=len(shown), start=int(np.abs(np.subtract(shown, start)).argmin())), canvas
+    series = [
+        dict(name=name) | _page_series(s, look, axis, shown, zoom, canvas, keep, quality)
+        for s, name in zip(several, series_names(several))
+    ]
+    return dict(
+        series=series, pictures=pictures, slices=len(shown), start=int(np.abs(np.subtract(shown, start)).argmin())
+    ), canvas
 
 
 def _write_page(path, page):
@@ -268,4 +336,5 @@ def _write_page(path, page):
     try:
         part.write_text(page, encoding="utf-8")
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)

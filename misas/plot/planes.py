@@ -30,29 +30,44 @@ def as_volumes(
     volume,  # a `Series`, a `Step`, or what `load_case` takes
 ) -> Series:  # its model is None where nothing was predicted
     "Steps that are volumes"
-    if isinstance(volume, Step): series = Series((volume,), Transform(), Case(volume.image, volume.truth, spacing=volume.spacing))
-    elif isinstance(volume, Series): series = volume
-    else: series = without_prediction(as_case(volume))
+    if isinstance(volume, Step):
+        series = Series((volume,), Transform(), Case(volume.image, volume.truth, spacing=volume.spacing))
+    elif isinstance(volume, Series):
+        series = volume
+    else:
+        series = without_prediction(as_case(volume))
     flat = next((x for x in (series.case, *series) if x.image.ndim != 4), None)
-    if flat is not None: raise ValueError(f"volume has an image of shape {tuple(flat.image.shape)}; allowed are volumes (C, D, H, W): plot_series and plot_frame draw single images")
+    if flat is not None:
+        raise ValueError(
+            f"volume has an image of shape {tuple(flat.image.shape)}; allowed are volumes (C, D, H, W): plot_series and plot_frame draw single images"
+        )
     return series
 
 
 def without_prediction(case):
-    return Series((Step(None, case.image, case.truth, torch.zeros(case.shape, dtype=torch.int32), case.spacing),), Transform(), case, None, case.labels)
+    return Series(
+        (Step(None, case.image, case.truth, torch.zeros(case.shape, dtype=torch.int32), case.spacing),),
+        Transform(),
+        case,
+        None,
+        case.labels,
+    )
 
 # %% ../../nbs/plot/14_planes.ipynb #269ea63b
 def one_volume(volume):
     "A series of one step"
     series = as_volumes(volume)
-    if len(series) != 1: raise ValueError(f"volume is a Series of {len(series)} steps; allowed is one step: series[i:i + 1]")
+    if len(series) != 1:
+        raise ValueError(f"volume is a Series of {len(series)} steps; allowed is one step: series[i:i + 1]")
     return series
 
 
 def plane_look(series, **view) -> View:
     "How all steps are looked at, but for the plane"
-    if (alpha := view.get("alpha", .5)) not in Domain(0, 1): raise ValueError(f"alpha is {alpha!r}; allowed are {Domain(0, 1)}")
-    if series.model is None: view["pred"] = None
+    if (alpha := view.get("alpha", 0.5)) not in Domain(0, 1):
+        raise ValueError(f"alpha is {alpha!r}; allowed are {Domain(0, 1)}")
+    if series.model is None:
+        view["pred"] = None
     return series_view(series, axis=0, index=0, **view)
 
 # %% ../../nbs/plot/14_planes.ipynb #78433e7f
@@ -77,7 +92,13 @@ def plane_of(
 ) -> View:
     "One plane of a step, in its own proportions, with the head or the front at the top"
     spacing, sides = step.spacing or case.spacing, plane_sides(axis, case.affine)
-    return replace(view, axis=axis, index=index_along(step, case, axis, index), spacing=tuple(spacing[a] for a, _ in sides), sides=sides)
+    return replace(
+        view,
+        axis=axis,
+        index=index_along(step, case, axis, index),
+        spacing=tuple(spacing[a] for a, _ in sides),
+        sides=sides,
+    )
 
 
 def plane_zoom(
@@ -85,7 +106,7 @@ def plane_zoom(
     size: int,  # wanted length of the longest side, in pixels
     axis: int = None,  # across which the volume is cut; None: all planes
 ) -> float:  # pixels per mm
-    "One zoom for all steps and planes: a whole number of pixels for the smallest spacing, if there is room"
+    "One zoom for all steps and planes: an integer of pixels for the smallest spacing, if there is room"
     sides = [(n, s) for i, (n, s) in enumerate(zip(case.shape, case.spacing)) if i != axis]
     smallest = min(s for _, s in sides)
     return fit_size((max(n * s for n, s in sides) / smallest, 1), size) / smallest
@@ -115,7 +136,8 @@ def slice_number_text(
     return f"slice {index} · {index * spacing:.4g} mm"
 
 # %% ../../nbs/plot/14_planes.ipynb #d6cb2c98
-def step_value_text(series, step): return "" if step.value is None else value_text(series.transform, step.value)
+def step_value_text(series, step):
+    return "" if step.value is None else value_text(series.transform, step.value)
 
 # %% ../../nbs/plot/14_planes.ipynb #e9c3f332
 def structure_centre(series: Series) -> tuple:  # indices along the three axes, in pixels of the case
@@ -123,16 +145,20 @@ def structure_centre(series: Series) -> tuple:  # indices along the three axes, 
     case = series.case
     masks = [case.truth, *(m for s in series for m in (s.truth, s.pred))]
     filled = next((m for m in masks if m is not None and m.shape == case.shape and m.any()), None)
-    if filled is None: return tuple(n // 2 for n in case.shape)
-    return tuple(int(c + .5) for c in center_of_mass(np.asarray(filled) > 0))
+    if filled is None:
+        return tuple(n // 2 for n in case.shape)
+    return tuple(int(c + 0.5) for c in center_of_mass(np.asarray(filled) > 0))
 
 
 def checked_position(series, at):
     "A point in the volume"
-    if at is None: return structure_centre(series)
+    if at is None:
+        return structure_centre(series)
     shape = series.case.shape
     if np.shape(at) != (3,) or not all(0 <= k < n and k == int(k) for k, n in zip(at, shape)):
-        raise ValueError(f"at is {at}; allowed are three indices (slice, row, column) from (0, 0, 0) to {tuple(n - 1 for n in shape)}")
+        raise ValueError(
+            f"at is {at}; allowed are three indices (slice, row, column) from (0, 0, 0) to {tuple(n - 1 for n in shape)}"
+        )
     return tuple(int(k) for k in at)
 
 # %% ../../nbs/plot/14_planes.ipynb #da80ff6f
@@ -142,10 +168,18 @@ def _turn(
     case: Case,
 ) -> np.ndarray:  # `(n, n)`; None where it cannot be told
     "From old to new directions along the array's axes"
-    if isinstance(transform, Fixed): return _turn(transform.transform, transform.value, case)
-    if isinstance(transform, Compose): return _turn_of_all(transform, value, case)
-    if has_matrix(transform): return transform.matrix(transform.check(value), case.ndim)[:, :case.ndim]
-    still = isinstance(transform, (Intensity, Crop)) or isinstance(transform, Function) and transform.mask is None or value == transform.neutral_for(case)
+    if isinstance(transform, Fixed):
+        return _turn(transform.transform, transform.value, case)
+    if isinstance(transform, Compose):
+        return _turn_of_all(transform, value, case)
+    if has_matrix(transform):
+        return transform.matrix(transform.check(value), case.ndim)[:, : case.ndim]
+    still = (
+        isinstance(transform, (Intensity, Crop))
+        or isinstance(transform, Function)
+        and transform.mask is None
+        or value == transform.neutral_for(case)
+    )
     return np.eye(case.ndim) if still else None
 
 
@@ -163,9 +197,14 @@ def plane_letters(
 ) -> tuple:  # (left, right, top, bottom), or None where it is not known
     "What lies beyond the borders of a picture, in the patient"
     case = series.case
-    turn = None if case.affine is None or step.image.shape[1:] != case.image.shape[1:] else _turn(series.transform, step.value, case)
-    if turn is None: return None
-    to = np.linalg.inv(turn).T @ axis_directions(case.affine)[3 - case.ndim:]
+    turn = (
+        None
+        if case.affine is None or step.image.shape[1:] != case.image.shape[1:]
+        else _turn(series.transform, step.value, case)
+    )
+    if turn is None:
+        return None
+    to = np.linalg.inv(turn).T @ axis_directions(case.affine)[3 - case.ndim :]
     down, across = (to[a] * way for a, way in (plane_sides(axis, case.affine) if case.ndim == 3 else ((0, 1), (1, 1))))
     return tuple(direction_letters(d) for d in (-across, across, -down, down))
 
@@ -176,8 +215,13 @@ def lettered(
 ) -> np.ndarray:
     "A picture with letters at its borders, if there is room"
     image, (height, width) = Image.fromarray(picture), picture.shape[:2]
-    if letters is None or min(height, width) < 40: return picture
+    if letters is None or min(height, width) < 40:
+        return picture
     draw = ImageDraw.Draw(image)
-    for text, at, anchor in zip(letters, ((4, height / 2), (width - 4, height / 2), (width / 2, 4), (width / 2, height - 4)), ("lm", "rm", "ma", "md")):
+    for text, at, anchor in zip(
+        letters,
+        ((4, height / 2), (width - 4, height / 2), (width / 2, 4), (width / 2, height - 4)),
+        ("lm", "rm", "ma", "md"),
+    ):
         draw.text(at, text, fill="white", font=default_font(), anchor=anchor, stroke_width=1, stroke_fill="black")
     return np.asarray(image)

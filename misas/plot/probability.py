@@ -23,18 +23,52 @@ def plot_calibration(
     "How often the model is right where it is so sure, all cases together; on the dashed line it is as sure as it should be"
     pooled = pool_reliability(table).dropna()
     colour = label_colour_scale(list(table.label.unique()), check_label_names(labels), colours)
-    panels = [_calibration_panel(rows, model, colour, (pooled.pixels.min(), pooled.pixels.max())).properties(width=size, height=size) for model, rows in pooled.groupby("model", sort=False)]
+    panels = [
+        _calibration_panel(rows, model, colour, (pooled.pixels.min(), pooled.pixels.max())).properties(
+            width=size, height=size
+        )
+        for model, rows in pooled.groupby("model", sort=False)
+    ]
     return alt.hconcat(*panels)
 
 # %% ../../nbs/plot/10_probability.ipynb #66604556
 def _calibration_panel(rows, model, colour, reach):
     "One model"
-    x = alt.X("confidence:Q", title="probability that the model gives", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
-    y = alt.Y("frequency:Q", title="share of these pixels that have the label", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
-    perfect = alt.Chart(pd.DataFrame(dict(confidence=[0, 1], frequency=[0, 1]))).mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1).encode(x, y)
-    base = alt.Chart(rows).encode(x, y, alt.Color("label:N", title="label", scale=alt.Scale(domain=list(colour), range=list(colour.values()))))
-    amount = alt.Size("pixels:Q", title="pixels", scale=alt.Scale(type="log", domain=list(reach) if reach[0] < reach[1] else [1, 2 * reach[1]], range=[15, 220]), legend=alt.Legend(format="~s", tickCount=3))
-    dots = base.mark_circle(opacity=.85).encode(amount, tooltip=["label", "pixels", alt.Tooltip("confidence", format=".3f"), alt.Tooltip("frequency", format=".3f")])
+    x = alt.X(
+        "confidence:Q",
+        title="probability that the model gives",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    y = alt.Y(
+        "frequency:Q",
+        title="share of these pixels that have the label",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    perfect = (
+        alt.Chart(pd.DataFrame(dict(confidence=[0, 1], frequency=[0, 1])))
+        .mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1)
+        .encode(x, y)
+    )
+    base = alt.Chart(rows).encode(
+        x, y, alt.Color("label:N", title="label", scale=alt.Scale(domain=list(colour), range=list(colour.values())))
+    )
+    amount = alt.Size(
+        "pixels:Q",
+        title="pixels",
+        scale=alt.Scale(type="log", domain=list(reach) if reach[0] < reach[1] else [1, 2 * reach[1]], range=[15, 220]),
+        legend=alt.Legend(format="~s", tickCount=3),
+    )
+    dots = base.mark_circle(opacity=0.85).encode(
+        amount,
+        tooltip=["label", "pixels", alt.Tooltip("confidence", format=".3f"), alt.Tooltip("frequency", format=".3f")],
+    )
     errors = ", ".join(f"{l} {expected_error(r):.3f}" for l, r in rows.groupby("label", sort=False))
     words = ["above the dashed line: probability too low,", "below it: probability too high"]
-    return alt.layer(perfect, base.mark_line(strokeWidth=2), dots, title=alt.Title(model, subtitle=[f"calibration error: {errors}", *words]))
+    return alt.layer(
+        perfect,
+        base.mark_line(strokeWidth=2),
+        dots,
+        title=alt.Title(model, subtitle=[f"calibration error: {errors}", *words]),
+    )

@@ -15,7 +15,16 @@ from ..core.cases import Case, as_case
 from ..core.checks import Domain
 from ..core.sweeps import Series, Step, checked_values
 from ..core.transform import Transform, as_transform
-from .figures import draw_picture, legend_entries, legend_handles, like_view, mask_styles, panel_grid, slice_text, title_size
+from misas.plot.figures import (
+    draw_picture,
+    legend_entries,
+    legend_handles,
+    like_view,
+    mask_styles,
+    panel_grid,
+    slice_text,
+    title_size,
+)
 from .overlays import drawn_labels, series_view
 from .text import check_label_names, check_numbers, value_text
 
@@ -32,9 +41,17 @@ def plot_series(
     view, names = series_view(series, **view), check_label_names(labels) or series.labels
     pictures = [view(step) for step in series]
     handles = legend_handles(legend_entries(drawn_labels(series, view), names, view), mask_styles(view, series))
-    figure, axes = panel_grid(len(series), columns, panel, max(p.shape[0] / p.shape[1] for p in pictures), handles, slice_text(view, series.case))
+    figure, axes = panel_grid(
+        len(series),
+        columns,
+        panel,
+        max(p.shape[0] / p.shape[1] for p in pictures),
+        handles,
+        slice_text(view, series.case),
+    )
     titles = [value_text(series.transform, step.value) for step in series]
-    for ax, picture, title in zip(axes, pictures, titles): draw_picture(ax, picture, title, title_size(titles, panel))
+    for ax, picture, title in zip(axes, pictures, titles):
+        draw_picture(ax, picture, title, title_size(titles, panel))
     return figure
 
 # %% ../../nbs/plot/12_series.ipynb #e9c1b6e8
@@ -46,7 +63,7 @@ def _some_values(
     "At most so many of a transform's own values, at equal distances, the neutral one among them"
     values, neutral = list(transform.values_for(case)), transform.neutral_for(case)
     every = max(1, -(-len(values) // most))
-    return values[values.index(neutral) % every if neutral in values else 0::every]
+    return values[values.index(neutral) % every if neutral in values else 0 :: every]
 
 
 def _preview(
@@ -57,7 +74,16 @@ def _preview(
     "What a transform makes of a case"
     values = checked_values(transform, _some_values(transform, case) if values is None else values, case)
     changed = [(value, transform(case, value)) for value in values]
-    return Series(tuple(Step(value, c.image, c.truth, torch.zeros(c.shape, dtype=torch.int32), c.spacing).cpu() for value, c in changed), transform, case, None, case.labels)
+    return Series(
+        tuple(
+            Step(value, c.image, c.truth, torch.zeros(c.shape, dtype=torch.int32), c.spacing).cpu()
+            for value, c in changed
+        ),
+        transform,
+        case,
+        None,
+        case.labels,
+    )
 
 # %% ../../nbs/plot/12_series.ipynb #29764105
 @like_view
@@ -72,7 +98,8 @@ def plot_transform(
 ) -> Figure:
     "What a transform does to an image and its truth, without a model"
     series = _preview(as_case(case), as_transform(transform), values)
-    if series.case.ndim == 3 and series.case.truth is None and view.get("index") is None: view["index"] = series.case.shape[view.get("axis", 0)] // 2
+    if series.case.ndim == 3 and series.case.truth is None and view.get("index") is None:
+        view["index"] = series.case.shape[view.get("axis", 0)] // 2
     return plot_series(series, columns, labels, panel, **view | dict(pred=None))
 
 # %% ../../nbs/plot/12_series.ipynb #d39105d0
@@ -92,7 +119,9 @@ def plot_frame(
     picture, text = view(step), value_text(series.transform, step.value)
     if ax is None:
         handles = legend_handles(legend_entries(drawn_labels([step], view), names, view), mask_styles(view, [step]))
-        figure, (own,) = panel_grid(1, 1, size, picture.shape[0] / picture.shape[1], handles, slice_text(view, series.case))
+        figure, (own,) = panel_grid(
+            1, 1, size, picture.shape[0] / picture.shape[1], handles, slice_text(view, series.case)
+        )
     draw_picture(own if ax is None else ax, picture, text)
     return figure if ax is None else ax
 
@@ -100,7 +129,9 @@ def plot_frame(
 def one_step(step, series):
     "The step and the series it is from; a step alone makes its own"
     if isinstance(step, Series):
-        if len(step) != 1: raise ValueError(f"step is a Series of {len(step)} steps; allowed is one step: series[i:i + 1]")
+        if len(step) != 1:
+            raise ValueError(f"step is a Series of {len(step)} steps; allowed is one step: series[i:i + 1]")
         return step[0], step
-    if not isinstance(step, Step): raise TypeError(f"step is a {type(step).__name__}; allowed are a Step and a Series of one step")
+    if not isinstance(step, Step):
+        raise TypeError(f"step is a {type(step).__name__}; allowed are a Step and a Series of one step")
     return step, series or Series((step,), Transform(), Case(step.image, step.truth, spacing=step.spacing))

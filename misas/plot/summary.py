@@ -9,16 +9,24 @@ __all__ = ['plot_summary']
 import numpy as np
 import pandas as pd
 
-from ..analysis.summary import with_unit, check_summary, fewest_text, range_text, worst_text
+from ..analysis.summary import check_summary, fewest_text, range_text, with_unit, worst_text
 from .charts import alt, value_axis
 
 # %% ../../nbs/plot/05_summary.ipynb #67aba815
-_INTERVALS = dict(tried=("tried_low", "tried_high"), tolerated=("tolerance_low", "tolerance_high"), low=("tolerance_low_lower", "tolerance_low_upper"), high=("tolerance_high_lower", "tolerance_high_upper"))
-_EXPLAINED = ["bar: what the model tolerates · grey: what was tried · dashed: the unchanged image",
-              "triangle: the range tried ended here, the tolerance perhaps not · thin lines: bounds of a bar's ends"]
+_INTERVALS = dict(
+    tried=("tried_low", "tried_high"),
+    tolerated=("tolerance_low", "tolerance_high"),
+    low=("tolerance_low_lower", "tolerance_low_upper"),
+    high=("tolerance_high_lower", "tolerance_high_upper"),
+)
+_EXPLAINED = [
+    "bar: what the model tolerates · grey: what was tried · dashed: the unchanged image",
+    "triangle: the range tried ended here, the tolerance perhaps not · thin lines: bounds of a bar's ends",
+]
 
 
-def _inline(table, columns): return alt.InlineData(values=table[columns].to_dict("records"))
+def _inline(table, columns):
+    return alt.InlineData(values=table[columns].to_dict("records"))
 
 
 def _from_to(rows, which) -> "alt.InlineData":
@@ -31,51 +39,112 @@ def _from_to(rows, which) -> "alt.InlineData":
 def _open_ends(rows, end, x, y):
     "A triangle where the range tried has cut the interval; no triangle on a side where nothing was tried"
     at = rows[f"tolerance_{end}"]
-    cut = rows.assign(value=at)[rows[f"tolerance_{end}_cut"].fillna(False).astype(bool) & (at != rows.neutral.astype(float))]
+    cut = rows.assign(value=at)[
+        rows[f"tolerance_{end}_cut"].fillna(False).astype(bool) & (at != rows.neutral.astype(float))
+    ]
     shape, shift = ("triangle-left", 7) if end == "low" else ("triangle-right", -7)
-    return alt.Chart(_inline(cut, ["who", "value"])).mark_point(shape=shape, filled=True, color="black", size=45, xOffset=shift, opacity=1).encode(x, y)
+    return (
+        alt.Chart(_inline(cut, ["who", "value"]))
+        .mark_point(shape=shape, filled=True, color="black", size=45, xOffset=shift, opacity=1)
+        .encode(x, y)
+    )
 
 
 def _interval_layers(rows, x, y, colour) -> list:
     "Range tried, interval, neutral value, bounds, open ends"
-    def bars(which): return alt.Chart(_from_to(rows, which)).encode(x, y, x2="value2")
-    interval = bars("tolerated").mark_bar(height=15, stroke="#444", strokeWidth=.5).encode(colour, tooltip=["who:N", "tolerates:N", "worst:N"])
-    neutral = alt.Chart(alt.InlineData(values=[dict(value=float(rows.neutral.iloc[0]))])).mark_rule(color="black", strokeDash=[3, 2]).encode(x)
+
+    def bars(which):
+        return alt.Chart(_from_to(rows, which)).encode(x, y, x2="value2")
+
+    interval = (
+        bars("tolerated")
+        .mark_bar(height=15, stroke="#444", strokeWidth=0.5)
+        .encode(colour, tooltip=["who:N", "tolerates:N", "worst:N"])
+    )
+    neutral = (
+        alt.Chart(alt.InlineData(values=[dict(value=float(rows.neutral.iloc[0]))]))
+        .mark_rule(color="black", strokeDash=[3, 2])
+        .encode(x)
+    )
     bounds = [bars(end).mark_rule(color="black", strokeWidth=1.3) for end in ("low", "high")]
-    return [bars("tried").mark_bar(color="#e6e6e6", height=15), interval, neutral, *bounds, *(_open_ends(rows, end, x, y) for end in ("low", "high"))]
+    return [
+        bars("tried").mark_bar(color="#e6e6e6", height=15),
+        interval,
+        neutral,
+        *bounds,
+        *(_open_ends(rows, end, x, y) for end in ("low", "high")),
+    ]
 
 # %% ../../nbs/plot/05_summary.ipynb #edd64993
 def _text_layers(rows, y, column, heading, dx, **style) -> list:
     "A column of text to the right of the bars, and what stands above it"
-    text = alt.Chart(_inline(rows, ["who", column])).mark_text(align="left", dx=dx, **style).encode(y, x=alt.value("width"), text=f"{column}:N")
-    above = alt.Chart(alt.InlineData(values=[{}])).mark_text(align="left", dx=dx, color="#666", text=heading).encode(x=alt.value("width"), y=alt.value(-9))
+    text = (
+        alt.Chart(_inline(rows, ["who", column]))
+        .mark_text(align="left", dx=dx, **style)
+        .encode(y, x=alt.value("width"), text=f"{column}:N")
+    )
+    above = (
+        alt.Chart(alt.InlineData(values=[{}]))
+        .mark_text(align="left", dx=dx, color="#666", text=heading)
+        .encode(x=alt.value("width"), y=alt.value(-9))
+    )
     return [text, above]
 
 
 def _summary_panel(rows, colour, width) -> "alt.LayerChart":
     "The chart of one transform and one metric"
     who = rows.label.astype(str) + (" · " + rows.model.astype(str) if rows.model.nunique() > 1 else "")
-    rows = rows.assign(who=who, tolerates=[range_text(r) for _, r in rows.iterrows()], worst=["; ".join(filter(None, (worst_text(r), fewest_text(r)))) for _, r in rows.iterrows()])
-    first, y = rows.iloc[0], alt.Y("who:N", sort=list(who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False))
+    rows = rows.assign(
+        who=who,
+        tolerates=[range_text(r) for _, r in rows.iterrows()],
+        worst=["; ".join(filter(None, (worst_text(r), fewest_text(r)))) for _, r in rows.iterrows()],
+    )
+    first, y = (
+        rows.iloc[0],
+        alt.Y("who:N", sort=list(who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)),
+    )
     worse = f"{'loses' if first.better == 'higher' else 'rises by'} at most {with_unit(f'{first.delta:g}', first.metric_unit)}"
-    layers = _text_layers(rows, y, "tolerates", worse, 12, fontWeight="bold") + _text_layers(rows, y, "worst", f"{first.metric}, unchanged → worst", 170)
+    layers = _text_layers(rows, y, "tolerates", worse, 12, fontWeight="bold") + _text_layers(
+        rows, y, "worst", f"{first.metric}, unchanged → worst", 170
+    )
     if not first.categorical and pd.notna(first.neutral):
         ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))
-        layers = _interval_layers(rows, value_axis(ends, dict(param=first.param, unit=first.unit, log=first.log), False), y, colour) + layers
-    else: layers += _text_layers(rows[:1].assign(why="not a range" if first.categorical else "no unchanged image to compare with"), y, "why", "", -width + 8, color="#888")[:1]
-    return alt.layer(*layers).properties(width=width, height=alt.Step(22), title=alt.TitleParams(first["transform"], anchor="start"))
+        layers = (
+            _interval_layers(
+                rows, value_axis(ends, dict(param=first.param, unit=first.unit, log=first.log), False), y, colour
+            )
+            + layers
+        )
+    else:
+        layers += _text_layers(
+            rows[:1].assign(why="not a range" if first.categorical else "no unchanged image to compare with"),
+            y,
+            "why",
+            "",
+            -width + 8,
+            color="#888",
+        )[:1]
+    return alt.layer(*layers).properties(
+        width=width, height=alt.Step(22), title=alt.TitleParams(first["transform"], anchor="start")
+    )
 
 # %% ../../nbs/plot/05_summary.ipynb #403b4817
 def _summary_panels(summary, width) -> "alt.VConcatChart":
     "Panels of metrics with the same unit, their bars coloured on the same scale"
-    unit, largest = summary.metric_unit.iloc[0], np.nan_to_num(summary["drop"].astype(float).replace(np.inf, np.nan).max())
+    unit, largest = (
+        summary.metric_unit.iloc[0],
+        np.nan_to_num(summary["drop"].astype(float).replace(np.inf, np.nan).max()),
+    )
     # in mm and the like, dark is what is several times as much as is tolerated; an infinite drop is darkest
-    top = max(5 * summary.delta.max() if unit else 1., largest)
+    top = max(5 * summary.delta.max() if unit else 1.0, largest)
     summary = summary.assign(drop=summary["drop"].clip(upper=top))
     title = f"{'drop' if summary.better.iloc[0] == 'higher' else 'rise'} at worst{f' [{unit}]' if unit else ''}"
     # pale to dark brown: lightness alone tells the order
     colour = alt.Color("drop:Q", title=title, scale=alt.Scale(domain=[0, top], scheme="yelloworangebrown"))
-    return alt.vconcat(*(_summary_panel(rows, colour, width) for _, rows in summary.groupby(["transform", "metric"], sort=False)), spacing=8)
+    return alt.vconcat(
+        *(_summary_panel(rows, colour, width) for _, rows in summary.groupby(["transform", "metric"], sort=False)),
+        spacing=8,
+    )
 
 # %% ../../nbs/plot/05_summary.ipynb #d7dd9834
 def plot_summary(
@@ -87,4 +156,13 @@ def plot_summary(
     groups = [_summary_panels(rows, width) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)]
     chart = groups[0] if len(groups) == 1 else alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
     models = ", ".join(map(str, summary.model.unique()))
-    return chart.properties(title=alt.TitleParams(f"What {models} tolerates", subtitle=_EXPLAINED, anchor="start", fontSize=15, subtitleColor="#666", offset=14)).configure_view(stroke=None)
+    return chart.properties(
+        title=alt.TitleParams(
+            f"What {models} tolerates",
+            subtitle=_EXPLAINED,
+            anchor="start",
+            fontSize=15,
+            subtitleColor="#666",
+            offset=14,
+        )
+    ).configure_view(stroke=None)

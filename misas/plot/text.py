@@ -18,13 +18,21 @@ def check_numbers(
 ):
     "An error for a number that is not in the domain"
     for name, value in numbers.items():
-        if value is not None and value not in domain: raise ValueError(f"{name} is {value!r}; allowed are {domain}")
+        if value is not None and value not in domain:
+            raise ValueError(f"{name} is {value!r}; allowed are {domain}")
 
 # %% ../../nbs/plot/02_text.ipynb #1b72d849
 def amount_text(value) -> str:
     "A value in a few digits"
-    if isinstance(value, (tuple, list)): return ", ".join(map(amount_text, value))
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:.0f}" if isinstance(value, float) else str(value)
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(amount_text, value))
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and abs(value) < 1000
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 # %% ../../nbs/plot/02_text.ipynb #2d0b2bfe
 def value_text(

@@ -20,7 +20,20 @@ from .animation import centre_on_canvas
 from .directions import axis_text, plane_sides
 from .figures import legend_entries, mask_styles, style_texts
 from .overlays import View, checked_series, drawn_labels
-from .planes import index_along, lettered, like_look, plane_letters, plane_look, plane_of, plane_pixels, plane_zoom, slice_number_text, step_value_text, structure_centre, without_prediction
+from misas.plot.planes import (
+    index_along,
+    lettered,
+    like_look,
+    plane_letters,
+    plane_look,
+    plane_of,
+    plane_pixels,
+    plane_zoom,
+    slice_number_text,
+    step_value_text,
+    structure_centre,
+    without_prediction,
+)
 from .text import check_label_names
 
 # %% ../../nbs/plot/17_viewer.ipynb #eb0753b3
@@ -32,7 +45,8 @@ def step_view(
     index: int,  # of a slice of the case
 ) -> View:
     "What is seen of a step"
-    if case.ndim == 2: return replace(view, spacing=tuple(step.spacing or case.spacing))
+    if case.ndim == 2:
+        return replace(view, spacing=tuple(step.spacing or case.spacing))
     return plane_of(view, step, case, axis, index)
 
 
@@ -40,7 +54,9 @@ def canvas_size(series, axis, zoom) -> tuple:  # (height, width), in pixels
     "Room for the largest step"
     case = series.case
     sizes = np.max([np.multiply(s.image.shape[1:], s.spacing or case.spacing) * zoom for s in series], 0)
-    return tuple(int(sizes[a] + .5) for a in ((0, 1) if case.ndim == 2 else (a for a, _ in plane_sides(axis, case.affine))))
+    return tuple(
+        int(sizes[a] + 0.5) for a in ((0, 1) if case.ndim == 2 else (a for a, _ in plane_sides(axis, case.affine)))
+    )
 
 # %% ../../nbs/plot/17_viewer.ipynb #4c0aa385
 def _picture(
@@ -66,20 +82,28 @@ def _png(picture: np.ndarray) -> bytes:
 
 # %% ../../nbs/plot/17_viewer.ipynb #4819ac40
 def _import_widgets():
-    try: import ipywidgets
-    except ImportError as e: raise ImportError("view needs ipywidgets, which is not installed: pip install misas[viewer] (save_viewer does without)") from e
+    try:
+        import ipywidgets
+    except ImportError as e:
+        raise ImportError(
+            "view needs ipywidgets, which is not installed: pip install misas[viewer] (save_viewer does without)"
+        ) from e
     return ipywidgets
 
 # %% ../../nbs/plot/17_viewer.ipynb #71301b4a
 def one_case(series) -> list:
     "One or several series, all of one case; a case alone has one step without a prediction"
-    if isinstance(series, Case): return [without_prediction(series)]
+    if isinstance(series, Case):
+        return [without_prediction(series)]
     several = list(series) if isinstance(series, (list, tuple)) else [series]
-    if not several: raise ValueError("series is an empty list; allowed is at least one series")
+    if not several:
+        raise ValueError("series is an empty list; allowed is at least one series")
     first = checked_series(several[0]).case
     for s in several:
         if checked_series(s).case.name != first.name or s.case.shape != first.shape:
-            raise ValueError(f"series are of the cases {first.name!r} {first.shape} and {s.case.name!r} {s.case.shape}; allowed are series of one case")
+            raise ValueError(
+                f"series are of the cases {first.name!r} {first.shape} and {s.case.name!r} {s.case.shape}; allowed are series of one case"
+            )
     return several
 
 
@@ -98,8 +122,19 @@ def start_value(series) -> int:
 def step_caption(series, step, axis, index) -> str:
     "Value, and slice of a volume"
     text = step_value_text(series, step)
-    if series.case.ndim == 2: return text
-    return " · ".join(filter(None, [text, slice_number_text(index_along(step, series.case, axis, index), (step.spacing or series.case.spacing)[axis])]))
+    if series.case.ndim == 2:
+        return text
+    return " · ".join(
+        filter(
+            None,
+            [
+                text,
+                slice_number_text(
+                    index_along(step, series.case, axis, index), (step.spacing or series.case.spacing)[axis]
+                ),
+            ],
+        )
+    )
 
 # %% ../../nbs/plot/17_viewer.ipynb #f287ef4e
 def all_labels(several, view) -> list:
@@ -113,7 +148,9 @@ def html_legend(
 ) -> str:  # HTML
     "Squares in the labels' colours, and what is filled and what outlined"
     square = '<span style="display:inline-block;width:.8em;height:.8em;background:rgb({},{},{})"></span> '
-    texts = [("" if colour is None else square.format(*colour.astype(int))) + html.escape(text) for text, colour in entries]
+    texts = [
+        ("" if colour is None else square.format(*colour.astype(int))) + html.escape(text) for text, colour in entries
+    ]
     return " &nbsp; ".join(texts + style_texts(styles))
 
 # %% ../../nbs/plot/17_viewer.ipynb #a877294d
@@ -123,14 +160,17 @@ def first_slices(
     index: int,  # along this axis; None: through the foreground
 ) -> list:  # along each axis; 0 for a 2D image
     "Slices that are shown first"
-    if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+    if axis not in (0, 1, 2):
+        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = volume_depths(series.case)[axis]
-    if index is not None and index not in Domain(0, depth - 1, whole=True): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    if index is not None and index not in Domain(0, depth - 1, whole=True):
+        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     at = list(structure_centre(series)) if series.case.ndim == 3 else [0, 0, 0]
     return at if index is None else [int(index) if a == axis else k for a, k in enumerate(at)]
 
 
-def volume_depths(case): return case.shape if case.ndim == 3 else (1, 1, 1)
+def volume_depths(case):
+    return case.shape if case.ndim == 3 else (1, 1, 1)
 
 # %% ../../nbs/plot/17_viewer.ipynb #f4ff9fea
 _STYLE_NAMES = [("filled", "fill"), ("outlined", "contour"), ("hidden", None)]
@@ -139,15 +179,33 @@ _STYLE_NAMES = [("filled", "fill"), ("outlined", "contour"), ("hidden", None)]
 def _controls(several, look, axis, at) -> dict:
     "Widgets by name; those with nothing to choose from are not shown"
     w, case, predicted = _import_widgets(), several[0].case, several[0].model is not None
-    def put(kind, name, shown=True, **options): return kind(description=name, layout=w.Layout(width="24em", display=None if shown else "none"), **options)
+
+    def put(kind, name, shown=True, **options):
+        return kind(description=name, layout=w.Layout(width="24em", display=None if shown else "none"), **options)
+
     return dict(
-        series=put(w.Dropdown, "series", len(several) > 1, options=[(n, i) for i, n in enumerate(series_names(several))]),
-        value=put(w.IntSlider, "value", predicted, max=len(several[0]) - 1, value=start_value(several[0]), readout=False),
-        axis=put(w.Dropdown, "across", case.ndim == 3, options=[(axis_text(a, case.affine), a) for a in range(3)], value=axis),
-        slice=put(w.IntSlider, "slice", case.ndim == 3, max=volume_depths(case)[axis] - 1, value=at[axis], readout=False),
+        series=put(
+            w.Dropdown, "series", len(several) > 1, options=[(n, i) for i, n in enumerate(series_names(several))]
+        ),
+        value=put(
+            w.IntSlider, "value", predicted, max=len(several[0]) - 1, value=start_value(several[0]), readout=False
+        ),
+        axis=put(
+            w.Dropdown, "across", case.ndim == 3, options=[(axis_text(a, case.affine), a) for a in range(3)], value=axis
+        ),
+        slice=put(
+            w.IntSlider, "slice", case.ndim == 3, max=volume_depths(case)[axis] - 1, value=at[axis], readout=False
+        ),
         pred=put(w.Dropdown, "prediction", predicted, options=_STYLE_NAMES, value=look.pred),
-        truth=put(w.Dropdown, "truth", any(s.truth is not None for series in several for s in series), options=_STYLE_NAMES, value=look.truth),
-        alpha=put(w.FloatSlider, "opacity", max=1, step=.05, value=look.alpha))
+        truth=put(
+            w.Dropdown,
+            "truth",
+            any(s.truth is not None for series in several for s in series),
+            options=_STYLE_NAMES,
+            value=look.truth,
+        ),
+        alpha=put(w.FloatSlider, "opacity", max=1, step=0.05, value=look.alpha),
+    )
 
 # %% ../../nbs/plot/17_viewer.ipynb #61a6b610
 @like_look
@@ -161,7 +219,11 @@ def view(
 ):  # an ipywidgets.HBox
     "Sliders for value and slice, and switches for prediction and truth, in a notebook"
     w, several = _import_widgets(), one_case(series)
-    look, at, names = plane_look(several[0], **look), first_slices(several[0], axis, index), check_label_names(labels) or several[0].labels
+    look, at, names = (
+        plane_look(several[0], **look),
+        first_slices(several[0], axis, index),
+        check_label_names(labels) or several[0].labels,
+    )
     entries, controls = legend_entries(all_labels(several, look), names, look), _controls(several, look, axis, at)
     picture, caption, legend = w.Image(format="png"), w.Label(), w.HTML()
 
@@ -170,13 +232,28 @@ def view(
         chosen, shown = several[now["series"]], replace(look, pred=now["pred"], truth=now["truth"], alpha=now["alpha"])
         step = chosen[min(now["value"], len(chosen) - 1)]
         picture.value = _png(_picture(chosen, step, shown, now["axis"], now["slice"], size))
-        caption.value, legend.value = step_caption(chosen, step, now["axis"], now["slice"]), html_legend(entries, mask_styles(shown, [step]))
+        caption.value, legend.value = (
+            step_caption(chosen, step, now["axis"], now["slice"]),
+            html_legend(entries, mask_styles(shown, [step])),
+        )
 
-    def choose_series(change): controls["value"].max, controls["value"].value = len(several[change["new"]]) - 1, start_value(several[change["new"]])
-    def choose_axis(change): controls["slice"].max, controls["slice"].value = volume_depths(several[0].case)[change["new"]] - 1, at[change["new"]]
+    def choose_series(change):
+        controls["value"].max, controls["value"].value = (
+            len(several[change["new"]]) - 1,
+            start_value(several[change["new"]]),
+        )
+
+    def choose_axis(change):
+        controls["slice"].max, controls["slice"].value = (
+            volume_depths(several[0].case)[change["new"]] - 1,
+            at[change["new"]],
+        )
 
     controls["series"].observe(choose_series, "value")
     controls["axis"].observe(choose_axis, "value")
-    for control in controls.values(): control.observe(draw, "value")
+    for control in controls.values():
+        control.observe(draw, "value")
     draw()
-    return w.HBox([w.VBox([picture, caption, legend]), w.VBox(list(controls.values()))], layout=w.Layout(flex_flow="row wrap"))
+    return w.HBox(
+        [w.VBox([picture, caption, legend]), w.VBox(list(controls.values()))], layout=w.Layout(flex_flow="row wrap")
+    )

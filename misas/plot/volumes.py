@@ -20,11 +20,37 @@ from ..core.checks import Domain
 from ..core.sweeps import Step
 from .animation import captioned, centre_on_canvas, gif_palette, gif_path, write_gif
 from .colours import label_rgb
-from .figures import Picture, TEXT_STYLE, add_legend, draw_picture, legend_columns, legend_entries, legend_handles, legend_width, mask_styles, panel_grid, title_size
-from .overlays import drawn_labels
-from .planes import as_volumes, checked_position, index_along, lettered, like_look, one_volume, plane_letters, plane_look, plane_of, plane_pixels, plane_zoom, slice_number_text, step_value_text
-from .text import check_label_names, check_numbers
 from .directions import axis_text
+from misas.plot.figures import (
+    TEXT_STYLE,
+    Picture,
+    add_legend,
+    draw_picture,
+    legend_columns,
+    legend_entries,
+    legend_handles,
+    legend_width,
+    mask_styles,
+    panel_grid,
+    title_size,
+)
+from .overlays import drawn_labels
+from misas.plot.planes import (
+    as_volumes,
+    checked_position,
+    index_along,
+    lettered,
+    like_look,
+    one_volume,
+    plane_letters,
+    plane_look,
+    plane_of,
+    plane_pixels,
+    plane_zoom,
+    slice_number_text,
+    step_value_text,
+)
+from .text import check_label_names, check_numbers
 
 # %% ../../nbs/plot/16_volumes.ipynb #8c2d4be9
 def _filled(
@@ -33,10 +59,18 @@ def _filled(
     n: int,  # slices; as many as there are, if there are less
 ) -> list:  # of indices
     "Slices at equal distances through the foreground of truth and prediction; through all, if there is none"
-    if n not in Domain(1, whole=True): raise ValueError(f"n is {n!r}; allowed are {Domain(1, whole=True)}")
+    if n not in Domain(1, whole=True):
+        raise ValueError(f"n is {n!r}; allowed are {Domain(1, whole=True)}")
     masks = [torch.as_tensor(m) > 0 for m in (step.truth, step.pred) if m is not None]
-    there = torch.nonzero(sum(m.movedim(axis, 0).flatten(1).any(1).int() for m in masks)).flatten().tolist() or [0, step.image.shape[axis + 1] - 1]
-    return np.unique(np.floor(np.linspace(there[0], there[-1], int(n)) + .5).astype(int)).tolist() if n > 1 else [(there[0] + there[-1]) // 2]
+    there = torch.nonzero(sum(m.movedim(axis, 0).flatten(1).any(1).int() for m in masks)).flatten().tolist() or [
+        0,
+        step.image.shape[axis + 1] - 1,
+    ]
+    return (
+        np.unique(np.floor(np.linspace(there[0], there[-1], int(n)) + 0.5).astype(int)).tolist()
+        if n > 1
+        else [(there[0] + there[-1]) // 2]
+    )
 
 # %% ../../nbs/plot/16_volumes.ipynb #acc6e126
 def _slices(
@@ -46,11 +80,14 @@ def _slices(
     n: int = None,  # instead, slices through the foreground; None: all
 ) -> list:
     "Slices that exist"
-    if axis not in (0, 1, 2): raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+    if axis not in (0, 1, 2):
+        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
     depth = step.image.shape[axis + 1]
-    if index is None: return list(range(depth)) if n is None else _filled(step, axis, n)
+    if index is None:
+        return list(range(depth)) if n is None else _filled(step, axis, n)
     slices = np.atleast_1d(index).tolist()
-    if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices): raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices):
+        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
     return [int(k) for k in slices]
 
 # %% ../../nbs/plot/16_volumes.ipynb #e856410c
@@ -60,10 +97,27 @@ def _write_letters(
     shape: tuple,  # of the picture in it, in pixels
 ):
     "Letters at the borders of a panel, if there is room"
-    if min(shape[:2]) < 80: return
-    places = ((.02, .5, "left", "center"), (.98, .5, "right", "center"), (.5, .98, "center", "top"), (.5, .02, "center", "bottom"))
+    if min(shape[:2]) < 80:
+        return
+    places = (
+        (0.02, 0.5, "left", "center"),
+        (0.98, 0.5, "right", "center"),
+        (0.5, 0.98, "center", "top"),
+        (0.5, 0.02, "center", "bottom"),
+    )
     for text, (x, y, ha, va) in zip(letters or (), places):
-        ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color="white", fontsize=9, weight="bold", path_effects=[withStroke(linewidth=2, foreground="black")])
+        ax.text(
+            x,
+            y,
+            text,
+            transform=ax.transAxes,
+            ha=ha,
+            va=va,
+            color="white",
+            fontsize=9,
+            weight="bold",
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )
 
 
 def _labels_in(
@@ -89,9 +143,14 @@ def plot_montage(
     step, look, names = series[0], plane_look(series, **view), check_label_names(labels) or series.labels
     slices, spacing = _slices(step, axis, index, n), step.spacing or series.case.spacing
     views = [replace(plane_of(look, step, series.case, axis, 0), index=k) for k in slices]
-    handles = legend_handles(legend_entries(_labels_in([(step, v) for v in views]), names, look), mask_styles(look, series))
+    handles = legend_handles(
+        legend_entries(_labels_in([(step, v) for v in views]), names, look), mask_styles(look, series)
+    )
     pictures = [v(step) for v in views]
-    title, titles = ", ".join(filter(None, [step_value_text(series, step), f"slices along {axis_text(axis, series.case.affine)}"])), [slice_number_text(k, spacing[axis]) for k in slices]
+    title, titles = (
+        ", ".join(filter(None, [step_value_text(series, step), f"slices along {axis_text(axis, series.case.affine)}"])),
+        [slice_number_text(k, spacing[axis]) for k in slices],
+    )
     figure, axes = panel_grid(len(views), columns, panel, pictures[0].shape[0] / pictures[0].shape[1], handles, title)
     for ax, picture, text in zip(axes, pictures, titles):
         draw_picture(ax, picture, text, title_size(titles, panel))
@@ -110,20 +169,32 @@ def _draw_plane(
 ):
     "A plane in mm, with the lines in which the other two cut it"
     (row, _), (column, _) = sides
-    (top, bottom), (left, right) = [(-spacing[i] / 2, (shape[i] - .5) * spacing[i])[::way] for i, way in sides]
+    (top, bottom), (left, right) = [(-spacing[i] / 2, (shape[i] - 0.5) * spacing[i])[::way] for i, way in sides]
     ax.imshow(picture, extent=(left, right, bottom, top), interpolation="antialiased")
     for side, i in ((ax.xaxis, column), (ax.yaxis, row)):
-        side.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]) if shape[i] * spacing[i] > .3 * max(np.multiply(shape, spacing)) else FixedLocator([0]))
+        side.set_major_locator(
+            MaxNLocator(3, steps=[1, 2, 5, 10])
+            if shape[i] * spacing[i] > 0.3 * max(np.multiply(shape, spacing))
+            else FixedLocator([0])
+        )
         side.set_label_text(f"axis {i} (mm)", color=TEXT_STYLE, fontsize=8)
     ax.tick_params(colors=TEXT_STYLE, labelsize=7, length=2)
-    for spine in ax.spines.values(): spine.set_visible(False)
-    if crosshair: _draw_crosshair(ax, at[column] * spacing[column], at[row] * spacing[row])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if crosshair:
+        _draw_crosshair(ax, at[column] * spacing[column], at[row] * spacing[row])
 
 # %% ../../nbs/plot/16_volumes.ipynb #4a55ac62
 def _draw_crosshair(ax, x, y):
     "Dotted lines that are seen on dark and on bright"
     for line, position in ((ax.axvline, x), (ax.axhline, y)):
-        line(position, color="white", lw=.8, ls=(0, (1, 3)), path_effects=[withStroke(linewidth=1.8, foreground="black", alpha=.4)])
+        line(
+            position,
+            color="white",
+            lw=0.8,
+            ls=(0, (1, 3)),
+            path_effects=[withStroke(linewidth=1.8, foreground="black", alpha=0.4)],
+        )
 
 
 def _plane_axes(
@@ -135,7 +206,7 @@ def _plane_axes(
     widths = [max(w, 1.2) for _, w in sizes]  # room for a title
     total = max(sum(widths) + 1.8, legend_width(handles))
     lines = -(-len(handles) // legend_columns(handles, total))
-    figure = Picture(total, rows * (max(h for h, _ in sizes) + .35) + .3 + lines * .2 + .25 * (lines > 0))
+    figure = Picture(total, rows * (max(h for h, _ in sizes) + 0.35) + 0.3 + lines * 0.2 + 0.25 * (lines > 0))
     add_legend(figure, handles)
     return figure, figure.subplots(rows, 3, squeeze=False, width_ratios=widths)
 
@@ -152,20 +223,34 @@ def plot_planes(
     "The three planes through one point of a volume"
     series = as_volumes(volume)
     check_numbers(Domain(0, open=True), panel=panel)
-    case, look, at, names = series.case, plane_look(series, **view), checked_position(series, at), check_label_names(labels) or series.labels
+    case, look, at, names = (
+        series.case,
+        plane_look(series, **view),
+        checked_position(series, at),
+        check_label_names(labels) or series.labels,
+    )
     planes = [[plane_of(look, step, case, axis, at[axis]) for axis in range(3)] for step in series]
     shown = [(step, v) for step, views in zip(series, planes) for v in views]
     inches = np.multiply(case.shape, case.spacing) * panel / max(np.multiply(case.shape, case.spacing))
-    figure, axes = _plane_axes(len(series), [[inches[a] for a, _ in v.sides] for v in planes[0]], legend_handles(legend_entries(_labels_in(shown), names, look), mask_styles(look, series)))
+    figure, axes = _plane_axes(
+        len(series),
+        [[inches[a] for a, _ in v.sides] for v in planes[0]],
+        legend_handles(legend_entries(_labels_in(shown), names, look), mask_styles(look, series)),
+    )
     zoom, alike = plane_zoom(case, 480), len({s.image.shape for s in series}) == 1
     for ax, (step, v) in zip(axes.flat, shown):
         there, spacing = [index_along(step, case, a, k) for a, k in enumerate(at)], step.spacing or case.spacing
         picture = plane_pixels(v, step, zoom)
         _draw_plane(ax, picture, v.sides, there, step.image.shape[1:], spacing, crosshair)
         _write_letters(ax, plane_letters(series, step, v.axis), picture.shape)
-        if ax in axes[0] or not alike: ax.set_title(slice_number_text(v.index, spacing[v.axis]), color=TEXT_STYLE, fontsize=10)
-    for ax in axes[:-1].flat: ax.set_xlabel("")
-    for ax, step in zip(axes[:, 0], series): ax.set_ylabel("\n".join(filter(None, [step_value_text(series, step), ax.get_ylabel()])), color=TEXT_STYLE, fontsize=9)
+        if ax in axes[0] or not alike:
+            ax.set_title(slice_number_text(v.index, spacing[v.axis]), color=TEXT_STYLE, fontsize=10)
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    for ax, step in zip(axes[:, 0], series):
+        ax.set_ylabel(
+            "\n".join(filter(None, [step_value_text(series, step), ax.get_ylabel()])), color=TEXT_STYLE, fontsize=9
+        )
     return figure
 
 # %% ../../nbs/plot/16_volumes.ipynb #bc80655d
@@ -196,12 +281,31 @@ def gif_volume(
     series, path, names = as_volumes(volume), gif_path(path), check_label_names(labels)
     check_numbers(Domain(10), duration=duration)
     look = plane_look(series, **view)
-    shown = _slices_shown(series, look, axis, index) if len(series) == 1 else _planes_shown(series, look, checked_position(series, at))
+    shown = (
+        _slices_shown(series, look, axis, index)
+        if len(series) == 1
+        else _planes_shown(series, look, checked_position(series, at))
+    )
     zoom = plane_zoom(series.case, size, axis if len(series) == 1 else None)
     present, rgb = _labels_in([(step, v) for _, step, views in shown for v in views]), label_rgb(look.colours, 1)
-    pictures = [_planes_picture(views, step, [plane_letters(series, step, v.axis) for v in views], zoom) for _, step, views in shown]
-    frames = captioned(pictures, [title for title, _, _ in shown], legend_entries(present, names or series.labels, look), mask_styles(look, series))
-    write_gif(frames, path, duration, gif_palette(frames, rgb[sorted({(k - 1) % len(rgb) for k in present})], look.alpha, len(series.case.image) == 3))
+    pictures = [
+        _planes_picture(views, step, [plane_letters(series, step, v.axis) for v in views], zoom)
+        for _, step, views in shown
+    ]
+    frames = captioned(
+        pictures,
+        [title for title, _, _ in shown],
+        legend_entries(present, names or series.labels, look),
+        mask_styles(look, series),
+    )
+    write_gif(
+        frames,
+        path,
+        duration,
+        gif_palette(
+            frames, rgb[sorted({(k - 1) % len(rgb) for k in present})], look.alpha, len(series.case.image) == 3
+        ),
+    )
     return path
 
 # %% ../../nbs/plot/16_volumes.ipynb #8b42f401
@@ -210,9 +314,19 @@ def _slices_shown(series, look, axis, index):
     step, spacing = series[0], series[0].spacing or series.case.spacing
     slices = _slices(step, axis, index)
     view = plane_of(look, step, series.case, axis, 0)
-    return [(" · ".join(filter(None, [step_value_text(series, step), slice_number_text(k, spacing[axis])])), step, [replace(view, index=k)]) for k in slices]
+    return [
+        (
+            " · ".join(filter(None, [step_value_text(series, step), slice_number_text(k, spacing[axis])])),
+            step,
+            [replace(view, index=k)],
+        )
+        for k in slices
+    ]
 
 
 def _planes_shown(series, look, at):
     "(title, step, views) of each step"
-    return [(step_value_text(series, step), step, [plane_of(look, step, series.case, axis, at[axis]) for axis in range(3)]) for step in series]
+    return [
+        (step_value_text(series, step), step, [plane_of(look, step, series.case, axis, at[axis]) for axis in range(3)])
+        for step in series
+    ]

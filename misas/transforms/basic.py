@@ -22,6 +22,7 @@ from .spatial import Spatial, regridded, set_axes, spatial_axes
 @dataclass(frozen=True)
 class Rotate(Spatial):
     "Rotate counter-clockwise by `deg` degrees in the plane of `axes`, about the centre of the image"
+
     axes: tuple = (-2, -1)  # the two spatial axes that span the plane
     name, param, unit, neutral, values = "rotation", "deg", "°", 0, tuple(range(-180, 181, 5))
 
@@ -40,19 +41,23 @@ class Rotate(Spatial):
 @dataclass(frozen=True)
 class Zoom(Spatial):
     "Show the object `factor` times as large, about the centre of the image"
+
     name, param, unit, neutral, values = "zoom", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     domain, log = Domain(0, open=True), True
 
-    def matrix(self, factor, ndim): return factor * np.eye(ndim)
+    def matrix(self, factor, ndim):
+        return factor * np.eye(ndim)
 
 # %% ../../nbs/transforms/01_basic.ipynb #16edc9cf
 @dataclass(frozen=True)
 class Crop(Transform):
     "Black `pixels` at each border of image and mask, along `axes`"
+
     axes: tuple = (-2, -1)  # spatial axes along which to cut
     name, param, unit, neutral, domain = "crop", "pixels", "px", 0, Domain(0, whole=True)
 
-    def __post_init__(self): set_axes(self)
+    def __post_init__(self):
+        set_axes(self)
 
     def values_for(self, case):
         "From 0 to half of the shorter side, in about ten steps"
@@ -62,9 +67,13 @@ class Crop(Transform):
     def apply(self, case, pixels):
         outside = torch.ones(case.shape, dtype=torch.bool, device=case.image.device)
         inside = [slice(None)] * case.ndim
-        for a in spatial_axes(self.axes, case.ndim): inside[a] = slice(int(pixels), max(int(pixels), case.shape[a] - int(pixels)))
+        for a in spatial_axes(self.axes, case.ndim):
+            inside[a] = slice(int(pixels), max(int(pixels), case.shape[a] - int(pixels)))
         outside[tuple(inside)] = False
-        return case.but(image=case.image.masked_fill(outside, case.scale[0]), truth=None if case.truth is None else case.truth.masked_fill(outside, 0))
+        return case.replace(
+            image=case.image.masked_fill(outside, case.scale[0]),
+            truth=None if case.truth is None else case.truth.masked_fill(outside, 0),
+        )
 
 # %% ../../nbs/transforms/01_basic.ipynb #2814b729
 def _scaled(
@@ -82,19 +91,23 @@ def _scaled(
 @dataclass(frozen=True)
 class Brightness(Intensity):
     "Multiply the distance of each pixel from black by `factor`"
+
     name, param, unit, neutral, values = "brightness", "factor", "×", 1, tuple(2 ** (k / 2) for k in range(-4, 7))
     domain, log = Domain(0), True
 
-    def change(self, image, factor, case): return _scaled(image, case.scale[0], factor, case.scale)
+    def change(self, image, factor, case):
+        return _scaled(image, case.scale[0], factor, case.scale)
 
 # %% ../../nbs/transforms/01_basic.ipynb #8ed87e21
 @dataclass(frozen=True)
 class Contrast(Intensity):
     "Multiply the distance of each pixel from the image's mean by `factor`"
+
     name, param, unit, neutral, values = "contrast", "factor", "×", 1, tuple(2 ** (k / 2) for k in range(-4, 7))
     domain, log = Domain(0), True
 
-    def change(self, image, factor, case): return _scaled(image, image.mean(), factor, case.scale)
+    def change(self, image, factor, case):
+        return _scaled(image, image.mean(), factor, case.scale)
 
 # %% ../../nbs/transforms/01_basic.ipynb #f7189eb5
 def _swapped(spacing: tuple, turns: int) -> tuple:
@@ -112,13 +125,28 @@ def _back(turns: int, mirror: int, ndim: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Dihedral(Transform):
     "Rotate by `k // 2` quarter turns counter-clockwise, then mirror left and right if `k` is odd, within the last two axes"
-    name, param, neutral, values, domain, categorical = "dihedral", "k", 0, tuple(range(8)), Domain(0, 7, whole=True), True
+
+    name, param, neutral, values, domain, categorical = (
+        "dihedral",
+        "k",
+        0,
+        tuple(range(8)),
+        Domain(0, 7, whole=True),
+        True,
+    )
 
     def apply(self, case, k):
         turns, mirror = divmod(int(k), 2)
-        def put(x): return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
-        return case.but(image=put(case.image).contiguous(), truth=None if case.truth is None else put(case.truth).contiguous(), spacing=_swapped(case.spacing, turns),
-                        affine=regridded(case.affine, _back(turns, mirror, case.ndim), case.shape, put(case.image).shape[1:]))
+
+        def put(x):
+            return torch.rot90(x, turns, (-2, -1)).flip(-1) if mirror else torch.rot90(x, turns, (-2, -1))
+
+        return case.replace(
+            image=put(case.image).contiguous(),
+            truth=None if case.truth is None else put(case.truth).contiguous(),
+            spacing=_swapped(case.spacing, turns),
+            affine=regridded(case.affine, _back(turns, mirror, case.ndim), case.shape, put(case.image).shape[1:]),
+        )
 
 # %% ../../nbs/transforms/01_basic.ipynb #21e97e46
 def _resize_plane(
@@ -134,9 +162,12 @@ def resize_image(
     shape: tuple,  # `(*T)`
 ) -> torch.Tensor:  # `(C, *T)`
     "Each axis in turn"
-    if len(shape) == 2: return _resize_plane(image[None], tuple(shape))[0]
+    if len(shape) == 2:
+        return _resize_plane(image[None], tuple(shape))[0]
     across = math.prod(shape[1:])
-    return _resize_plane(_resize_plane(image, tuple(shape[1:])).reshape(1, *image.shape[:2], across), (shape[0], across)).reshape(-1, *shape)
+    return _resize_plane(
+        _resize_plane(image, tuple(shape[1:])).reshape(1, *image.shape[:2], across), (shape[0], across)
+    ).reshape(-1, *shape)
 
 # %% ../../nbs/transforms/01_basic.ipynb #cf764005
 def resize_mask(
@@ -148,17 +179,22 @@ def resize_mask(
     # rows are copied faster than columns: where the mask grows they come last
     for axis in axes if math.prod(shape) < mask.numel() else reversed(axes):
         old, new = mask.shape[axis], shape[axis]
-        # the old pixel under the centre of each new one, in whole numbers
-        if old != new: mask = mask.index_select(axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor"))
+        # the old pixel under the centre of each new one, in integers
+        if old != new:
+            mask = mask.index_select(
+                axis, ((2 * torch.arange(new, device=mask.device) + 1) * old).div(2 * new, rounding_mode="floor")
+            )
     return mask
 
 # %% ../../nbs/transforms/01_basic.ipynb #6315d091
 @dataclass(frozen=True)
 class Resize(Transform):
     "Resize image and mask so that the longer side within the slices has `pixels` pixels"
+
     name, param, unit, domain, log = "resize", "pixels", "px", Domain(1, whole=True), True
 
-    def neutral_for(self, case): return max(case.shape[-2:])
+    def neutral_for(self, case):
+        return max(case.shape[-2:])
 
     def values_for(self, case):
         "From a quarter of the image's own size to twice that"
@@ -169,13 +205,18 @@ class Resize(Transform):
         plane = [max(1, round(s * factor)) for s in case.shape[-2:]]
         shape = (*case.shape[:-2], *plane)
         spacing = tuple(d * s / t for d, s, t in zip(case.spacing, case.shape, shape))
-        return case.but(image=resize_image(case.image, shape), truth=None if case.truth is None else resize_mask(case.truth, shape), spacing=spacing,
-                        affine=regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape))
+        return case.replace(
+            image=resize_image(case.image, shape),
+            truth=None if case.truth is None else resize_mask(case.truth, shape),
+            spacing=spacing,
+            affine=regridded(case.affine, np.diag([s / t for s, t in zip(case.shape, shape)]), case.shape, shape),
+        )
 
 # %% ../../nbs/transforms/01_basic.ipynb #68338487
 @dataclass(frozen=True)
 class Fixed(Transform):
     "`transform`, held at `value`: it has no parameter"
+
     transform: Transform  # or its name, or a function `(image, value) -> image`
     value: object
 
@@ -183,53 +224,92 @@ class Fixed(Transform):
         object.__setattr__(self, "transform", as_transform(self.transform))
         object.__setattr__(self, "value", self.transform.check(self.value))
 
-    def __str__(self): return f"{self.transform}={self.value}"
-    def fingerprint(self): return (*self.transform.fingerprint(), self.value)
-    def check(self, value): return value
-    def apply(self, case, value=None): return self.transform(case, self.value)
-    def _is_neutral(self, value, case): return self.transform._is_neutral(self.value, case)
+    def __str__(self):
+        return f"{self.transform}={self.value}"
+
+    def fingerprint(self):
+        return (*self.transform.fingerprint(), self.value)
+
+    def check(self, value):
+        return value
+
+    def apply(self, case, value=None):
+        return self.transform(case, self.value)
+
+    def _is_neutral(self, value, case):
+        return self.transform._is_neutral(self.value, case)
 
 # %% ../../nbs/transforms/01_basic.ipynb #d76a8105
 class Compose(Transform):
     "Several transforms, one after the other; neighbours that have a matrix are resampled once"
-    def __init__(self,
+
+    def __init__(
+        self,
         *members,  # `Transform`s, `Fixed` ones, names, or functions `(image, value) -> image`
     ):
-        if not members: raise ValueError("members is empty; allowed is at least one transform")
+        if not members:
+            raise ValueError("members is empty; allowed is at least one transform")
         members = tuple(as_transform(m) for m in members)
         object.__setattr__(self, "members", members)
         object.__setattr__(self, "free", tuple(m for m in members if not isinstance(m, Fixed)))
-        if not self.free: raise ValueError(f"members are all Fixed ({self}); allowed is at least one that has a value to sweep")
+        if not self.free:
+            raise ValueError(f"members are all Fixed ({self}); allowed is at least one that has a value to sweep")
 
-    def __str__(self): return "+".join(map(str, self.members))
-    def __repr__(self): return f"Compose({', '.join(map(repr, self.members))})"
-    def fingerprint(self): return tuple(m.fingerprint() for m in self.members)
-    def __eq__(self, other): return isinstance(other, Compose) and self.members == other.members
-    def __hash__(self): return hash(self.members)
+    def __str__(self):
+        return "+".join(map(str, self.members))
+
+    def __repr__(self):
+        return f"Compose({', '.join(map(repr, self.members))})"
+
+    def fingerprint(self):
+        return tuple(m.fingerprint() for m in self.members)
+
+    def __eq__(self, other):
+        return isinstance(other, Compose) and self.members == other.members
+
+    def __hash__(self):
+        return hash(self.members)
 
     @property
-    def _one(self): return self.free[0] if len(self.free) == 1 else None
+    def _one(self):
+        return self.free[0] if len(self.free) == 1 else None
+
     @property
-    def param(self): return ", ".join(m.param for m in self.free)
+    def param(self):
+        return ", ".join(m.param for m in self.free)
+
     @property
-    def unit(self): return ", ".join(m.unit for m in self.free)
+    def unit(self):
+        return ", ".join(m.unit for m in self.free)
+
     @property
-    def neutral(self): return self._neutral(lambda m: m.neutral)
+    def neutral(self):
+        return self._neutral(lambda m: m.neutral)
+
     @property
-    def log(self): return self._one.log if self._one else False
+    def log(self):
+        return self._one.log if self._one else False
+
     @property
-    def categorical(self): return self._one.categorical if self._one else True
+    def categorical(self):
+        return self._one.categorical if self._one else True
 
     def _neutral(self, neutral_of):
         "The value at which each member changes nothing; None if a member always does"
         neutral = tuple(map(neutral_of, self.free))
         fixed = [(m.value, neutral_of(m.transform)) for m in self.members if isinstance(m, Fixed)]
-        if None in neutral or any(n is None or not same_value(v, n) for v, n in fixed): return None
+        if None in neutral or any(n is None or not same_value(v, n) for v, n in fixed):
+            return None
         return neutral[0] if self._one else neutral
 
-    def neutral_for(self, case): return self._neutral(lambda m: m.neutral_for(case))
-    def values_for(self, case): return self._one.values_for(case) if self._one else ()
-    def _is_neutral(self, value, case): return all(t._is_neutral(v, case) for t, v in self._pairs(value))
+    def neutral_for(self, case):
+        return self._neutral(lambda m: m.neutral_for(case))
+
+    def values_for(self, case):
+        return self._one.values_for(case) if self._one else ()
+
+    def _is_neutral(self, value, case):
+        return all(t._is_neutral(v, case) for t, v in self._pairs(value))
 
     def _pairs(self, value) -> list:
         "Every member's transform and value"
@@ -237,26 +317,34 @@ class Compose(Transform):
         return [(m.transform, m.value) if isinstance(m, Fixed) else (m, next(values)) for m in self.members]
 
     def check(self, value):
-        if self._one: return self._one.check(value)
-        if getattr(value, "ndim", 0) == 1: value = tuple(value)      # a row of an array
+        if self._one:
+            return self._one.check(value)
+        if getattr(value, "ndim", 0) == 1:
+            value = tuple(value)  # a row of an array
         if not isinstance(value, (tuple, list)) or len(value) != len(self.free):
-            raise ValueError(f"value of {self} is {value!r}; allowed is a tuple with {len(self.free)} numbers ({self.param})")
+            raise ValueError(
+                f"value of {self} is {value!r}; allowed is a tuple with {len(self.free)} numbers ({self.param})"
+            )
         return tuple(m.check(v) for m, v in zip(self.free, value))
 
     def apply(self, case, value):
-        for run in _runs(self._pairs(value)): case = run[0][0](case, run[0][1]) if len(run) == 1 else _warp_once(case, run)
+        for run in _runs(self._pairs(value)):
+            case = run[0][0](case, run[0][1]) if len(run) == 1 else _warp_once(case, run)
         return case
 
 # %% ../../nbs/transforms/01_basic.ipynb #429cafa3
-def has_matrix(transform) -> bool: return isinstance(transform, Spatial) and type(transform).apply is Spatial.apply
+def has_matrix(transform) -> bool:
+    return isinstance(transform, Spatial) and type(transform).apply is Spatial.apply
 
 # %% ../../nbs/transforms/01_basic.ipynb #1b3af15a
 def _runs(pairs) -> list:
     "Pairs (transform, value), grouped so that neighbours with a matrix and the same fill stand together"
     runs = []
     for t, v in pairs:
-        if runs and has_matrix(t) and has_matrix(runs[-1][-1][0]) and t.fill == runs[-1][-1][0].fill: runs[-1].append((t, v))
-        else: runs.append([(t, v)])
+        if runs and has_matrix(t) and has_matrix(runs[-1][-1][0]) and t.fill == runs[-1][-1][0].fill:
+            runs[-1].append((t, v))
+        else:
+            runs.append([(t, v)])
     return runs
 
 
@@ -265,9 +353,9 @@ def _warp_once(case, run):
     whole = np.eye(case.ndim + 1)
     for t, v in run:
         own, matrix = np.eye(case.ndim + 1), t.matrix(t.check(v), case.ndim)
-        own[:case.ndim, :matrix.shape[1]] = matrix
+        own[: case.ndim, : matrix.shape[1]] = matrix
         whole = own @ whole
-    return run[0][0].warp(case, whole[:case.ndim])
+    return run[0][0].warp(case, whole[: case.ndim])
 
 # %% ../../nbs/transforms/01_basic.ipynb #7090608a
 def conforms(
@@ -276,19 +364,26 @@ def conforms(
     values=None,  # to try; None: the transform's own, five of them
 ) -> None:
     "Raise an AssertionError if `transform` breaks a promise that transforms make"
-    before = case.but(image=case.image.clone(), truth=None if case.truth is None else case.truth.clone())
+    before = case.replace(image=case.image.clone(), truth=None if case.truth is None else case.truth.clone())
     neutral = transform.neutral_for(case)
     if neutral is not None:
         same = transform(case, neutral)
-        assert torch.equal(same.image, case.image) and (case.truth is None or torch.equal(same.truth, case.truth)), f"{transform}: the neutral value {neutral} changes something"
+        assert torch.equal(same.image, case.image) and (case.truth is None or torch.equal(same.truth, case.truth)), (
+            f"{transform}: the neutral value {neutral} changes something"
+        )
     values = transform.values_for(case) if values is None else values
     assert len(values), f"{transform}: no values to try"
     for v in [values[i] for i in np.unique(np.linspace(0, len(values) - 1, 5).astype(int))]:
         a, b = transform(case, v), transform(case, v)
         assert torch.equal(a.image, b.image), f"{transform}: two calls with {v} differ"
-        assert a.image.dtype == torch.float32 and a.image.isfinite().all() and len(a.image) == len(case.image), f"{transform}: at {v} the image is not float32, not finite, or lost channels"
+        assert a.image.dtype == torch.float32 and a.image.isfinite().all() and len(a.image) == len(case.image), (
+            f"{transform}: at {v} the image is not float32, not finite, or lost channels"
+        )
         assert torch.equal(case.image, before.image), f"{transform}: at {v} the image given was modified"
-        if case.truth is None: continue
+        if case.truth is None:
+            continue
         assert a.truth.shape == a.shape, f"{transform}: at {v} image and truth have different shapes"
-        assert set(a.truth.unique().tolist()) <= set(before.truth.unique().tolist()) | {0}, f"{transform}: at {v} labels were invented"
+        assert set(a.truth.unique().tolist()) <= set(before.truth.unique().tolist()) | {0}, (
+            f"{transform}: at {v} labels were invented"
+        )
         assert torch.equal(case.truth, before.truth), f"{transform}: at {v} the truth given was modified"

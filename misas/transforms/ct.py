@@ -26,14 +26,16 @@ def _warn(message: str):
     "A warning about the line that called misas"
     frame, level, outside = sys._getframe(), 1, 2
     while frame:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == "misas": outside = level + 1
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == "misas":
+            outside = level + 1
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=outside)
 
 
 def _expect_hu(case: Case, transform):
     "Warn where an image does not seem to be in HU"
-    if min(case.image.min().item(), case.scale[0]) >= 0: _warn(f"{transform} takes HU, in which air is -1000; case {case.name!r} has no negative intensities")
+    if min(case.image.min().item(), case.scale[0]) >= 0:
+        _warn(f"{transform} takes HU, in which air is -1000; case {case.name!r} has no negative intensities")
 
 # %% ../../nbs/transforms/03_ct.ipynb #afe60091
 def _spectrum(
@@ -42,9 +44,9 @@ def _spectrum(
 ) -> np.ndarray:  # `(H, W)`, mean square 1
     "Amplitude of CT noise at each frequency of the discrete Fourier transform"
     f = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n, d) for n, d in zip(shape, spacing)), indexing="ij"))
-    highest = .5 / max(spacing)
-    amplitude = np.sqrt(f) * np.where(f < highest, .5 + .5 * np.cos(np.pi * f / highest), 0)
-    return amplitude / (np.sqrt((amplitude ** 2).mean()) or 1)
+    highest = 0.5 / max(spacing)
+    amplitude = np.sqrt(f) * np.where(f < highest, 0.5 + 0.5 * np.cos(np.pi * f / highest), 0)
+    return amplitude / (np.sqrt((amplitude**2).mean()) or 1)
 
 
 @lru_cache(maxsize=2)
@@ -61,15 +63,18 @@ def _ct_noise(
 @dataclass(frozen=True)
 class _Seeded(Intensity):
     "A transform whose random pattern is the same at each value"
+
     seed: int = 0  # another seed, another pattern
 
     def __post_init__(self):
-        if self.seed not in Domain(0, whole=True): raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
+        if self.seed not in Domain(0, whole=True):
+            raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
 
 
 @dataclass(frozen=True)
 class QuantumNoise(_Seeded):
     "Add CT noise of standard deviation `std`; image in HU"
+
     name, param, unit, neutral, values, domain = "quantum-noise", "std", "HU", 0, (0, 10, 20, 40, 80, 160), Domain(0)
 
     def change(self, image, std, case):
@@ -80,23 +85,30 @@ class QuantumNoise(_Seeded):
 @dataclass(frozen=True)
 class Dose(_Seeded):
     "The scan with a `fraction` of its dose: CT noise is added; image in HU"
-    reference: float = 12.  # standard deviation of the noise that is in the image already, in HU
-    name, param, unit, neutral, values = "dose", "fraction", "×", 1, (1, .5, .25, .1, .05, .02, .01)
+
+    reference: float = 12.0  # standard deviation of the noise that is in the image already, in HU
+    name, param, unit, neutral, values = "dose", "fraction", "×", 1, (1, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)
     domain, log = Domain(0, 1, open=True), True
 
     def __post_init__(self):
         super().__post_init__()
-        if self.reference not in Domain(0): raise ValueError(f"reference is {self.reference!r}; allowed are {Domain(0)}")
+        if self.reference not in Domain(0):
+            raise ValueError(f"reference is {self.reference!r}; allowed are {Domain(0)}")
 
     def change(self, image, fraction, case):
         _expect_hu(case, self)
-        return image + self.reference * math.sqrt(1 / fraction - 1) * _ct_noise(case.shape, case.spacing, self.seed).to(image)
+        return image + self.reference * math.sqrt(1 / fraction - 1) * _ct_noise(case.shape, case.spacing, self.seed).to(
+            image
+        )
 
 # %% ../../nbs/transforms/03_ct.ipynb #3dbddc61
 @dataclass(frozen=True)
 class CalibrationShift(Intensity):
     "Water has `shift` HU instead of none; image in HU"
-    air: bool = False  # is air right, at -1000 HU? Then what is denser than air is shifted in proportion to its attenuation
+
+    air: bool = (
+        False  # is air right, at -1000 HU? Then what is denser than air is shifted in proportion to its attenuation
+    )
     name, param, unit, neutral, values = "calibration-shift", "shift", "HU", 0, tuple(range(-100, 101, 20))
 
     def change(self, image, shift, case):
@@ -119,30 +131,41 @@ class _Window(Intensity):
     level: float = None  # centre of the model's window, where the image is in HU and the model applies the window; None: the image is the window
 
     def __post_init__(self):
-        if self.level is not None and self.level not in Domain(): raise ValueError(f"level is {self.level!r}; allowed are None and {Domain()}")
+        if self.level is not None and self.level not in Domain():
+            raise ValueError(f"level is {self.level!r}; allowed are None and {Domain()}")
 
     def _expect_window(self, case):
         black, white = case.scale
         if black < -500 and white - black >= 2000:
-            _warn(f"level of {self} is None, but case {case.name!r} seems to be in HU, from {black:g} to {white:g}; give the centre of the model's window, such as level=40")
+            _warn(
+                f"level of {self} is None, but case {case.name!r} seems to be in HU, from {black:g} to {white:g}; give the centre of the model's window, such as level=40"
+            )
 
 # %% ../../nbs/transforms/03_ct.ipynb #68e81dd0
 @dataclass(frozen=True)
 class WindowLevel(_Window):
     "Show a window whose centre is higher by `shift` HU"
+
     width: float = None  # of a window that is not in HU: how many HU are there from black to white?
     name, param, unit, neutral, values = "window-level", "shift", "HU", 0, tuple(range(-100, 101, 20))
 
     def __post_init__(self):
         super().__post_init__()
-        if self.width is not None and self.width not in Domain(0, open=True): raise ValueError(f"width is {self.width!r}; allowed are None and {Domain(0, open=True)}")
-        if self.width is not None and self.level is not None: raise ValueError(f"width is {self.width!r}; allowed is None where level is given, as the image is in HU then")
+        if self.width is not None and self.width not in Domain(0, open=True):
+            raise ValueError(f"width is {self.width!r}; allowed are None and {Domain(0, open=True)}")
+        if self.width is not None and self.level is not None:
+            raise ValueError(
+                f"width is {self.width!r}; allowed is None where level is given, as the image is in HU then"
+            )
 
     def change(self, image, shift, case):
-        if self.level is not None: return image - shift
+        if self.level is not None:
+            return image - shift
         self._expect_window(case)
         if self.width is None and case.scale[1] - case.scale[0] <= 1:
-            _warn(f"width of {self} is None, but case {case.name!r} goes from {case.scale[0]:g} to {case.scale[1]:g}; give the width of its window in HU, such as width=400")
+            _warn(
+                f"width of {self} is None, but case {case.name!r} goes from {case.scale[0]:g} to {case.scale[1]:g}; give the width of its window in HU, such as width=400"
+            )
         step = 1 if self.width is None else (case.scale[1] - case.scale[0]) / self.width
         return _seen(image - shift * step, image, case)
 
@@ -150,17 +173,19 @@ class WindowLevel(_Window):
 @dataclass(frozen=True)
 class WindowWidth(_Window):
     "Show a window `factor` times as wide"
+
     name, param, unit, neutral, values = "window-width", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     log, domain = True, Domain(0, open=True)
 
     def change(self, image, factor, case):
-        if self.level is not None: return self.level + (image - self.level) / factor
+        if self.level is not None:
+            return self.level + (image - self.level) / factor
         self._expect_window(case)
         centre = sum(case.scale) / 2
         return _seen(centre + (image - centre) / factor, image, case)
 
 # %% ../../nbs/transforms/03_ct.ipynb #631e9390
-_WATER = .0195  # attenuation of water per mm, at 70 keV
+_WATER = 0.0195  # attenuation of water per mm, at 70 keV
 _VIEWS = 360  # directions of a complete scan, over 180°
 
 
@@ -175,7 +200,7 @@ def _parts(
     pixels: int,  # to be handled for each of their elements
 ) -> zip:
     "So many elements at a time that they take little memory, as `(K, 1, 1)`"
-    return zip(*(t.reshape(-1, 1, 1).split(max(1, 2 ** 22 // pixels)) for t in tensors))
+    return zip(*(t.reshape(-1, 1, 1).split(max(1, 2**22 // pixels)) for t in tensors))
 
 # %% ../../nbs/transforms/03_ct.ipynb #c5493d0a
 def _detectors(shape: tuple) -> int:
@@ -183,7 +208,8 @@ def _detectors(shape: tuple) -> int:
     return math.ceil(math.sqrt(2) * max(shape))
 
 
-def _centred(n: int, device) -> torch.Tensor: return torch.arange(n, dtype=torch.float32, device=device) - n // 2
+def _centred(n: int, device) -> torch.Tensor:
+    return torch.arange(n, dtype=torch.float32, device=device) - n // 2
 
 # %% ../../nbs/transforms/03_ct.ipynb #bc36b6b5
 def _ray_sums(
@@ -209,7 +235,9 @@ def _project(
     "Projections of slices"
     n = _detectors(planes.shape[-2:])
     cos, sin = _directions(views, planes.device)
-    return _ray_sums(planes, cos.repeat_interleave(n), sin.repeat_interleave(n), _centred(n, planes.device).repeat(views)).reshape(-1, views, n)
+    return _ray_sums(
+        planes, cos.repeat_interleave(n), sin.repeat_interleave(n), _centred(n, planes.device).repeat(views)
+    ).reshape(-1, views, n)
 
 
 def _filtered(
@@ -219,7 +247,7 @@ def _filtered(
     n = projections.shape[-1]
     size = 2 ** math.ceil(math.log2(2 * n))
     k = np.minimum(np.arange(size), size - np.arange(size))
-    ramp = np.where(k % 2, -1 / (np.pi * np.maximum(k, 1)) ** 2, 0) + np.where(k == 0, .25, 0)
+    ramp = np.where(k % 2, -1 / (np.pi * np.maximum(k, 1)) ** 2, 0) + np.where(k == 0, 0.25, 0)
     ramp = torch.from_numpy(np.fft.rfft(ramp).real).to(projections)
     return torch.fft.irfft(torch.fft.rfft(projections, size) * ramp, size)[..., :n]
 
@@ -234,8 +262,11 @@ def _reconstruct(
     row, col = (_centred(k, projections.device) for k in shape)
     for cos, sin in _parts(_directions(views, projections.device), b * math.prod(shape)):
         at = (2 * (cos * col - sin * row[:, None] + n // 2).clamp(0, n - 1) + 1) / n - 1
-        part = lines[:, done:done + len(cos)].movedim(1, 0)[:, :, None]                # each view as an image of one row
-        out, done = out + grid_sample(part, torch.stack([at, torch.zeros_like(at)], -1), align_corners=False).sum(0), done + len(cos)
+        part = lines[:, done : done + len(cos)].movedim(1, 0)[:, :, None]  # each view as an image of one row
+        out, done = (
+            out + grid_sample(part, torch.stack([at, torch.zeros_like(at)], -1), align_corners=False).sum(0),
+            done + len(cos),
+        )
     return out * (math.pi / views)
 
 # %% ../../nbs/transforms/03_ct.ipynb #9b564483
@@ -254,7 +285,9 @@ def _resampled(
 ) -> torch.Tensor:  # `(B, *shape)`
     "Slices with another number of pixels, one after the other"
     planes = planes.reshape(-1, 1, *planes.shape[-2:])
-    return (planes if planes.shape[2:] == shape else interpolate(planes, shape, mode="bilinear", align_corners=False))[:, 0]
+    return (planes if planes.shape[2:] == shape else interpolate(planes, shape, mode="bilinear", align_corners=False))[
+        :, 0
+    ]
 
 # %% ../../nbs/transforms/03_ct.ipynb #71f772ee
 _kept = {}
@@ -272,12 +305,13 @@ def _complete(planes: torch.Tensor) -> torch.Tensor:  # both `(B, H, W)`
 @dataclass(frozen=True)
 class SparseView(Intensity):
     "Reconstruct slices from no more than `views` directions"
+
     name, param, unit, neutral, values = "sparse-view", "views", "views", _VIEWS, (_VIEWS, 180, 120, 90, 60, 45, 30)
     domain, log = Domain(1, _VIEWS, whole=True), True
 
     def change(self, image, views, case):
         _, square = _squares(case.shape, case.spacing)
-        planes = _resampled((image - max(case.scale[0], -1000.)).clamp(min=0), square)
+        planes = _resampled((image - max(case.scale[0], -1000.0)).clamp(min=0), square)
         streaks = _reconstruct(_project(planes, int(views)), square) - _complete(planes)
         return image + _resampled(streaks, case.shape[-2:]).reshape(image.shape)
 
@@ -305,12 +339,15 @@ def _ring_pattern(
 @dataclass(frozen=True)
 class Rings(_Seeded):
     "Detector elements whose gain is wrong with a standard deviation of `error` percent; image in HU"
-    name, param, unit, neutral, values, domain = "rings", "error", "%", 0, (0, .2, .5, 1, 2, 5), Domain(0)
+
+    name, param, unit, neutral, values, domain = "rings", "error", "%", 0, (0, 0.2, 0.5, 1, 2, 5), Domain(0)
 
     def change(self, image, error, case):
         _expect_hu(case, self)
         pixel, square = _squares(case.shape, case.spacing)
-        rings = _resampled(_ring_pattern(self.seed, math.prod(case.shape[:-2]), square, image.device), case.shape[-2:]).reshape(case.shape)
+        rings = _resampled(
+            _ring_pattern(self.seed, math.prod(case.shape[:-2]), square, image.device), case.shape[-2:]
+        ).reshape(case.shape)
         return image + 10 * error / (_WATER * pixel) * rings
 
 # %% ../../nbs/transforms/03_ct.ipynb #b0c8853b
@@ -320,10 +357,11 @@ def _coverage(
     radius: tuple,  # pixels along rows and columns
 ) -> np.ndarray:  # `(H, W)`, 0 to 1
     "How much of each pixel lies in one of the pieces"
-    fine = (np.arange(8) + .5) / 8 - .5
+    fine = (np.arange(8) + 0.5) / 8 - 0.5
     row, col = ((np.arange(n)[:, None] + fine).ravel() for n in shape)
     inside = np.zeros((len(row), len(col)), bool)
-    for p, q in positions: inside |= np.hypot((row - p * (shape[0] - 1))[:, None] / radius[0], (col - q * (shape[1] - 1)) / radius[1]) <= 1
+    for p, q in positions:
+        inside |= np.hypot((row - p * (shape[0] - 1))[:, None] / radius[0], (col - q * (shape[1] - 1)) / radius[1]) <= 1
     return inside.reshape(shape[0], 8, shape[1], 8).mean((1, 3))
 
 # %% ../../nbs/transforms/03_ct.ipynb #54558a81
@@ -336,7 +374,7 @@ def _shadow(
 ) -> torch.Tensor:  # `(views, detectors)`, bool
     "Rays of a complete scan that come through one of the pieces"
     cos, sin = (x[:, None] for x in _directions(_VIEWS, device))
-    centres = (positions * (np.array(shape) - 1) + .5) * np.divide(square, shape) - .5 - np.array(square) // 2
+    centres = (positions * (np.array(shape) - 1) + 0.5) * np.divide(square, shape) - 0.5 - np.array(square) // 2
     at = _centred(_detectors(square), device)
     return torch.stack([(cos * col - sin * row - at).abs() <= radius for row, col in centres.tolist()]).any(0)
 
@@ -354,31 +392,51 @@ def _measured(
 @dataclass(frozen=True)
 class MetalStreaks(_Seeded):
     "Round pieces of metal of `radius` mm; image in HU"
-    position: tuple = (.5, .3)  # (row, column), each in [0, 1]; or several of them
-    attenuation: float = .25  # of the metal per mm; titanium at 70 keV
+
+    position: tuple = (0.5, 0.3)  # (row, column), each in [0, 1]; or several of them
+    attenuation: float = 0.25  # of the metal per mm; titanium at 70 keV
     photons: float = 1e5  # that reach a detector element without a patient
     name, param, unit, neutral, values, domain = "metal-streaks", "radius", "mm", 0, (0, 2, 4, 6, 8, 12, 16), Domain(0)
 
     def __post_init__(self):
         super().__post_init__()
         for field in ("attenuation", "photons"):
-            if getattr(self, field) not in Domain(0, open=True): raise ValueError(f"{field} is {getattr(self, field)!r}; allowed are {Domain(0, open=True)}")
+            if getattr(self, field) not in Domain(0, open=True):
+                raise ValueError(f"{field} is {getattr(self, field)!r}; allowed are {Domain(0, open=True)}")
         object.__setattr__(self, "position", as_hashable(self.position))
         pieces = self._pieces()
-        if pieces.ndim != 2 or pieces.shape[1] != 2 or not ((pieces >= 0) & (pieces <= 1)).all(): raise ValueError(f"position is {self.position!r}; allowed are (row, column), numbers from 0 to 1, or several such pairs")
+        if pieces.ndim != 2 or pieces.shape[1] != 2 or not ((pieces >= 0) & (pieces <= 1)).all():
+            raise ValueError(
+                f"position is {self.position!r}; allowed are (row, column), numbers from 0 to 1, or several such pairs"
+            )
 
-    def _pieces(self) -> np.ndarray: return np.atleast_2d(np.asarray(self.position, float))
+    def _pieces(self) -> np.ndarray:
+        return np.atleast_2d(np.asarray(self.position, float))
 
     def change(self, image, radius, case):
         _expect_hu(case, self)
         pixel, square = _squares(case.shape, case.spacing)
-        metal = torch.from_numpy(_coverage(case.shape[-2:], self._pieces(), [radius / d for d in case.spacing[-2:]])).to(image)
+        metal = torch.from_numpy(
+            _coverage(case.shape[-2:], self._pieces(), [radius / d for d in case.spacing[-2:]])
+        ).to(image)
         new = image * (1 - metal) + 1000 * (self.attenuation / _WATER - 1) * metal
         shadow = _shadow(case.shape[-2:], self._pieces(), radius / pixel, square, image.device)
-        (view, detector), (cos, sin), at = shadow.nonzero(as_tuple=True), _directions(_VIEWS, image.device), _centred(shadow.shape[1], image.device)
-        exact = _ray_sums(_resampled((1 + new / 1000).clamp(min=0), square), cos[view], sin[view], at[detector]) * pixel * _WATER
+        (view, detector), (cos, sin), at = (
+            shadow.nonzero(as_tuple=True),
+            _directions(_VIEWS, image.device),
+            _centred(shadow.shape[1], image.device),
+        )
+        exact = (
+            _ray_sums(_resampled((1 + new / 1000).clamp(min=0), square), cos[view], sin[view], at[detector])
+            * pixel
+            * _WATER
+        )
         normal = np.random.default_rng(self.seed).standard_normal((math.prod(case.shape[:-2]), len(view)))
         wrong = torch.zeros(len(exact), *shadow.shape, device=image.device)
-        wrong[:, shadow] = _measured(exact, self.photons, torch.from_numpy(np.tile(normal, (len(image), 1))).to(image)) - exact
+        wrong[:, shadow] = (
+            _measured(exact, self.photons, torch.from_numpy(np.tile(normal, (len(image), 1))).to(image)) - exact
+        )
         streaks = _resampled(_reconstruct(wrong, square), case.shape[-2:]).reshape(image.shape)
-        return (new + 1000 / _WATER / pixel * streaks).clamp(min(-1024, image.min().item()), max(3071, image.max().item()))
+        return (new + 1000 / _WATER / pixel * streaks).clamp(
+            min(-1024, image.min().item()), max(3071, image.max().item())
+        )

@@ -24,6 +24,7 @@ from .spatial import Spatial, as_hashable, set_axes, set_tuple, spatial_axes
 @dataclass(frozen=True)
 class Rotate3D(Spatial):
     "Rotate a volume by `deg` degrees about `axis` through its centre"
+
     axis: tuple = (1, 0, 0)  # direction in the order slice, row, column, in mm; of any length but 0
     name, param, unit, neutral, values = "rotation-3d", "deg", "°", 0, tuple(range(-45, 46, 5))
 
@@ -31,10 +32,13 @@ class Rotate3D(Spatial):
         super().__post_init__()
         set_tuple(self, "axis")
         if len(self.axis) != 3 or any(a not in Domain() for a in self.axis) or not any(self.axis):
-            raise ValueError(f"axis is {self.axis}; allowed are three finite numbers (slice, row, column), not all of them 0")
+            raise ValueError(
+                f"axis is {self.axis}; allowed are three finite numbers (slice, row, column), not all of them 0"
+            )
 
     def matrix(self, deg, ndim):
-        if ndim != 3: raise ValueError(f"the case of {self} has {ndim} spatial axes; allowed are 3 (for a picture use Rotate)")
+        if ndim != 3:
+            raise ValueError(f"the case of {self} has {ndim} spatial axes; allowed are 3 (for a picture use Rotate)")
         z, y, x = np.asarray(self.axis, float) / np.linalg.norm(self.axis)
         cross, angle = np.array([[0, -x, y], [x, 0, -z], [-y, z, 0]]), math.radians(deg)
         return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
@@ -43,6 +47,7 @@ class Rotate3D(Spatial):
 @dataclass(frozen=True)
 class Translate(Spatial):
     "Move the object by `shift` mm along `axis`"
+
     axis: int = -1  # spatial axis: -1 for the columns, -2 for the rows, -3 for the slices
     name, param, unit, neutral, values = "translation", "shift", "mm", 0, tuple(range(-40, 41, 5))
 
@@ -55,6 +60,7 @@ class Translate(Spatial):
 @dataclass(frozen=True)
 class Scale(Spatial):
     "Make the object `factor` times as long along `axes`, about the centre of the image"
+
     axes: tuple = (0,)  # spatial axes
     name, param, unit, neutral, values = "scale", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     domain, log = Domain(0, open=True), True
@@ -65,12 +71,13 @@ class Scale(Spatial):
 
     def matrix(self, factor, ndim):
         chosen = spatial_axes(self.axes, ndim)
-        return np.diag([factor if a in chosen else 1. for a in range(ndim)])
+        return np.diag([factor if a in chosen else 1.0 for a in range(ndim)])
 
 # %% ../../nbs/transforms/02_geometry.ipynb #1913f7c9
 @dataclass(frozen=True)
 class Shear(Spatial):
     "Move each point along the second of `axes` by tan `deg` times where it lies along the first"
+
     axes: tuple = (-2, -1)  # two spatial axes; (0, -1) moves whole slices of a volume
     name, param, unit, neutral, values, domain = "shear", "deg", "°", 0, tuple(range(-40, 41, 5)), Domain(-89, 89)
 
@@ -88,7 +95,10 @@ class Shear(Spatial):
 @dataclass(frozen=True)
 class Flip(Spatial):
     "Mirror image and mask along `axis` where `mirrored` is 1"
-    axis: int = -1  # spatial axis: -1 exchanges left and right of the array, -2 top and bottom, -3 the first and the last slice
+
+    axis: int = (
+        -1
+    )  # spatial axis: -1 exchanges left and right of the array, -2 top and bottom, -3 the first and the last slice
     name, param, neutral, values, domain, categorical = "flip", "mirrored", 0, (0, 1), Domain(0, 1, whole=True), True
 
     def check(self, value):
@@ -108,22 +118,44 @@ def _cut(
 ) -> Case:
     "The case without its margins, in the same place in space"
     inside = tuple(slice(m, n - m) for m, n in zip(margins, case.shape))
-    affine = None if case.affine is None else np.column_stack([case.affine[:, :3], case.affine @ [*[0] * (3 - case.ndim), *margins, 1]])
-    return case.but(image=case.image[(slice(None), *inside)].contiguous(), truth=None if case.truth is None else case.truth[inside].contiguous(), affine=affine)
+    affine = (
+        None
+        if case.affine is None
+        else np.column_stack([case.affine[:, :3], case.affine @ [*[0] * (3 - case.ndim), *margins, 1]])
+    )
+    return case.replace(
+        image=case.image[(slice(None), *inside)].contiguous(),
+        truth=None if case.truth is None else case.truth[inside].contiguous(),
+        affine=affine,
+    )
 
 # %% ../../nbs/transforms/02_geometry.ipynb #b08e9076
 @dataclass(frozen=True)
 class FieldOfView(Transform):
     "Cut image and mask down to the middle `fraction` along `axes`"
-    axes: tuple = (-2, -1)  # spatial axes along which to cut; (0,) leaves out slices
-    name, param, neutral, values, domain = "field-of-view", "fraction", 1, tuple(k / 10 for k in range(3, 11)), Domain(0, 1, open=True)
 
-    def __post_init__(self): set_axes(self)
+    axes: tuple = (-2, -1)  # spatial axes along which to cut; (0,) leaves out slices
+    name, param, neutral, values, domain = (
+        "field-of-view",
+        "fraction",
+        1,
+        tuple(k / 10 for k in range(3, 11)),
+        Domain(0, 1, open=True),
+    )
+
+    def __post_init__(self):
+        set_axes(self)
 
     def apply(self, case, fraction):
         chosen = spatial_axes(self.axes, case.ndim)
         # in a tie the larger image; at least the middle pixel stays
-        return _cut(case, [min(math.ceil(n * (1 - fraction) / 2 - .5), (n - 1) // 2) if a in chosen else 0 for a, n in enumerate(case.shape)])
+        return _cut(
+            case,
+            [
+                min(math.ceil(n * (1 - fraction) / 2 - 0.5), (n - 1) // 2) if a in chosen else 0
+                for a, n in enumerate(case.shape)
+            ],
+        )
 
 # %% ../../nbs/transforms/02_geometry.ipynb #bdf9418b
 def _thick_slices(
@@ -133,7 +165,8 @@ def _thick_slices(
 ) -> np.ndarray:  # `(m, n)`, float64; rows sum to 1
     "Weights of the old slices in each of the thick ones"
     edges = np.arange(math.ceil(n / factor) + 1) * factor
-    if profile == "nearest": return np.eye(n)[np.minimum(np.floor((edges[:-1] + edges[1:]) / 2), n - 1).astype(int)]
+    if profile == "nearest":
+        return np.eye(n)[np.minimum(np.floor((edges[:-1] + edges[1:]) / 2), n - 1).astype(int)]
     old = np.arange(n)
     covered = np.clip(np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old), 0, None)
     return covered / covered.sum(1, keepdims=True)
@@ -147,20 +180,24 @@ def _slice_weights(
 ) -> torch.Tensor:  # `(n, n)`, float32; rows sum to 1
     "From slices to thick slices and back to the old positions"
     thick = _thick_slices(n, factor, profile)
-    at = np.clip((np.arange(n) + .5) / factor - .5, 0, len(thick) - 1)
+    at = np.clip((np.arange(n) + 0.5) / factor - 0.5, 0, len(thick) - 1)
     return torch.from_numpy(np.clip(1 - np.abs(at[:, None] - np.arange(len(thick))), 0, None) @ thick).float()
 
 # %% ../../nbs/transforms/02_geometry.ipynb #14b9034f
 @dataclass(frozen=True)
 class Anisotropy(Intensity):
     "Make slices along `axis` `factor` times as thick, and interpolate them back to the old ones; the mask stays as it is"
+
     axis: int = 0  # spatial axis: 0 for the slices of a volume, or the rows of a picture
-    profile: str = "box"  # "box": the mean over the thickness; "nearest": slices as thin as before, with gaps between them
+    profile: str = (
+        "box"  # "box": the mean over the thickness; "nearest": slices as thin as before, with gaps between them
+    )
     name, param, unit, neutral, values = "anisotropy", "factor", "×", 1, (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
     domain, log = Domain(1), True
 
     def __post_init__(self):
-        if self.profile not in ("box", "nearest"): raise ValueError(f"profile is {self.profile!r}; allowed are 'box' and 'nearest'")
+        if self.profile not in ("box", "nearest"):
+            raise ValueError(f"profile is {self.profile!r}; allowed are 'box' and 'nearest'")
 
     def change(self, image, factor, case):
         axis = 1 + spatial_axes((self.axis,), case.ndim, "axis")[0]
@@ -175,8 +212,8 @@ def _basis(
 ) -> np.ndarray:  # `(len(x), points - 4)`
     "Cubic B-splines of the control points that move"
     intervals = points - 1
-    splines = BSpline(np.arange(-3, points + 3), np.eye(points + 2), 3)      # two more, beyond the border
-    return splines(np.asarray(x) * intervals, slope)[:, 3:-3] * intervals ** slope
+    splines = BSpline(np.arange(-3, points + 3), np.eye(points + 2), 3)  # two more, beyond the border
+    return splines(np.asarray(x) * intervals, slope)[:, 3:-3] * intervals**slope
 
 
 def _spread(
@@ -185,7 +222,8 @@ def _spread(
 ) -> torch.Tensor:  # `(*pixels)`
     "From control points to all pixels"
     # each turn takes the first axis away and puts a new one behind
-    for basis in bases: control = torch.tensordot(control, basis, dims=([0], [1]))
+    for basis in bases:
+        control = torch.tensordot(control, basis, dims=([0], [1]))
     return control
 
 # %% ../../nbs/transforms/02_geometry.ipynb #a594f808
@@ -197,14 +235,24 @@ def _unit_field(
     points: tuple,  # control points along each axis
     seed: int,
     extent: tuple,  # size of the image in mm; 0 along an axis with one pixel, along which nothing moves
-) -> tuple:  # displacements of the points that move `(ndim, *free)` in mm, float64; the largest value that does not fold
+) -> (
+    tuple
+):  # displacements of the points that move `(ndim, *free)` in mm, float64; the largest value that does not fold
     "A random field whose largest displacement is 1 mm"
     control = np.random.default_rng(seed).uniform(-1, 1, (len(points), *(p - 4 for p in points)))
     control = torch.from_numpy(control * np.reshape(np.sign(extent), [-1] + [1] * len(points)))
-    at = [np.linspace(0, 1, _SAMPLES * (p - 1) + 1) if e else np.array([.5]) for p, e in zip(points, extent)]
-    value, slope = ([torch.from_numpy(_basis(x, p, d) / (e or 1) ** d) for x, p, e in zip(at, points, extent)] for d in (0, 1))
+    at = [np.linspace(0, 1, _SAMPLES * (p - 1) + 1) if e else np.array([0.5]) for p, e in zip(points, extent)]
+    value, slope = (
+        [torch.from_numpy(_basis(x, p, d) / (e or 1) ** d) for x, p, e in zip(at, points, extent)] for d in (0, 1)
+    )
     control /= torch.stack([_spread(c, value) for c in control]).norm(dim=0).max() or 1
-    gradient = torch.stack([torch.stack([_spread(c, value[:j] + slope[j:j + 1] + value[j + 1:]) for j in range(len(points))], -1) for c in control], -2)
+    gradient = torch.stack(
+        [
+            torch.stack([_spread(c, value[:j] + slope[j : j + 1] + value[j + 1 :]) for j in range(len(points))], -1)
+            for c in control
+        ],
+        -2,
+    )
     roots = np.linalg.eigvals(gradient.flatten(0, -3).numpy())
     steepest = -np.where(roots.imag == 0, roots.real, 0).min()
     return control, 1 / steepest if steepest > 0 else math.inf
@@ -214,15 +262,17 @@ def _neat_values(
     limit: float,  # > 0
 ) -> tuple:
     "From 0 up to `limit`, in five to ten steps of a round number"
-    if limit == math.inf: return (0,)
-    ten = 10. ** math.floor(math.log10(limit))
-    step = ten * (.2 if limit < 2 * ten else .5 if limit < 5 * ten else 1)
+    if limit == math.inf:
+        return (0,)
+    ten = 10.0 ** math.floor(math.log10(limit))
+    step = ten * (0.2 if limit < 2 * ten else 0.5 if limit < 5 * ten else 1)
     return tuple(float(f"{k * step:.12g}") for k in range(int(limit / step) + 1))
 
 # %% ../../nbs/transforms/02_geometry.ipynb #2bb93f08
 @dataclass(frozen=True)
 class Elastic(Spatial):
     "Deform smoothly and at random, by up to `displacement` mm; the border stays where it is"
+
     points: int = 7  # control points along each axis, from border to border, >= 5; or a tuple with one number per axis
     seed: int = 0
     name, param, unit, neutral, domain = "elastic", "displacement", "mm", 0, Domain(0)
@@ -230,12 +280,15 @@ class Elastic(Spatial):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "points", as_hashable(self.points))
-        if any(p not in Domain(5, whole=True) for p in np.ravel(self.points).tolist()): raise ValueError(f"points is {self.points}; allowed are {Domain(5, whole=True)}")
-        if self.seed not in Domain(0, whole=True): raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
+        if any(p not in Domain(5, whole=True) for p in np.ravel(self.points).tolist()):
+            raise ValueError(f"points is {self.points}; allowed are {Domain(5, whole=True)}")
+        if self.seed not in Domain(0, whole=True):
+            raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
 
     def _points(self, ndim):
         points = tuple(int(p) for p in np.ravel(self.points))
-        if len(points) not in (1, ndim): raise ValueError(f"points is {self.points}; allowed are one number, or {ndim} of them")
+        if len(points) not in (1, ndim):
+            raise ValueError(f"points is {self.points}; allowed are one number, or {ndim} of them")
         return points * ndim if len(points) == 1 else points
 
     def _field(self, case):
@@ -253,12 +306,25 @@ class Elastic(Spatial):
     def positions(self, case, displacement, rows=None) -> list:
         "For each pixel of the deformed image, or of some rows of its first axis, where in the original one it comes from, in pixels"
         device, control = case.image.device, self._field(case)[0].to(case.image.device)
-        bases = [torch.from_numpy(_basis((np.arange(n) + .5) / n, p)).to(device) for n, p in zip(case.shape, self._points(case.ndim))]
-        pixels = [torch.arange(n, dtype=torch.float64, device=device).reshape([-1 if i == j else 1 for j in range(case.ndim)]) for i, n in enumerate(case.shape)]
-        if rows is not None: bases[0], pixels[0] = bases[0][rows.start:rows.stop], pixels[0][rows.start:rows.stop]
-        return [_spread(c * (displacement / s), bases).add_(p).round_(decimals=6) for c, s, p in zip(control, case.spacing, pixels)]
+        bases = [
+            torch.from_numpy(_basis((np.arange(n) + 0.5) / n, p)).to(device)
+            for n, p in zip(case.shape, self._points(case.ndim))
+        ]
+        pixels = [
+            torch.arange(n, dtype=torch.float64, device=device).reshape([-1 if i == j else 1 for j in range(case.ndim)])
+            for i, n in enumerate(case.shape)
+        ]
+        if rows is not None:
+            bases[0], pixels[0] = bases[0][rows.start : rows.stop], pixels[0][rows.start : rows.stop]
+        return [
+            _spread(c * (displacement / s), bases).add_(p).round_(decimals=6)
+            for c, s, p in zip(control, case.spacing, pixels)
+        ]
 
     def apply(self, case, displacement):
         if displacement > (limit := self.largest(case)):
-            warnings.warn(f"{self} folds {case.name!r} over itself; without folding, it is displaced by at most {limit:.3g} mm", stacklevel=3)
+            warnings.warn(
+                f"{self} folds {case.name!r} over itself; without folding, it is displaced by at most {limit:.3g} mm",
+                stacklevel=3,
+            )
         return self.resample(case, lambda rows: self.positions(case, displacement, rows))

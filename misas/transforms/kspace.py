@@ -22,7 +22,7 @@ from .spatial import Spatial, set_axes, set_tuple, spatial_axes
 def _frequency(
     position: tuple,  # in [0, 1] along each axis, the centre of k-space at 0.5
     shape: tuple,  # `(*S)`
-) -> tuple:  # whole numbers, cycles per image along each axis
+) -> tuple:  # integers, cycles per image along each axis
     "The point of k-space that lies at `position`"
     return tuple(min(int(p * n), n - 1) - n // 2 for p, n in zip(position, shape))
 
@@ -45,7 +45,8 @@ def _largest_of_kspace(
     image: torch.Tensor,  # `(C, *S)`
 ) -> torch.Tensor:  # `(C,)`
     "Largest magnitude in each channel's k-space"
-    if (image >= 0).all(): return image.flatten(1).double().sum(1).float()
+    if (image >= 0).all():
+        return image.flatten(1).double().sum(1).float()
     return torch.fft.rfftn(image, dim=list(range(1, image.ndim))).abs().flatten(1).amax(1)
 
 # %% ../../nbs/transforms/04_kspace.ipynb #ebdfe075
@@ -55,9 +56,11 @@ def _positions_of(
 ) -> list:  # of tuples with `ndim` numbers
     "Each spike's position along all spatial axes"
     several = [position] if np.ndim(position) < 2 else position
-    full = [(.5,) * (ndim - len(p)) + tuple(p) for p in (tuple(np.atleast_1d(p).tolist()) for p in several)]
+    full = [(0.5,) * (ndim - len(p)) + tuple(p) for p in (tuple(np.atleast_1d(p).tolist()) for p in several)]
     if not full or any(len(p) != ndim or not all(0 <= x <= 1 for x in p) for p in full):
-        raise ValueError(f"position is {position!r}; allowed are numbers from 0 to 1 for each of at most {ndim} axes, or several such positions")
+        raise ValueError(
+            f"position is {position!r}; allowed are numbers from 0 to 1 for each of at most {ndim} axes, or several such positions"
+        )
     return full
 
 
@@ -70,26 +73,37 @@ def _add_spikes(image, intensity, positions):
 @dataclass(frozen=True)
 class Spike(Intensity):
     "Add to k-space, at `position`, `intensity` times its largest magnitude"
-    position: tuple = (.45, .55)  # `(row, column)` or `(slice, row, column)`, each in [0, 1], the centre of k-space at 0.5; or several of them
+
+    position: tuple = (
+        0.45,
+        0.55,
+    )  # `(row, column)` or `(slice, row, column)`, each in [0, 1], the centre of k-space at 0.5; or several of them
     name, param, neutral, values = "spike", "intensity", 0, tuple(k / 4 for k in range(11))
     domain = Domain(0)
 
-    def __post_init__(self): _positions_of(self.position, 3)
-    def change(self, image, intensity, case): return _add_spikes(image, intensity, _positions_of(self.position, case.ndim))
+    def __post_init__(self):
+        _positions_of(self.position, 3)
+
+    def change(self, image, intensity, case):
+        return _add_spikes(image, intensity, _positions_of(self.position, case.ndim))
 
 # %% ../../nbs/transforms/04_kspace.ipynb #93bba58a
 @dataclass(frozen=True)
 class SpikePosition(Intensity):
     "Move a spike of fixed `intensity` along `axis` of k-space, at `across` along the other in-plane axis"
-    intensity: float = .5  # times the largest magnitude of k-space
+
+    intensity: float = 0.5  # times the largest magnitude of k-space
     axis: int = -1  # -1: along the columns, -2: along the rows
-    across: float = .5  # position along the other axis, in [0, 1]
+    across: float = 0.5  # position along the other axis, in [0, 1]
     name, param, values, domain = "spike-position", "position", tuple(k / 20 for k in range(2, 19)), Domain(0, 1)
 
     def __post_init__(self):
-        if self.axis not in (-1, -2): raise ValueError(f"axis is {self.axis!r}; allowed are -1 (columns) and -2 (rows)")
-        if self.across not in Domain(0, 1): raise ValueError(f"across is {self.across!r}; allowed are {Domain(0, 1)}")
-        if self.intensity not in Domain(0): raise ValueError(f"intensity is {self.intensity!r}; allowed are {Domain(0)}")
+        if self.axis not in (-1, -2):
+            raise ValueError(f"axis is {self.axis!r}; allowed are -1 (columns) and -2 (rows)")
+        if self.across not in Domain(0, 1):
+            raise ValueError(f"across is {self.across!r}; allowed are {Domain(0, 1)}")
+        if self.intensity not in Domain(0):
+            raise ValueError(f"intensity is {self.intensity!r}; allowed are {Domain(0)}")
 
     def change(self, image, position, case):
         plane = (self.across, position) if self.axis == -1 else (position, self.across)
@@ -127,16 +141,21 @@ def _from_lines(
     black: torch.Tensor,  # `(C, 1, ...)`
 ) -> torch.Tensor:  # `(C, *S)`
     "The magnitude image whose k-space is the weighted sum of those of several images"
-    kspace = sum(torch.fft.fft(image - black, dim=axis) * torch.fft.ifftshift(weights).reshape(-1, *[1] * (-1 - axis)) for image, weights in parts)
+    kspace = sum(
+        torch.fft.fft(image - black, dim=axis) * torch.fft.ifftshift(weights).reshape(-1, *[1] * (-1 - axis))
+        for image, weights in parts
+    )
     return torch.fft.ifft(kspace, dim=axis).abs() + black
 
 # %% ../../nbs/transforms/04_kspace.ipynb #bc1de15a
 @dataclass(frozen=True)
 class KSpaceLines(Intensity):
     "Weigh the lines of k-space; subclasses implement `weights`"
+
     axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
 
-    def __post_init__(self): require("axis", self.axis, _AXIS)
+    def __post_init__(self):
+        require("axis", self.axis, _AXIS)
 
     def weights(self, frequency: torch.Tensor, value) -> torch.Tensor:
         "`(n,)`, float32: weights of the lines with these frequencies, in cycles per image"
@@ -150,42 +169,76 @@ class KSpaceLines(Intensity):
 @dataclass(frozen=True)
 class Gibbs(KSpaceLines):
     "Keep the central fraction `kept` of the lines of k-space"
-    name, param, neutral, values, domain = "gibbs", "kept", 1, tuple(k / 10 for k in range(1, 11)), Domain(0, 1, open=True)
 
-    def weights(self, frequency, kept): return (2 * frequency.abs() <= kept * len(frequency)).float()
+    name, param, neutral, values, domain = (
+        "gibbs",
+        "kept",
+        1,
+        tuple(k / 10 for k in range(1, 11)),
+        Domain(0, 1, open=True),
+    )
+
+    def weights(self, frequency, kept):
+        return (2 * frequency.abs() <= kept * len(frequency)).float()
 
 # %% ../../nbs/transforms/04_kspace.ipynb #db0a3a0a
 @dataclass(frozen=True)
 class Undersampling(KSpaceLines):
     "Measure every `acceleration`-th line of k-space, and its centre"
-    centre: float = .08  # fraction of the lines, around the central one, that is always measured; 0: the central line only
+
+    centre: float = (
+        0.08  # fraction of the lines, around the central one, that is always measured; 0: the central line only
+    )
     seed: int = None  # of lines drawn at random; None: every line at equal distance
-    name, param, unit, neutral, values, domain = "undersampling", "acceleration", "×", 1, tuple(range(1, 9)), Domain(1, whole=True)
+    name, param, unit, neutral, values, domain = (
+        "undersampling",
+        "acceleration",
+        "×",
+        1,
+        tuple(range(1, 9)),
+        Domain(1, whole=True),
+    )
 
     def __post_init__(self):
         super().__post_init__()
         require("centre", self.centre, Domain(0, 1))
-        if self.seed is not None: require("seed", self.seed, Domain(0, whole=True))
+        if self.seed is not None:
+            require("seed", self.seed, Domain(0, whole=True))
 
     def weights(self, frequency, acceleration):
         centre = 2 * frequency.abs() <= self.centre * len(frequency)
-        if self.seed is None: return (centre | (frequency % int(acceleration) == 0)).float()
-        order = torch.rand(len(frequency), generator=torch.Generator().manual_seed(self.seed), device="cpu").to(centre.device).masked_fill(centre, -1).argsort(stable=True)
-        measured = order[:max(int(centre.sum()), round(len(frequency) / acceleration))]
+        if self.seed is None:
+            return (centre | (frequency % int(acceleration) == 0)).float()
+        order = (
+            torch.rand(len(frequency), generator=torch.Generator().manual_seed(self.seed), device="cpu")
+            .to(centre.device)
+            .masked_fill(centre, -1)
+            .argsort(stable=True)
+        )
+        measured = order[: max(int(centre.sum()), round(len(frequency) / acceleration))]
         return torch.zeros(len(frequency), device=centre.device).index_fill(0, measured, 1)
 
 # %% ../../nbs/transforms/04_kspace.ipynb #6d1f79da
 @dataclass(frozen=True)
 class PartialFourier(KSpaceLines):
     "Measure a fraction `kept` of the lines of k-space, from one end to beyond the centre"
-    name, param, neutral, values, domain = "partial-fourier", "kept", 1, tuple(k / 20 for k in range(10, 21)), Domain(.5, 1)
 
-    def weights(self, frequency, kept): return (frequency > frequency[-1] - math.ceil(round(kept * len(frequency), 6))).float()
+    name, param, neutral, values, domain = (
+        "partial-fourier",
+        "kept",
+        1,
+        tuple(k / 20 for k in range(10, 21)),
+        Domain(0.5, 1),
+    )
+
+    def weights(self, frequency, kept):
+        return (frequency > frequency[-1] - math.ceil(round(kept * len(frequency), 6))).float()
 
 # %% ../../nbs/transforms/04_kspace.ipynb #d1f393ee
 @dataclass(frozen=True)
 class Ghosting(KSpaceLines):
     "Weaken every `num_ghosts`-th line of k-space, but not the central one, by `intensity`; above 1 its sign changes"
+
     num_ghosts: int = 4  # copies across the field of view, the image itself among them
     name, param, neutral, values, domain = "ghosting", "intensity", 0, tuple(k / 10 for k in range(11)), Domain(0)
 
@@ -193,30 +246,41 @@ class Ghosting(KSpaceLines):
         super().__post_init__()
         require("num_ghosts", self.num_ghosts, Domain(2, whole=True))
 
-    def weights(self, frequency, intensity): return 1 - intensity * ((frequency % self.num_ghosts == 0) & (frequency != 0)).float()
+    def weights(self, frequency, intensity):
+        return 1 - intensity * ((frequency % self.num_ghosts == 0) & (frequency != 0)).float()
 
 # %% ../../nbs/transforms/04_kspace.ipynb #61ea3310
 @dataclass(frozen=True)
 class _Moving(KSpaceLines):
-    times: tuple = (.45, .55)  # of movements, from 0 to 1
+    times: tuple = (0.45, 0.55)  # of movements, from 0 to 1
 
     def __post_init__(self):
         super().__post_init__()
         set_tuple(self, "times")
-        if not self.times: raise ValueError("times is empty; allowed is at least one number from 0 to 1")
-        for t in self.times: require("times", t, Domain(0, 1))
+        if not self.times:
+            raise ValueError("times is empty; allowed is at least one number from 0 to 1")
+        for t in self.times:
+            require("times", t, Domain(0, 1))
 
     def change(self, image, value, case):
-        axis, still = _from_end(self.axis, case.ndim), case.but(truth=None)
+        axis, still = _from_end(self.axis, case.ndim), case.replace(truth=None)
         frequency, size = _frequencies(image, axis), image.shape[axis]
-        moves = sum((frequency + size // 2 >= int(size * t)).long() for t in self.times)     # before each line
+        moves = sum((frequency + size // 2 >= int(size * t)).long() for t in self.times)  # before each line
         moves = moves - moves[size // 2]
-        return _from_lines([(self.pose(still, m * value).image if m else image, (moves == m).float()) for m in moves.unique().tolist()], axis, black_level(image, case))
+        return _from_lines(
+            [
+                (self.pose(still, m * value).image if m else image, (moves == m).float())
+                for m in moves.unique().tolist()
+            ],
+            axis,
+            black_level(image, case),
+        )
 
 # %% ../../nbs/transforms/04_kspace.ipynb #37833e60
 @dataclass(frozen=True)
 class Motion(_Moving):
     "Turn the patient by `deg` degrees at each of `times`, about the centre of the image"
+
     axes: tuple = (-2, -1)  # the two spatial axes that span the plane
     name, param, unit, neutral, values = "motion", "deg", "°", 0, tuple(range(11))
 
@@ -224,12 +288,14 @@ class Motion(_Moving):
         super().__post_init__()
         set_axes(self, two=True)
 
-    def pose(self, case, deg): return Rotate(axes=self.axes)(case, deg)
+    def pose(self, case, deg):
+        return Rotate(axes=self.axes)(case, deg)
 
 # %% ../../nbs/transforms/04_kspace.ipynb #7f4da085
 @dataclass(frozen=True)
 class MotionShift(_Moving):
     "Move the patient by `shift` mm at each of `times`"
+
     along: int = -2  # the spatial axis along which the patient moves
     name, param, unit, neutral, values = "motion-shift", "shift", "mm", 0, tuple(range(11))
 
@@ -238,22 +304,38 @@ class MotionShift(_Moving):
         require("along", self.along, _AXIS)
 
     def pose(self, case, shift):
-        return Spatial().warp(case, np.column_stack([np.eye(case.ndim), shift * np.eye(case.ndim)[_from_end(self.along, case.ndim, "along")]]))
+        return Spatial().warp(
+            case,
+            np.column_stack([np.eye(case.ndim), shift * np.eye(case.ndim)[_from_end(self.along, case.ndim, "along")]]),
+        )
 
 # %% ../../nbs/transforms/04_kspace.ipynb #b1c8fde5
 @dataclass(frozen=True)
 class WrapAround(Transform):
     "Shrink the field of view by `fraction` of its size; what lies outside folds in from the opposite side"
-    axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
-    name, param, neutral, values, domain = "wrap-around", "fraction", 0, tuple(k / 20 for k in range(11)), Domain(0, .5)
 
-    def __post_init__(self): require("axis", self.axis, _AXIS)
+    axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
+    name, param, neutral, values, domain = (
+        "wrap-around",
+        "fraction",
+        0,
+        tuple(k / 20 for k in range(11)),
+        Domain(0, 0.5),
+    )
+
+    def __post_init__(self):
+        require("axis", self.axis, _AXIS)
 
     def apply(self, case, fraction):
         axis = _from_end(self.axis, case.ndim)
         index = torch.arange(case.image.shape[axis], device=case.image.device)
         cut = int(round(fraction * len(index), 6))
         start, size = cut // 2, len(index) - cut
-        black, outside = black_level(case.image, case), ((index < start) | (index >= start + size)).reshape(-1, *[1] * (-1 - axis))
-        folded = torch.zeros_like(case.image).index_add(axis, (index - start) % size + start, case.image - black) + black
-        return case.but(image=folded, truth=None if case.truth is None else case.truth.masked_fill(outside, 0))
+        black, outside = (
+            black_level(case.image, case),
+            ((index < start) | (index >= start + size)).reshape(-1, *[1] * (-1 - axis)),
+        )
+        folded = (
+            torch.zeros_like(case.image).index_add(axis, (index - start) % size + start, case.image - black) + black
+        )
+        return case.replace(image=folded, truth=None if case.truth is None else case.truth.masked_fill(outside, 0))

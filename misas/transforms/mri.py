@@ -24,23 +24,27 @@ def _monomials(
 ) -> torch.Tensor:  # `(*S)`, float32
     "Sum of all monomials up to `order` in coordinates from -1 to 1"
     axes = [torch.linspace(-1, 1, n, device=device) if n > 1 else torch.zeros(1, device=device) for n in shape]
-    powers = [torch.stack([x ** p for p in range(order + 1)]) for x in axes]
+    powers = [torch.stack([x**p for p in range(order + 1)]) for x in axes]
     # by the degree that is left for the axes before: sums, not one term after the other
     left = powers[0].cumsum(0)
-    for p in powers[1:]: left = torch.stack([sum(left[d - k][..., None] * p[k] for k in range(d + 1)) for d in range(order + 1)])
+    for p in powers[1:]:
+        left = torch.stack([sum(left[d - k][..., None] * p[k] for k in range(d + 1)) for d in range(order + 1)])
     return left[order]
 
 # %% ../../nbs/transforms/05_mri.ipynb #d0cc1b0f
 @dataclass(frozen=True)
 class BiasField(Intensity):
     "Multiply the image by the exponential of a polynomial of `order`, all of whose coefficients are `coefficient`"
-    order: int = 3  # whole number >= 0
+
+    order: int = 3  # integer >= 0
     name, param, neutral, values = "biasfield", "coefficient", 0, tuple(k / 20 for k in range(-12, 13))
 
     def __post_init__(self):
-        if self.order not in Domain(0, whole=True): raise ValueError(f"order is {self.order!r}; allowed are {Domain(0, whole=True)}")
+        if self.order not in Domain(0, whole=True):
+            raise ValueError(f"order is {self.order!r}; allowed are {Domain(0, whole=True)}")
 
-    def change(self, image, coefficient, case): return image * (coefficient * _monomials(case.shape, self.order, image.device)).exp()
+    def change(self, image, coefficient, case):
+        return image * (coefficient * _monomials(case.shape, self.order, image.device)).exp()
 
 # %% ../../nbs/transforms/05_mri.ipynb #d849df15
 def _through_torchio(
@@ -50,18 +54,22 @@ def _through_torchio(
 ) -> torch.Tensor:  # `(C, *S)`, on the image's device
     "The image, changed by torchio"
     import torchio
+
     volume, spacing = image.reshape(len(image), -1, *image.shape[-2:]), (1, *spacing)[-3:]
-    with torch.random.fork_rng(devices=[]): changed = transform(torchio.ScalarImage(tensor=volume.cpu(), affine=np.diag([*spacing, 1])))
+    with torch.random.fork_rng(devices=[]):
+        changed = transform(torchio.ScalarImage(tensor=volume.cpu(), affine=np.diag([*spacing, 1])))
     return changed.data.reshape(image.shape).to(image)
 
 # %% ../../nbs/transforms/05_mri.ipynb #763e8795
 @dataclass(frozen=True)
 class Blur(Intensity):
     "Blur by a Gaussian with a standard deviation of `std` mm"
+
     name, param, unit, neutral, values, domain = "blur", "std", "mm", 0, tuple(k / 2 for k in range(9)), Domain(0)
 
     def change(self, image, std, case):
         import torchio
+
         return _through_torchio(image, case.spacing, torchio.Blur((std,) * 3))
 
 # %% ../../nbs/transforms/05_mri.ipynb #b8f99b37
@@ -72,16 +80,20 @@ def _pattern(
 ) -> torch.Tensor:  # `(draws, C, *S)`, or `(draws, 1, *S)` where all channels are equal
     "Standard normal numbers, the same on each device"
     channels = 1 if all(torch.equal(image[0], c) for c in image[1:]) else len(image)
-    return torch.randn(draws, channels, *image.shape[1:], generator=torch.Generator().manual_seed(seed), device="cpu").to(image.device)
+    return torch.randn(
+        draws, channels, *image.shape[1:], generator=torch.Generator().manual_seed(seed), device="cpu"
+    ).to(image.device)
 
 # %% ../../nbs/transforms/05_mri.ipynb #06149483
 @dataclass(frozen=True)
 class Noise(Intensity):
     "Add Gaussian noise with a standard deviation of `std` times the range from black to white"
+
     seed: int = 0  # of the pattern
     name, param, neutral, values, domain = "noise", "std", 0, tuple(k / 40 for k in range(11)), Domain(0)
 
-    def __post_init__(self): require("seed", self.seed, Domain(0, whole=True))
+    def __post_init__(self):
+        require("seed", self.seed, Domain(0, whole=True))
 
     def change(self, image, std, case):
         low, high = case.scale
@@ -91,6 +103,7 @@ class Noise(Intensity):
 @dataclass(frozen=True)
 class RicianNoise(Noise):
     "Add complex Gaussian noise, `std` times the range from black to white in either part, and take the magnitude"
+
     name = "rician-noise"
 
     def change(self, image, std, case):
@@ -102,7 +115,15 @@ class RicianNoise(Noise):
 @dataclass(frozen=True)
 class Gamma(Intensity):
     "Raise the distance from black, as a fraction of the range from black to white, to the power `gamma`"
-    name, param, neutral, values, domain, log = "gamma", "gamma", 1, tuple(3 ** (k / 4) for k in range(-4, 5)), Domain(0, open=True), True
+
+    name, param, neutral, values, domain, log = (
+        "gamma",
+        "gamma",
+        1,
+        tuple(3 ** (k / 4) for k in range(-4, 5)),
+        Domain(0, open=True),
+        True,
+    )
 
     def change(self, image, gamma, case):
         low, size = case.scale[0], case.scale[1] - case.scale[0] or 1
@@ -113,7 +134,7 @@ class Gamma(Intensity):
 def _patches(
     shape: tuple,  # `(*S)`
     size: float,  # edge of a patch as a fraction of each side
-) -> tuple:  # edges, first pixels: tuples of three whole numbers
+) -> tuple:  # edges, first pixels: tuples of three integers
     "The image as a volume, cut into patches; what is left at the far ends belongs to none"
     shape = (1, *shape)[-3:]
     edges = tuple(max(1, int(size * n)) for n in shape)
@@ -123,17 +144,21 @@ def _patches(
 @dataclass(frozen=True)
 class Swap(Intensity):
     "Let two patches of the image change places, `swaps` times"
-    size: float = .125  # edge of a patch as a fraction of each side
+
+    size: float = 0.125  # edge of a patch as a fraction of each side
     seed: int = 0  # of the places
     name, param, neutral, values, domain = "swap", "swaps", 0, tuple(range(0, 21, 2)), Domain(0, whole=True)
 
     def __post_init__(self):
-        require("size", self.size, Domain(0, .5, open=True))
+        require("size", self.size, Domain(0, 0.5, open=True))
         require("seed", self.seed, Domain(0, whole=True))
 
     def change(self, image, swaps, case):
         import torchio
+
         edges, corners = _patches(case.shape, self.size)
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = [torch.randperm(len(corners), generator=generator, device="cpu")[[0, -1]].tolist() for _ in range(int(swaps))]
+        drawn = [
+            torch.randperm(len(corners), generator=generator, device="cpu")[[0, -1]].tolist() for _ in range(int(swaps))
+        ]
         return _through_torchio(image, case.spacing, torchio.Swap(edges, [(corners[i], corners[j]) for i, j in drawn]))

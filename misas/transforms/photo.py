@@ -24,6 +24,7 @@ from .mri import Blur, Noise
 @dataclass(frozen=True)
 class Corruption(Intensity):
     "A change of intensities between black, 0, and white, 1; subclasses implement `corrupt`"
+
     def corrupt(self, x: torch.Tensor, value) -> torch.Tensor:
         "Image `(C, *S)` with black at 0 and white at 1, changed by `value`, as a new tensor of the same shape"
         raise NotImplementedError
@@ -39,12 +40,15 @@ class Corruption(Intensity):
 @dataclass(frozen=True)
 class _Noise(Corruption):
     "A corruption whose random pattern is the same at each value"
+
     seed: int = 0  # another seed, another pattern
 
     def __post_init__(self):
-        if self.seed not in Domain(0, whole=True): raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
+        if self.seed not in Domain(0, whole=True):
+            raise ValueError(f"seed is {self.seed!r}; allowed are {Domain(0, whole=True)}")
 
-    def draw(self,
+    def draw(
+        self,
         x: torch.Tensor,  # `(C, *S)`
         kind: str = "random",  # "random" (from 0 to 1) or "standard_normal"
         draws: int = 1,
@@ -60,19 +64,27 @@ def _counts(
 ) -> np.ndarray:  # as `mean`
     "The smallest number of photons whose cumulated Poisson probability is at least `u`"
     from scipy.stats import poisson
-    u = u.clip(2. ** -54, 1 - 2. ** -40)  # 0 cannot be inverted, and near 1 the sum of the probabilities is known no better
-    if (most := mean.max()) > 500: return poisson.ppf(u, mean)  # exp(-mean) would become too small
+
+    u = u.clip(
+        2.0**-54, 1 - 2.0**-40
+    )  # 0 cannot be inverted, and near 1 the sum of the probabilities is known no better
+    if (most := mean.max()) > 500:
+        return poisson.ppf(u, mean)  # exp(-mean) would become too small
     chance = np.exp(-mean)
     below, counts = chance.copy(), np.zeros_like(mean)
-    for k in range(1, int(most + 12 * most ** .5 + 40)):
-        if not (more := u > below).any(): break
-        counts += more; chance *= mean / k; below += chance
+    for k in range(1, int(most + 12 * most**0.5 + 40)):
+        if not (more := u > below).any():
+            break
+        counts += more
+        chance *= mean / k
+        below += chance
     return counts
 
 # %% ../../nbs/transforms/06_photo.ipynb #d7c05a98
 @dataclass(frozen=True)
 class ShotNoise(_Noise):
     "Poisson noise of a picture in which white is `photons` photons"
+
     name, param, unit, values = "shot-noise", "photons", "photons", (60, 25, 12, 5, 3)
     domain, log = Domain(0, open=True), True
 
@@ -85,17 +97,25 @@ class ShotNoise(_Noise):
 @dataclass(frozen=True)
 class ImpulseNoise(_Noise):
     "Turn a `fraction` of each channel's pixels black or white"
-    name, param, neutral, values, domain = "impulse-noise", "fraction", 0, (0, .03, .06, .09, .17, .27), Domain(0, 1)
+
+    name, param, neutral, values, domain = (
+        "impulse-noise",
+        "fraction",
+        0,
+        (0, 0.03, 0.06, 0.09, 0.17, 0.27),
+        Domain(0, 1),
+    )
 
     def corrupt(self, x, fraction):
         lost, white = torch.from_numpy(self.draw(x, draws=2)).to(x)
-        return torch.where(lost < fraction, (white < .5).to(x), x)
+        return torch.where(lost < fraction, (white < 0.5).to(x), x)
 
 # %% ../../nbs/transforms/06_photo.ipynb #ab14b4b7
 @dataclass(frozen=True)
 class SpeckleNoise(_Noise):
     "Multiply each pixel by a normal number with mean 1 and standard deviation `std`"
-    name, param, neutral, values, domain = "speckle-noise", "std", 0, (0, .15, .2, .35, .45, .6), Domain(0)
+
+    name, param, neutral, values, domain = "speckle-noise", "std", 0, (0, 0.15, 0.2, 0.35, 0.45, 0.6), Domain(0)
 
     def corrupt(self, x, std):
         return x + std * x * torch.from_numpy(self.draw(x, "standard_normal")[0]).to(x)
@@ -119,7 +139,8 @@ def _blurred(
     (h, w), m = x.shape[-2:], len(kernel) // 2
     wide = x.index_select(-2, _mirrored(h, m).to(x.device)).index_select(-1, _mirrored(w, m).to(x.device))
     out = torch.zeros_like(x)
-    for i, j in zip(*np.nonzero(kernel)): out.add_(wide[..., 2 * m - i:2 * m - i + h, 2 * m - j:2 * m - j + w], alpha=float(kernel[i, j]))
+    for i, j in zip(*np.nonzero(kernel)):
+        out.add_(wide[..., 2 * m - i : 2 * m - i + h, 2 * m - j : 2 * m - j + w], alpha=float(kernel[i, j]))
     return out
 
 # %% ../../nbs/transforms/06_photo.ipynb #e4dd3d17
@@ -129,21 +150,25 @@ def _disk(
 ) -> np.ndarray:  # sums to 1
     "Pixels whose centre is within the radius, softened"
     from scipy.ndimage import gaussian_filter
+
     axis = np.arange(-math.ceil(radius) - 2, math.ceil(radius) + 3)
-    disk = (np.add.outer(axis ** 2, axis ** 2) <= radius ** 2).astype(float)
+    disk = (np.add.outer(axis**2, axis**2) <= radius**2).astype(float)
     return gaussian_filter(disk / disk.sum(), soft, radius=2, mode="constant") if soft else disk / disk.sum()
 
 
 @dataclass(frozen=True)
 class Defocus(Corruption):
     "Blur with a disk of `radius` pixels, within slices"
-    soft: float = .5  # the disk's edge is softened by a Gaussian of this standard deviation, in pixels
+
+    soft: float = 0.5  # the disk's edge is softened by a Gaussian of this standard deviation, in pixels
     name, param, unit, neutral, values, domain = "defocus", "radius", "px", 0, (0, 3, 4, 6, 8, 10), Domain(0)
 
     def __post_init__(self):
-        if self.soft not in Domain(0, 1): raise ValueError(f"soft is {self.soft!r}; allowed are {Domain(0, 1)}")
+        if self.soft not in Domain(0, 1):
+            raise ValueError(f"soft is {self.soft!r}; allowed are {Domain(0, 1)}")
 
-    def corrupt(self, x, radius): return _blurred(x, _disk(radius, self.soft))
+    def corrupt(self, x, radius):
+        return _blurred(x, _disk(radius, self.soft))
 
 # %% ../../nbs/transforms/06_photo.ipynb #31485d4d
 def _line(
@@ -152,23 +177,27 @@ def _line(
 ) -> np.ndarray:  # sums to 1
     "A path through the centre, each of its points shared among the four pixels around it"
     m, n = math.ceil(length / 2) + 1, 16 * math.ceil(length)
-    along = (np.arange(n) + .5) / n * length - length / 2
+    along = (np.arange(n) + 0.5) / n * length - length / 2
     row, col = m - math.sin(math.radians(angle)) * along, m + math.cos(math.radians(angle)) * along
     kernel, i, j = np.zeros((2 * m + 1, 2 * m + 1)), np.floor(row).astype(int), np.floor(col).astype(int)
-    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)): np.add.at(kernel, (i + a, j + b), (1 - abs(row - i - a)) * (1 - abs(col - j - b)) / n)
+    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        np.add.at(kernel, (i + a, j + b), (1 - abs(row - i - a)) * (1 - abs(col - j - b)) / n)
     return kernel
 
 # %% ../../nbs/transforms/06_photo.ipynb #8c3a67e3
 @dataclass(frozen=True)
 class MotionBlur(Corruption):
     "Blur along a path of `length` pixels, within slices"
-    angle: float = 0.  # degrees, counter-clockwise from the direction of the rows
+
+    angle: float = 0.0  # degrees, counter-clockwise from the direction of the rows
     name, param, unit, neutral, values, domain = "motion-blur", "length", "px", 0, (0, 6.5, 11, 17, 24, 30), Domain(0)
 
     def __post_init__(self):
-        if self.angle not in Domain(): raise ValueError(f"angle is {self.angle!r}; allowed are {Domain()}")
+        if self.angle not in Domain():
+            raise ValueError(f"angle is {self.angle!r}; allowed are {Domain()}")
 
-    def corrupt(self, x, length): return _blurred(x, _line(length, self.angle))
+    def corrupt(self, x, length):
+        return _blurred(x, _line(length, self.angle))
 
 # %% ../../nbs/transforms/06_photo.ipynb #6c319923
 def _stored(
@@ -184,11 +213,13 @@ def _stored(
 @dataclass(frozen=True)
 class JPEG(Corruption):
     "Store each slice as a JPEG of this `quality`"
+
     name, param, values, domain = "jpeg", "quality", (25, 18, 15, 10, 7), Domain(1, 100, whole=True)
 
     def corrupt(self, x, quality):
         greys = (x * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-        if len(x) == 3: greys = np.moveaxis(greys, 0, -1)      # (D, H, W, 3)
+        if len(x) == 3:
+            greys = np.moveaxis(greys, 0, -1)  # (D, H, W, 3)
         planes = greys.reshape(-1, *x.shape[-2:], *[3] * (len(x) == 3))
         stored = np.stack([_stored(p, int(quality)) for p in planes]).reshape(greys.shape)
         return torch.from_numpy(np.moveaxis(stored, -1, 0).copy() if len(x) == 3 else stored).to(x) / 255
@@ -198,14 +229,17 @@ def _pixelated(plane: np.ndarray, factor: float) -> np.ndarray:  # both `(H, W)`
     "Fewer pixels, and as many as before"
     h, w = plane.shape
     # Pillow's images are (width, height); what is whole but for rounding is whole
-    small = Image.fromarray(plane).resize((max(1, int(w * factor + 1e-9)), max(1, int(h * factor + 1e-9))), Image.Resampling.BOX)
+    small = Image.fromarray(plane).resize(
+        (max(1, int(w * factor + 1e-9)), max(1, int(h * factor + 1e-9))), Image.Resampling.BOX
+    )
     return np.asarray(small.resize((w, h), Image.Resampling.NEAREST))
 
 
 @dataclass(frozen=True)
 class Pixelate(Corruption):
     "Keep `factor` times as many pixels along each side of the slices, and show them at the old size"
-    name, param, unit, neutral, values = "pixelate", "factor", "×", 1, (1, .6, .5, .4, .3, .25)
+
+    name, param, unit, neutral, values = "pixelate", "factor", "×", 1, (1, 0.6, 0.5, 0.4, 0.3, 0.25)
     domain, log = Domain(0, 1, open=True), True
 
     def corrupt(self, x, factor):
@@ -216,10 +250,12 @@ class Pixelate(Corruption):
 @dataclass(frozen=True)
 class Lightness(Corruption):
     "Add `offset` to the brightest of the three colours of a pixel, the others in proportion"
-    name, param, neutral, values, domain = "lightness", "offset", 0, (0, .1, .2, .3, .4, .5), Domain(-1, 1)
+
+    name, param, neutral, values, domain = "lightness", "offset", 0, (0, 0.1, 0.2, 0.3, 0.4, 0.5), Domain(-1, 1)
 
     def corrupt(self, x, offset):
-        if len(x) != 3: return x + offset
+        if len(x) != 3:
+            return x + offset
         value = x.amax(0)
         lighter = (value + offset).clamp(0, 1)
         return torch.where(value > 0, x * lighter / value.where(value > 0, 1), lighter)
@@ -228,10 +264,12 @@ class Lightness(Corruption):
 @dataclass(frozen=True)
 class Saturation(Corruption):
     "Multiply the saturation of red, green and blue by `factor`"
-    name, param, unit, neutral, values, domain = "saturation", "factor", "×", 1, (0, .1, .3, 1, 2, 5, 20), Domain(0)
+
+    name, param, unit, neutral, values, domain = "saturation", "factor", "×", 1, (0, 0.1, 0.3, 1, 2, 5, 20), Domain(0)
 
     def corrupt(self, x, factor):
-        if len(x) not in (1, 3): raise ValueError(f"image has {len(x)} channels; allowed for {self} are 3 (red, green, blue) and 1 (grey)")
+        if len(x) not in (1, 3):
+            raise ValueError(f"image has {len(x)} channels; allowed for {self} are 3 (red, green, blue) and 1 (grey)")
         value, least = x.amax(0), x.amin(0)
         # a saturation of 1, in which the darkest channel is black, is the largest
         most = torch.where(value > least, value / (value - least).where(value > least, 1), 1)
@@ -239,7 +277,7 @@ class Saturation(Corruption):
 
 # %% ../../nbs/transforms/06_photo.ipynb #13ec33e1
 SEVERITIES = dict(  # {name in imagecorruptions: (transform, values at the severities 1 to 5)}
-    gaussian_noise=(Noise(), (.08, .12, .18, .26, .38)),
+    gaussian_noise=(Noise(), (0.08, 0.12, 0.18, 0.26, 0.38)),
     shot_noise=(ShotNoise(), ShotNoise.values),
     impulse_noise=(ImpulseNoise(), ImpulseNoise.values[1:]),
     speckle_noise=(SpeckleNoise(), SpeckleNoise.values[1:]),
@@ -247,8 +285,8 @@ SEVERITIES = dict(  # {name in imagecorruptions: (transform, values at the sever
     defocus_blur=(Defocus(), Defocus.values[1:]),
     motion_blur=(MotionBlur(), MotionBlur.values[1:]),
     brightness=(Lightness(), Lightness.values[1:]),
-    contrast=(Contrast(), (.4, .3, .2, .1, .05)),
-    saturate=(Saturation(), (.3, .1, 2, 5, 20)),
+    contrast=(Contrast(), (0.4, 0.3, 0.2, 0.1, 0.05)),
+    saturate=(Saturation(), (0.3, 0.1, 2, 5, 20)),
     pixelate=(Pixelate(), Pixelate.values[1:]),
     jpeg_compression=(JPEG(), JPEG.values),
 )
@@ -260,8 +298,18 @@ def common_corruptions(
 ) -> tuple:  # transforms, {name of transform: values}
     "Transforms and values as `evaluate(model, cases, *common_corruptions())` takes them"
     severities = [severities] if np.ndim(severities) == 0 else list(severities)
-    if not severities or any(s not in Domain(1, 5, whole=True) for s in severities): raise ValueError(f"severities is {severities}; allowed are {Domain(1, 5, whole=True)}")
-    names = [n for n in SEVERITIES if n != "saturate"] if names is None else [names] if isinstance(names, str) else list(names)
-    if unknown := [n for n in names if n not in SEVERITIES]: raise ValueError(f"names has {unknown[0]!r}; {nearest_name(unknown[0], list(SEVERITIES))}")
+    if not severities or any(s not in Domain(1, 5, whole=True) for s in severities):
+        raise ValueError(f"severities is {severities}; allowed are {Domain(1, 5, whole=True)}")
+    names = (
+        [n for n in SEVERITIES if n != "saturate"]
+        if names is None
+        else [names]
+        if isinstance(names, str)
+        else list(names)
+    )
+    if unknown := [n for n in names if n not in SEVERITIES]:
+        raise ValueError(f"names has {unknown[0]!r}; {nearest_name(unknown[0], list(SEVERITIES))}")
     pairs = [SEVERITIES[n] for n in names]
-    return [t for t, _ in pairs], {str(t): [t.neutral] * (t.neutral is not None) + [values[int(s) - 1] for s in severities] for t, values in pairs}
+    return [t for t, _ in pairs], {
+        str(t): [t.neutral] * (t.neutral is not None) + [values[int(s) - 1] for s in severities] for t, values in pairs
+    }

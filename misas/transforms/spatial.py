@@ -20,7 +20,8 @@ from ..core.transform import Transform
 # %% ../../nbs/transforms/00_spatial.ipynb #498421fd
 def as_hashable(x):
     "Lists and arrays as tuples"
-    if isinstance(x, (np.ndarray, np.generic)): x = x.tolist()
+    if isinstance(x, (np.ndarray, np.generic)):
+        x = x.tolist()
     return tuple(map(as_hashable, x)) if isinstance(x, (list, tuple)) else x
 
 
@@ -38,17 +39,23 @@ def set_axes(
     set_tuple(transform, "axes")
     axes, anywhere = transform.axes, Domain(-3, 2, whole=True)
     if not axes or two and len(axes) != 2 or any(a not in anywhere for a in axes) or len(set(axes)) < len(axes):
-        raise ValueError(f"axes is {axes}; allowed are {'two ' * two}different spatial axes, whole numbers from -3 to 2")
+        raise ValueError(f"axes is {axes}; allowed are {'two ' * two}different spatial axes, integers from -3 to 2")
 
 
 def spatial_axes(
-    axes: tuple,  # whole numbers
+    axes: tuple,  # integers
     ndim: int,  # 2 or 3
     name: str = "axes",  # the argument to name in an error
 ) -> list:  # of different numbers from 0 to ndim - 1
     "Axes, counted from the front"
-    if not len(axes) or any(a not in Domain(-ndim, ndim - 1, whole=True) for a in axes) or len({a % ndim for a in axes}) < len(axes):
-        raise ValueError(f"{name} is {axes if name == 'axes' else axes[0]}; allowed are {'different ' if name == 'axes' else ''}spatial axes from {-ndim} to {ndim - 1}")
+    if (
+        not len(axes)
+        or any(a not in Domain(-ndim, ndim - 1, whole=True) for a in axes)
+        or len({a % ndim for a in axes}) < len(axes)
+    ):
+        raise ValueError(
+            f"{name} is {axes if name == 'axes' else axes[0]}; allowed are {'different ' if name == 'axes' else ''}spatial axes from {-ndim} to {ndim - 1}"
+        )
     return [int(a) % ndim for a in axes]
 
 # %% ../../nbs/transforms/00_spatial.ipynb #e0006f05
@@ -62,15 +69,24 @@ def sampling_positions(
     "For each pixel of the transformed image, where in the original one it comes from, in pixels"
     n, spacing, centre = len(shape), np.asarray(spacing), (np.asarray(shape) - 1) / 2
     inverse = np.linalg.inv(matrix[:, :n])
-    if not np.isfinite(inverse).all(): raise np.linalg.LinAlgError("the inverse is not finite")
+    if not np.isfinite(inverse).all():
+        raise np.linalg.LinAlgError("the inverse is not finite")
     pixels = inverse * spacing / spacing[:, None]
     shift = inverse @ matrix[:, n] / spacing if matrix.shape[1] > n else np.zeros(n)
-    axes = [torch.arange(s, dtype=torch.float64, device=device).sub(c).reshape([-1 if i == j else 1 for j in range(n)]) for i, (s, c) in enumerate(zip(shape, centre))]
-    if rows is not None: axes[0] = axes[0][rows.start:rows.stop]
-    return [sum(row[j] * axes[j] for j in range(n)).add_(c - s).round_(decimals=6) for row, c, s in zip(pixels, centre, shift)]
+    axes = [
+        torch.arange(s, dtype=torch.float64, device=device).sub(c).reshape([-1 if i == j else 1 for j in range(n)])
+        for i, (s, c) in enumerate(zip(shape, centre))
+    ]
+    if rows is not None:
+        axes[0] = axes[0][rows.start : rows.stop]
+    return [
+        sum(row[j] * axes[j] for j in range(n)).add_(c - s).round_(decimals=6)
+        for row, c, s in zip(pixels, centre, shift)
+    ]
 
 
-def _bordered(mask: torch.Tensor) -> torch.Tensor: return pad(mask, (1, 1) * mask.ndim)
+def _bordered(mask: torch.Tensor) -> torch.Tensor:
+    return pad(mask, (1, 1) * mask.ndim)
 
 # %% ../../nbs/transforms/00_spatial.ipynb #2d7a06b5
 def _nearest_in(
@@ -78,9 +94,11 @@ def _nearest_in(
     positions: list,  # n tensors `(*T)`, in pixels of the mask
 ) -> torch.Tensor:  # `(*T)`
     "The nearest neighbour at each position"
-    flat, whole = 0, torch.int32 if bordered.numel() < 2 ** 31 else torch.int64
+    flat, whole = 0, torch.int32 if bordered.numel() < 2**31 else torch.int64
     for p, size, stride in zip(positions, bordered.shape, bordered.stride()):
-        flat = (p + 1.5).clamp_(0, size - 1).to(whole).mul_(stride).add_(flat)      # no number is negative: to cut off is to round down
+        flat = (
+            (p + 1.5).clamp_(0, size - 1).to(whole).mul_(stride).add_(flat)
+        )  # no number is negative: to cut off is to round down
     return bordered.flatten().index_select(0, flat.flatten()).reshape(flat.shape)
 
 
@@ -98,7 +116,8 @@ def _sampling_grid(
 ) -> torch.Tensor:  # `(1, *T, n)`, float32
     "Positions as torch wants them: last axis first, the image's outer edges at -1 and 1"
     grid = torch.empty(*positions[0].shape, len(shape), device=positions[0].device)
-    for axis, (p, size) in enumerate(zip(positions, shape)): grid[..., -1 - axis] = (p * (2 / size)).add_(1 / size - 1)
+    for axis, (p, size) in enumerate(zip(positions, shape)):
+        grid[..., -1 - axis] = (p * (2 / size)).add_(1 / size - 1)
     return grid[None]
 
 # %% ../../nbs/transforms/00_spatial.ipynb #f2a702c8
@@ -115,10 +134,12 @@ def sample_linear(
         inside = sample_nearest(torch.ones(image.shape[1:], dtype=torch.bool, device=image.device), positions)
         return torch.stack([torch.where(inside, sample_nearest(c, positions), f) for c, f in zip(image, base)])
     above = image - base if above is None else above
-    return grid_sample(above[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False)[0].add_(base)
+    return grid_sample(
+        above[None], _sampling_grid(positions, image.shape[1:]), padding_mode="zeros", align_corners=False
+    )[0].add_(base)
 
 # %% ../../nbs/transforms/00_spatial.ipynb #3f41cb38
-_SLAB = 2 ** 20  # pixels resampled at once
+_SLAB = 2**20  # pixels resampled at once
 
 
 def _slabs(
@@ -136,20 +157,28 @@ def regridded(
     new: tuple,  # shape
 ):
     "The affine of an image on another grid"
-    if affine is None: return None
+    if affine is None:
+        return None
     n, whole = len(old), np.eye(4)
-    whole[3 - n:3, 3 - n:3], whole[3 - n:3, 3] = matrix, (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2)
+    whole[3 - n : 3, 3 - n : 3], whole[3 - n : 3, 3] = (
+        matrix,
+        (np.asarray(old) - 1) / 2 - matrix @ ((np.asarray(new) - 1) / 2),
+    )
     return affine @ whole
 
 # %% ../../nbs/transforms/00_spatial.ipynb #a902148b
 def check_fill(fill):
-    if fill is not None and fill not in Domain(): raise ValueError(f"fill is {fill!r}; allowed are {Domain()}, and None for the image's own background")
+    if fill is not None and fill not in Domain():
+        raise ValueError(f"fill is {fill!r}; allowed are {Domain()}, and None for the image's own background")
 
 # %% ../../nbs/transforms/00_spatial.ipynb #b1a07ff3
 @dataclass(frozen=True)
 class Spatial(Transform):
     "A transform that moves image and mask together; subclasses implement `matrix`, or `apply` where it takes more than a matrix"
-    fill: float = field(default=None, kw_only=True)  # intensity of what comes in from outside; None: the image's own background
+
+    fill: float = field(
+        default=None, kw_only=True
+    )  # intensity of what comes in from outside; None: the image's own background
 
     # a subclass with a `__post_init__` of its own calls this one
     def __post_init__(self):
@@ -159,24 +188,38 @@ class Spatial(Transform):
         "`(ndim, ndim)`, or `(ndim, ndim + 1)` with a shift: from old to new positions, in mm from the centre, along the array's axes"
         raise NotImplementedError
 
-    def resample(self,
+    def resample(
+        self,
         case: Case,
         positions,  # function: a `range` of the first axis -> where each of its pixels comes from, in pixels: a tensor per axis
     ) -> Case:
         "Image and truth of `case`, from the same positions"
-        fill = (case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))).to(case.image)
+        fill = (case.background if self.fill is None else torch.full((len(case.image),), float(self.fill))).to(
+            case.image
+        )
         above = case.image - fill.reshape(-1, *[1] * case.ndim)
         bordered = None if case.truth is None else _bordered(case.truth)
-        image, truth = (None if x is None else torch.empty_like(x, memory_format=torch.contiguous_format) for x in (case.image, case.truth))
+        image, truth = (
+            None if x is None else torch.empty_like(x, memory_format=torch.contiguous_format)
+            for x in (case.image, case.truth)
+        )
         for rows in _slabs(case.shape):
             slab, where = slice(rows.start, rows.stop), positions(rows)
             image[:, slab] = sample_linear(case.image, where, fill, above)
-            if truth is not None: truth[slab] = _nearest_in(bordered, where)
-        return case.but(image=image, truth=truth)
+            if truth is not None:
+                truth[slab] = _nearest_in(bordered, where)
+        return case.replace(image=image, truth=truth)
 
     def warp(self, case: Case, matrix: np.ndarray) -> Case:
         "Image and truth of `case`, resampled where `matrix` says"
-        try: return self.resample(case, lambda rows: sampling_positions(matrix, case.shape, case.spacing, case.image.device, rows))
-        except np.linalg.LinAlgError as e: raise ValueError(f"{self} squeezes the image to nothing, with the matrix {matrix.tolist()}; allowed are values that leave something of it") from e
+        try:
+            return self.resample(
+                case, lambda rows: sampling_positions(matrix, case.shape, case.spacing, case.image.device, rows)
+            )
+        except np.linalg.LinAlgError as e:
+            raise ValueError(
+                f"{self} squeezes the image to nothing, with the matrix {matrix.tolist()}; allowed are values that leave something of it"
+            ) from e
 
-    def apply(self, case, value): return self.warp(case, self.matrix(value, case.ndim))
+    def apply(self, case, value):
+        return self.warp(case, self.matrix(value, case.ndim))
