@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #6c7cc6d0
+from . import analysis, core, data, eval, metrics, models, plot, transforms
 from .analysis import *
 from .core import *
 from .data import *
@@ -15,5 +16,14 @@ from .models import *
 from .plot import *
 from .transforms import *
 
-# nbdev fills __all__ with what a module defines; this one passes on what it imports
-__all__ = [name for name in dir() if not name.startswith("_")]
+# the names of all packages, and no module: it would overwrite a variable of the user's
+__all__ = [
+    *core.__all__,
+    *data.__all__,
+    *transforms.__all__,
+    *metrics.__all__,
+    *models.__all__,
+    *eval.__all__,
+    *analysis.__all__,
+    *plot.__all__,
+]

@@ -1,13 +1,25 @@
-"""What score tables say"""
-from . import augmentation, cohort, comparison, consensus, explore, measures, preparation, probability, summary
+"""What score tables say: summaries, comparisons, advice"""
+
 from .measures import *
 from .summary import *
-from .cohort import *
-from .consensus import *
 from .comparison import *
-from .augmentation import *
+from .cohort import *
 from .probability import *
-from .preparation import *
 from .explore import *
+from .consensus import *
+from .augmentation import *
+from .preparation import *
 
-__all__ = [*measures.__all__, *summary.__all__, *cohort.__all__, *consensus.__all__, *comparison.__all__, *augmentation.__all__, *probability.__all__, *preparation.__all__, *explore.__all__]
+from . import augmentation, cohort, comparison, consensus, explore, measures, preparation, probability, summary
+
+__all__ = [
+    *measures.__all__,
+    *summary.__all__,
+    *comparison.__all__,
+    *cohort.__all__,
+    *probability.__all__,
+    *explore.__all__,
+    *consensus.__all__,
+    *augmentation.__all__,
+    *preparation.__all__,
+]

@@ -1,7 +1,8 @@
-"""The contracts: cases, models, transforms, sweeps"""
-from . import cases, checks, fingerprint, memory, model, reference, sweeps, transform
-from .memory import *
+"""The contracts: cases, models, transforms and the sweep that brings them together"""
+
 from .checks import *
+from .registry import *
+from .memory import *
 from .fingerprint import *
 from .cases import *
 from .reference import *
@@ -9,4 +10,16 @@ from .model import *
 from .transform import *
 from .sweeps import *
 
-__all__ = [*memory.__all__, *checks.__all__, *fingerprint.__all__, *cases.__all__, *reference.__all__, *model.__all__, *transform.__all__, *sweeps.__all__]
+from . import cases, checks, fingerprint, memory, model, reference, registry, sweeps, transform
+
+__all__ = [
+    *checks.__all__,
+    *registry.__all__,
+    *memory.__all__,
+    *fingerprint.__all__,
+    *cases.__all__,
+    *reference.__all__,
+    *model.__all__,
+    *transform.__all__,
+    *sweeps.__all__,
+]

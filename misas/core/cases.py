@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from .checks import as_numbers, checked_spacing, label_names
+from .registry import load_providers
 
 # %% ../../nbs/core/03_cases.ipynb #27ca608b
 @dataclass(frozen=True)
@@ -216,8 +217,6 @@ def as_case(
     "`x` as a `Case`"
     if isinstance(x, Case):
         return x
-    for reader in READERS:
-        return reader(*x) if isinstance(x, tuple) else reader(x)
-    raise TypeError(
-        f"case is a {type(x).__name__}; allowed is a Case (import misas.data for files, arrays and PIL images)"
-    )
+    load_providers("cases")
+    reader = READERS[0]
+    return reader(*x) if isinstance(x, tuple) else reader(x)

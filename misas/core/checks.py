@@ -5,78 +5,42 @@
 # %% auto #0
 __all__ = ['Domain', 'same_value', 'progress_bar']
 
-# %% ../../nbs/core/01_checks.ipynb #a791c106
+# %% ../../nbs/core/01_checks.ipynb #1232726c
 import difflib
+import functools
 import importlib
 import math
 import numbers
+import os
+import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-# %% ../../nbs/core/01_checks.ipynb #76a9dccc
-class SomeNames(tuple):
-    "Names of the labels 0, 1, 2 ... that were given in a dict: there may be more labels than names"
-
-
-def label_names(
-    labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
-) -> tuple | None:
-    "Names by their label; a label without a name is called by its number"
-    if labels is None or isinstance(labels, SomeNames):
-        return labels
-    keys = (
-        list(labels)
-        if isinstance(labels, dict)
-        else range(len(labels))
-        if isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str)
-        else []
-    )
-    if not len(keys) or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys):
-        raise ValueError(
-            f"labels is {labels!r}; allowed are a list of names for the labels 0, 1, 2 ..., and a dict {{value: name}}"
-        )
-    return (SomeNames if isinstance(labels, dict) else tuple)(
-        str(labels[i] if i in keys else i) for i in range(max(keys) + 1)
-    )
-
-# %% ../../nbs/core/01_checks.ipynb #94e14c21
-def as_numbers(
-    x,  # what should be several numbers
-    n: int,
-    name: str,  # the argument to name in an error
-    allowed: str,
-) -> tuple:
-    "`x` as so many numbers"
-    try:
-        numbers = tuple(float(v) for v in x)
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) != n or any(map(math.isnan, numbers)):
-        raise ValueError(f"{name} is {x!r}; allowed are {allowed}")
-    return numbers
-
-# %% ../../nbs/core/01_checks.ipynb #41f9156c
-def checked_spacing(
-    spacing,  # mm along each axis, > 0; None: 1 along each axis
-    ndim: int,
-) -> tuple:
-    "Distances of pixels, as so many numbers"
-    allowed = f"{ndim} numbers > 0, in mm"
-    numbers = (1.0,) * ndim if spacing is None else as_numbers(spacing, ndim, "spacing", allowed)
-    if not all(0 < s < math.inf for s in numbers):
-        raise ValueError(f"spacing is {spacing}; allowed are {allowed}")
-    return numbers
-
-# %% ../../nbs/core/01_checks.ipynb #755e36fa
-def short_repr(obj) -> str:
-    "What an object looks like, in one line"
+# %% ../../nbs/core/01_checks.ipynb #3b849a38
+def short_repr(
+    obj,  # anything
+) -> str:
+    "What an object looks like, in one line of at most 200 characters"
     text = " ".join(repr(obj).split())
     return text if len(text) <= 200 else text[:200] + " ..."
 
-# %% ../../nbs/core/01_checks.ipynb #b6b0ba69
+
+def invalid(
+    name: str,  # of the argument
+    allowed: str,  # what it must be, such as "an integer >= 1"
+    value,  # what was given
+    error: type = ValueError,
+) -> Exception:  # to be raised
+    "The error of a bad argument: what it must be, and what it is"
+    return error(f"{name} must be {allowed}, got {short_repr(value)}")
+
+# %% ../../nbs/core/01_checks.ipynb #33979e9f
 @dataclass(frozen=True)
 class Domain:
     "The values that a parameter may have"
@@ -91,48 +55,212 @@ class Domain:
             return False
         if self.whole and value != int(value):
             return False
-        return (self.low < value if self.open else self.low <= value) and value <= self.high
+        above = self.low < value if self.open else self.low <= value
+        return above and value <= self.high
 
     def __str__(self):
-        kind = "integers" if self.whole else "numbers"
+        kind = "an integer" if self.whole else "a number"
+        if self.low == -math.inf and self.high == math.inf:
+            return kind if self.whole else "a finite number"
         if self.low == -math.inf:
-            return f"finite {kind}"
+            return f"{kind} <= {self.high:g}"
         low = f"{kind} {'>' if self.open else '>='} {self.low:g}"
         return low if self.high == math.inf else f"{low} and <= {self.high:g}"
 
-# %% ../../nbs/core/01_checks.ipynb #34336fc8
+# %% ../../nbs/core/01_checks.ipynb #2b739aa9
+def check_number(
+    name: str,  # of the argument
+    value,
+    domain: Domain,
+    optional: bool = False,  # may it be None?
+):
+    "An error unless `value` is a number in the domain"
+    if optional and value is None:
+        return
+    if value not in domain:
+        raise invalid(name, f"{domain} or None" if optional else str(domain), value)
+
+
+def as_numbers(
+    values,  # what should be several numbers
+    n: int,
+    name: str,  # the argument to name in an error
+    allowed: str,
+) -> tuple:  # of n floats
+    "`values` as so many numbers"
+    try:
+        numbers = tuple(float(v) for v in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != n or any(map(math.isnan, numbers)):
+        raise invalid(name, allowed, values)
+    return numbers
+
+# %% ../../nbs/core/01_checks.ipynb #63fa2fe2
+def checked_spacing(
+    spacing,  # mm along each axis, > 0; None: 1 along each axis
+    ndim: int,
+) -> tuple:
+    "Distances of pixels, as so many numbers"
+    if spacing is None:
+        return (1.0,) * ndim
+    allowed = f"{ndim} numbers > 0, in mm"
+    numbers = as_numbers(spacing, ndim, "spacing", allowed)
+    if not all(0 < number < math.inf for number in numbers):
+        raise invalid("spacing", allowed, spacing)
+    return numbers
+
+# %% ../../nbs/core/01_checks.ipynb #88f84138
 def same_value(a, b) -> bool:
     "Equal, or numbers that differ by no more than rounding noise, 1e-12"
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(same_value, a, b))
-    return (
-        a == b or all(isinstance(x, numbers.Real) for x in (a, b)) and math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
-    )
+    if isinstance(a, numbers.Real) and isinstance(b, numbers.Real):
+        return a == b or math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+    return a == b
 
-# %% ../../nbs/core/01_checks.ipynb #ec6af247
+# %% ../../nbs/core/01_checks.ipynb #e1814755
 def nearest_name(
     name: str,  # not among `allowed`
     allowed: Sequence,  # names
-) -> str:  # "did you mean 'rotation'? allowed are ..."
-    "A hint for a misspelt name"
-    close = difflib.get_close_matches(str(name), allowed, 1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"allowed are {', '.join(allowed)}"
+) -> str:  # " (did you mean 'rotation'?)", or nothing
+    "A hint for a misspelt name, to stand at the end of an error"
+    close = difflib.get_close_matches(str(name), [str(a) for a in allowed], 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
-# %% ../../nbs/core/01_checks.ipynb #6edecf7b
+
+def check_choice(
+    name: str,  # of the argument
+    value,
+    allowed: Iterable,  # of names
+):
+    "An error that suggests the nearest name unless `value` is one of those allowed"
+    allowed = list(allowed)
+    if not any(value is a or type(value) is type(a) and value == a for a in allowed):
+        listed = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be one of {listed}, got {short_repr(value)}{nearest_name(value, allowed)}")
+
+# %% ../../nbs/core/01_checks.ipynb #3018d399
+class SomeNames(tuple):
+    "Names of the labels 0, 1, 2 ... that were given in a dict: there may be more labels than names"
+
+
+def _label_keys(labels) -> list:  # empty where `labels` is none of the kinds allowed
+    "The labels that names are given for"
+    if isinstance(labels, dict):
+        return list(labels)
+    if isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str):
+        return list(range(len(labels)))
+    return []
+
+
+def label_names(
+    labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
+) -> tuple | None:
+    "Names by their label; a label without a name is called by its number"
+    if labels is None or isinstance(labels, SomeNames):
+        return labels
+    keys = _label_keys(labels)
+    if not keys or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys):
+        raise invalid("labels", "a list of names for the labels 0, 1, 2 ... or a dict {value: name}", labels)
+    names = [str(labels[i] if i in keys else i) for i in range(max(keys) + 1)]
+    return SomeNames(names) if isinstance(labels, dict) else tuple(names)
+
+# %% ../../nbs/core/01_checks.ipynb #2845fff1
+def chosen_labels(
+    labels,  # a list of names, a dict {value: name}, or None
+) -> dict | None:  # {value: name}
+    "Which labels to score, or None for all that occur"
+    if labels is None:
+        return None
+    names = label_names(labels)
+    chosen = labels if isinstance(labels, dict) else range(len(names))
+    named = {int(k): names[k] for k in chosen}
+    if len(set(named.values())) < len(named):
+        raise invalid("labels", "different names for different labels", labels)
+    return named
+
+# %% ../../nbs/core/01_checks.ipynb #a5554120
+def check_type(
+    name: str,  # of the argument
+    value,
+    types,  # a type, or several in a tuple
+    allowed: str,  # in words
+    optional: bool = False,  # may it be None?
+):
+    "An error unless `value` is of one of the types"
+    if optional and value is None:
+        return
+    if not isinstance(value, types):
+        raise invalid(name, f"{allowed} or None" if optional else allowed, value, TypeError)
+
+
+def check_callable(
+    name: str,  # of the argument
+    value,
+    allowed: str = "a function",
+    optional: bool = True,  # may it be None?
+):
+    "An error unless `value` can be called"
+    if optional and value is None:
+        return
+    if not callable(value):
+        raise invalid(name, f"{allowed} or None" if optional else allowed, value, TypeError)
+
+# %% ../../nbs/core/01_checks.ipynb #e34950ec
 def as_value_list(
     values,  # a number or name, or several of them: a list, an array, a generator ...; None: the transform's own
 ) -> list | None:
     "Values in the order in which they are tried"
-    if isinstance(values, (Mapping, set, frozenset)):
-        raise TypeError(
-            f"values is {short_repr(values)}; allowed are a value, or several of them in an order, such as a list"
-        )
     if values is None:
         return None
-    one = isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
-    return [values] if one else list(values)
+    if isinstance(values, (Mapping, set, frozenset)):
+        raise invalid("values", "one value, or several in an order, such as a list", values, TypeError)
+    is_one = isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
+    return [values] if is_one else list(values)
 
-# %% ../../nbs/core/01_checks.ipynb #4aaefbcc
+# %% ../../nbs/core/01_checks.ipynb #16ceca3b
+def import_optional(
+    module: str,  # e.g. "monai.inferers"
+    extra: str,  # of misas, that brings it, e.g. "monai"
+):  # the module
+    "A module of an optional package, imported now"
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        package = module.partition(".")[0]
+        if isinstance(e, ModuleNotFoundError) and e.name == package:
+            raise ImportError(f"{package} is not installed: pip install 'misas[{extra}]'") from e
+        raise ImportError(f"{module} cannot be imported ({e}): pip install 'misas[{extra}]'") from e
+
+# %% ../../nbs/core/01_checks.ipynb #6a854acd
+@contextmanager
+def atomic_path(
+    path,  # of the file to be written
+):  # the path to write to in the meantime, in the same folder and with the same ending
+    "A file that appears when it is complete; after an error nothing is left of it"
+    path = Path(path)
+    handle, part = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(handle)
+    part = Path(part)
+    try:
+        yield part
+        _copy_permissions(path, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy_permissions(path: Path, part: Path):
+    "A new file gets the permissions that any new file gets here; one that is replaced keeps its own"
+    if path.exists():
+        part.chmod(path.stat().st_mode)
+        return
+    mask = os.umask(0)
+    os.umask(mask)
+    part.chmod(0o666 & ~mask)
+
+# %% ../../nbs/core/01_checks.ipynb #6ea04223
 def progress_bar(
     steps,  # iterable
     progress: bool = True,  # show a bar? (The environment variable TQDM_DISABLE=1 switches all of them off)
@@ -141,37 +269,36 @@ def progress_bar(
     "`steps` with a progress bar, in a notebook and in a terminal alike"
     return tqdm(steps, leave=False, **kwargs) if progress else steps
 
-# %% ../../nbs/core/01_checks.ipynb #54634e49
-def check_batch_size(batch_size):
-    if batch_size is not None and batch_size not in Domain(1, whole=True):
-        raise ValueError(f"batch_size is {batch_size!r}; allowed are {Domain(1, whole=True)}, and None")
-
-# %% ../../nbs/core/01_checks.ipynb #73ec3e9c
-def import_framework(
-    module: str,  # e.g. "monai.inferers"
-    extra: str,  # of misas, that brings it, e.g. "monai"
+# %% ../../nbs/core/01_checks.ipynb #3de886b8
+def renamed_arguments(
+    **names,  # old name = "new name"
 ):
-    "A module of a framework, imported now"
-    try:
-        return importlib.import_module(module)
-    except ImportError as e:
-        raise ImportError(f"{module} cannot be imported ({e}); pip install misas[{extra}]") from e
+    "Decorator: a function takes arguments under their old names, too, with a DeprecationWarning"
 
-# %% ../../nbs/core/01_checks.ipynb #0670bd18
-def chosen_labels(
-    labels,  # a list of names, a dict {value: name}, or None
-) -> dict | None:  # {value: name}
-    "Which labels to score, or None for all that occur"
-    if labels is None:
-        return None
-    names = label_names(labels)
-    named = {int(k): names[k] for k in (labels if isinstance(labels, dict) else range(len(names)))}
-    if len(set(named.values())) < len(named):
-        raise ValueError(f"labels is {labels!r}, with the same name for two labels; allowed are different ones")
-    return named
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            for old, new in names.items():
+                if old in kwargs:
+                    message = f"argument {old} of {function.__qualname__} is now called {new}"
+                    warnings.warn(message, DeprecationWarning, stacklevel=2)
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
 
-# %% ../../nbs/core/01_checks.ipynb #3e664ffb
-def require(name: str, value, domain: Domain):
-    "An error that says what is allowed, unless `value` is"
-    if value not in domain:
-        raise ValueError(f"{name} is {value!r}; allowed are {domain}")
+        return wrapped
+
+    return decorate
+
+
+def renamed_function(
+    old: str,  # name
+    new,  # the function or method that does it now
+):
+    "A function under its old name, which says what it is called now"
+
+    @functools.wraps(new)
+    def wrapped(*args, **kwargs):
+        warnings.warn(f"{old} is now called {new.__name__}", DeprecationWarning, stacklevel=2)
+        return new(*args, **kwargs)
+
+    return wrapped

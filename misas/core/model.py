@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from .cases import Case, Source, as_labels, to_source
 from .checks import label_names, short_repr
+from .registry import load_providers
 
 # %% ../../nbs/core/05_model.ipynb #bd6cbeb2
 class Model:
@@ -232,6 +233,8 @@ def adapter(
     "Register a class or function `make(obj, **options) -> Model` for what `recognises` says yes to"
 
     def register(make):
+        # an adapter of the user's stands before those of misas, whichever was imported first
+        load_providers("models")
         ADAPTERS.insert(0, (recognises, make))
         return make
 
@@ -258,11 +261,12 @@ def as_model(
     if isinstance(obj, Model):
         return _renamed(obj, name, labels, options)
     _check_is_model(obj)
+    load_providers("models")
     for recognises, make in ADAPTERS:
         if recognises(obj):
             return make(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
     raise TypeError(
-        f"model is {short_repr(obj)} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows (from misas.all import *)"
+        f"model is {short_repr(obj)} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows"
     )
 
 # %% ../../nbs/core/05_model.ipynb #2a1f1fd7

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from .cases import Case, as_case
-from .checks import as_value_list, check_batch_size, progress_bar
+from .checks import Domain, as_value_list, check_number, progress_bar
 from .memory import reused_memory
 from .model import as_model
 from .reference import AlignmentError, with_own_reference
@@ -94,7 +94,7 @@ def sweep(
     "Walk over `values`: change the case, ask the model, yield a `Step` (on the model's device)"
     model, case, transform = as_model(model), as_case(case), as_transform(transform)
     values = checked_values(transform, values, case)
-    check_batch_size(batch_size)
+    check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
     steps = _steps(model, case, transform, values, batch_size or model.batch_size)
     return iter(progress_bar(steps, progress, total=len(values), desc=str(transform)))
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, nearest_name, same_value, short_repr
+from .checks import Domain, check_choice, same_value, short_repr
 from .model import own_name
+from .registry import load_providers
 
 # %% ../../nbs/core/06_transform.ipynb #4ec8a88e
 def _is_finite(image: torch.Tensor) -> bool:
@@ -110,6 +111,7 @@ def known_transforms() -> dict:  # {name: class}
     def below(cls):
         return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
 
+    load_providers("transforms")
     return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
 
 # %% ../../nbs/core/06_transform.ipynb #d93af3b1
@@ -199,9 +201,9 @@ def as_transform(
     if isinstance(obj, Transform):
         return obj
     if isinstance(obj, str):
-        if obj in (known := known_transforms()):
-            return known[obj]()
-        raise ValueError(f"transform is {obj!r}; {nearest_name(obj, list(known))}")
+        known = known_transforms()
+        check_choice("transform", obj, known)
+        return known[obj]()
     _check_is_transform(obj)
     own = dict(
         name=name or own_name(obj),

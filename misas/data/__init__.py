@@ -1,12 +1,23 @@
-"""Images and masks from every source"""
-from . import dicom, files, folders, loading, phantoms, rtstruct, sources, structures
+"""Images and masks: files, DICOM, NIfTI, structures, folders of cases, and phantoms"""
+
 from .files import *
-from .phantoms import *
-from .rtstruct import *
 from .dicom import *
-from .sources import *
+from .rtstruct import *
 from .structures import *
+from .sources import *
 from .loading import *
 from .folders import *
+from .phantoms import *
 
-__all__ = [*files.__all__, *phantoms.__all__, *rtstruct.__all__, *dicom.__all__, *sources.__all__, *structures.__all__, *loading.__all__, *folders.__all__]
+from . import dicom, files, folders, loading, phantoms, rtstruct, sources, structures
+
+__all__ = [
+    *files.__all__,
+    *dicom.__all__,
+    *rtstruct.__all__,
+    *structures.__all__,
+    *sources.__all__,
+    *loading.__all__,
+    *folders.__all__,
+    *phantoms.__all__,
+]

@@ -1,7 +1,13 @@
-"""Score tables: sweep, score, keep"""
-from . import scoring, store, table
-from .store import *
+"""Score tables: swept, scored and kept"""
+
 from .table import *
+from .store import *
 from .scoring import *
 
-__all__ = [*store.__all__, *table.__all__, *scoring.__all__]
+from . import scoring, store, table
+
+__all__ = [
+    *table.__all__,
+    *store.__all__,
+    *scoring.__all__,
+]

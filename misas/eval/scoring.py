@@ -19,7 +19,7 @@ import torch
 from joblib import Parallel, delayed
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, as_value_list, check_batch_size, chosen_labels, progress_bar
+from ..core.checks import Domain, as_value_list, check_number, chosen_labels, progress_bar
 from ..core.memory import reused_memory
 from ..core.model import as_model
 from ..core.reference import unchanged_prediction, with_own_reference
@@ -288,7 +288,7 @@ def _check_settings(store, n_jobs, absent, batch_size):
         raise ValueError(f"n_jobs is {n_jobs!r}; allowed are integers but 0; -1 means as many as there are processors")
     if isinstance(absent, bool) or not isinstance(absent, (int, float, np.number)):
         raise ValueError(f"absent is {absent!r}; allowed are numbers, NaN among them")
-    check_batch_size(batch_size)
+    check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
 
 # %% ../../nbs/eval/02_scoring.ipynb #b1f5494d
 def evaluate(

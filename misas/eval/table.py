@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.transform import Transform
+from ..core.transform import known_transforms
 from ..metrics.base import known_metric, measure
 
 # %% ../../nbs/eval/01_table.ipynb #895e4e0a
@@ -76,12 +76,6 @@ def check_scores(scores):
     return scores
 
 # %% ../../nbs/eval/01_table.ipynb #3a53f4f4
-def _subclasses(family):
-    for member in family.__subclasses__():
-        yield member
-        yield from _subclasses(member)
-
-
 def transform_facts(
     scores: pd.DataFrame,  # a score table
     transform: str,  # as it stands in the table's column `transform`
@@ -89,7 +83,7 @@ def transform_facts(
     "What is known about the parameter of a transform in a score table"
     param = str(scores.loc[scores["transform"] == transform, "param"].iloc[0])
     facts = dict(param=param, unit="", neutral=None, log=False, categorical=False)
-    for member in _subclasses(Transform):  # a property has a value only in an instance
+    for member in known_transforms().values():  # a property has a value only in an instance
         if member.name == transform.split("(")[0] and member.param == param:
             facts.update({f: v for f in _FACTS if not isinstance(v := getattr(member, f), property)})
     return facts | {k: v for k, v in scores.attrs.get("transforms", {}).get(transform, {}).items() if k in _FACTS}

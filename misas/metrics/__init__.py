@@ -1,9 +1,17 @@
 """How well a prediction agrees with the truth"""
-from . import base, counts, distance, fusion, overlap
+
 from .counts import *
 from .base import *
-from .fusion import *
 from .overlap import *
 from .distance import *
+from .fusion import *
 
-__all__ = [*counts.__all__, *base.__all__, *fusion.__all__, *overlap.__all__, *distance.__all__]
+from . import base, counts, distance, fusion, overlap
+
+__all__ = [
+    *counts.__all__,
+    *base.__all__,
+    *overlap.__all__,
+    *distance.__all__,
+    *fusion.__all__,
+]

@@ -11,7 +11,6 @@ from functools import partial, wraps
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 
 from ..core.checks import Domain, checked_spacing
 from .base import METRICS, Metric, register_metric
@@ -51,7 +50,11 @@ class Distances:
 
 def _to_nearest(points, others) -> np.ndarray:
     "Distance of each point to the nearest of the others"
-    return KDTree(others, leafsize=32).query(points)[0] if len(others) else np.full(len(points), np.inf)
+    from scipy.spatial import KDTree
+
+    if not len(others):
+        return np.full(len(points), np.inf)
+    return KDTree(others, leafsize=32).query(points)[0]
 
 # %% ../../nbs/metrics/04_distance.ipynb #92c6ce82
 def surface_distances(

@@ -149,19 +149,6 @@ def pick_output(
     return _one_of(argument, which, names)
 
 # %% ../../nbs/models/07_arrays.ipynb #1b065fe1
-def require_package(
-    module: str,  # to be imported
-    extra: str,  # of misas
-):
-    "The imported module, or an error that says how to get it"
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as e:
-        if e.name != module.partition(".")[0]:
-            raise
-        raise ImportError(f"{e.name} is not installed: pip install misas[{extra}]") from e
-
-
 def file_digest(*parts) -> str:  # of bytes, arrays, and paths of files
     "A fingerprint of weights, wherever they are"
 

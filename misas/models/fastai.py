@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case, Source
-from ..core.checks import import_framework
+from ..core.checks import import_optional
 from ..core.model import Model, PlainModel, adapter
 from .loading import check_trust, model_loader
 from .pytorch import TorchModel, check_finite_scores, input_channels, match_channels
@@ -162,4 +162,4 @@ def _from_fastai(path: Path, trust: bool):
     check_trust("a pickled learner", trust)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return import_framework("fastai.learner", "fastai").load_learner(path, cpu=True)
+        return import_optional("fastai.learner", "fastai").load_learner(path, cpu=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import import_framework
+from ..core.checks import import_optional
 from ..core.model import Model, adapter
 from .fastai import to_eight_bits
 from .loading import check_trust, model_loader
@@ -164,7 +164,7 @@ def load_bundle(
 ) -> Bundle:
     "A MONAI bundle from its folder"
     check_trust("the configuration of a MONAI bundle", trust)
-    folder, parser = Path(folder), import_framework("monai.bundle", "monai").ConfigParser()
+    folder, parser = Path(folder), import_optional("monai.bundle", "monai").ConfigParser()
     meta = folder / "configs/metadata.json"
     parser.read_config(
         next(f for f in (folder / "configs/inference.json", folder / "configs/inference.yaml") if f.is_file())
@@ -178,7 +178,7 @@ def load_bundle(
     inferer = (
         parser.get_parsed_content("inferer")
         if "inferer" in parser
-        else import_framework("monai.inferers", "monai").SimpleInferer()
+        else import_optional("monai.inferers", "monai").SimpleInferer()
     )
     return Bundle(
         network.eval(),
@@ -194,7 +194,7 @@ def _to_monai(
     case: Case,  # that it comes from
 ):  # `MetaTensor (C, X, Y)` or `(C, X, Y, Z)`
     "An image with its axes in MONAI's order, and its place in the world"
-    MetaTensor, flip = import_framework("monai.data", "monai").MetaTensor, tuple(range(image.ndim - 1, 0, -1))
+    MetaTensor, flip = import_optional("monai.data", "monai").MetaTensor, tuple(range(image.ndim - 1, 0, -1))
     steps = (1.0,) * (3 - case.ndim) + case.spacing
     affine = (
         np.diag([*steps, 1.0])[[2, 1, 0, 3]] * [[-1], [-1], [1], [1]] if case.affine is None else case.affine.copy()

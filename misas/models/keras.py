@@ -8,7 +8,8 @@ __all__ = ['KerasModel']
 # %% ../../nbs/models/10_keras.ipynb #fc6a3a33
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import NumpyModel, pick_output, require_package
+from .arrays import NumpyModel, pick_output
+from ..core.checks import import_optional
 from .loading import model_loader
 
 # %% ../../nbs/models/10_keras.ipynb #6da4e3c1
@@ -80,7 +81,7 @@ def _output_of(model, mask) -> str | None:
 @model_loader(".keras")
 def _from_keras(path, trust: bool):
     "A model that Keras saved; where it holds code, Keras asks for trust"
-    return require_package("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
+    return import_optional("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
 
 
 _OF_KERAS = {

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import import_framework
+from ..core.checks import import_optional
 from ..core.model import Model, adapter
 from .loading import check_trust, model_loader
 from .orientation import Oriented
@@ -132,7 +132,7 @@ def load_nnunet(
     check_trust("a checkpoint of nnU-Net", trust)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with contextlib.redirect_stdout(io.StringIO()):
-        predictor = import_framework("nnunetv2.inference.predict_from_raw_data", "nnunet").nnUNetPredictor(
+        predictor = import_optional("nnunetv2.inference.predict_from_raw_data", "nnunet").nnUNetPredictor(
             device=device, allow_tqdm=False
         )
         predictor.initialize_from_trained_model_folder(str(folder), folds, checkpoint)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_output, require_package
+from .arrays import FileModel, existing_file, file_digest, pick_output
+from ..core.checks import import_optional
 from .loading import model_loader
 
 # %% ../../nbs/models/12_onnx.ipynb #8ed198f5
@@ -96,7 +97,7 @@ class OnnxModel(FileModel):
     def open(self, source):
         if _is_session(source):
             return source
-        runtime = require_package("onnxruntime", "onnx")
+        runtime = import_optional("onnxruntime", "onnx")
         try:
             return runtime.InferenceSession(
                 source if isinstance(source, bytes) else str(source), providers=list(self.providers)

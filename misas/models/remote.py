@@ -7,6 +7,7 @@ __all__ = ['RemoteModel', 'serve']
 
 # %% ../../nbs/models/05_remote.ipynb #b8125323
 import io
+import json
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager

@@ -13,15 +13,16 @@ from pathlib import Path
 from ..core.checks import nearest_name
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_output, require_package
+from .arrays import FileModel, existing_file, file_digest, pick_output
+from ..core.checks import import_optional
 from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/11_tensorflow.ipynb #1298dd16
 def _tensorflow():
     "TensorFlow, imported after PyTorch's compiler: the other way around, the two LLVMs that they bring end the process"
     if "tensorflow" not in sys.modules and find_spec("triton"):
-        require_package("triton", "tensorflow")
-    return require_package("tensorflow", "tensorflow")
+        import_optional("triton", "tensorflow")
+    return import_optional("tensorflow", "tensorflow")
 
 # %% ../../nbs/models/11_tensorflow.ipynb #7411c8cc
 def _is_saved_model(obj) -> bool:

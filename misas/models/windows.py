@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from ..core.cases import Case
-from ..core.checks import Domain, import_framework
+from ..core.checks import Domain, import_optional
 from ..core.model import Model, as_model
 from .pytorch import TorchModel
 from .sizes import as_sides, check_sides
@@ -115,7 +115,7 @@ class SlidingWindow(Model):
         )
         self.name, self.labels = self.model.name, self.model.labels
         self.device = self.model.device if stitch is None else torch.device(stitch)
-        self._windowed = import_framework("monai.inferers", "monai").sliding_window_inference
+        self._windowed = import_optional("monai.inferers", "monai").sliding_window_inference
         self._has_scores = type(self.model) is TorchModel
 
     def prepare(self, case):

@@ -1,23 +1,45 @@
-"""Overlays, animations, curves, charts, viewers"""
-from . import animation, charts, cohort, colours, comparison, confusion, curves, directions, explore, figures, overlays, page, planes, probability, series, summary, text, viewer, volumes
-from .directions import *
+"""Overlays, animations, curves, charts and viewers"""
+
 from .colours import *
 from .text import *
-from .charts import *
-from .curves import *
-from .summary import *
-from .cohort import *
-from .comparison import *
+from .directions import *
 from .overlays import *
 from .figures import *
-from .probability import *
-from .explore import *
 from .series import *
 from .animation import *
-from .planes import *
 from .confusion import *
+from .planes import *
 from .volumes import *
 from .viewer import *
 from .page import *
+from .charts import *
+from .curves import *
+from .summary import *
+from .comparison import *
+from .cohort import *
+from .probability import *
+from .explore import *
 
-__all__ = [*directions.__all__, *colours.__all__, *text.__all__, *charts.__all__, *curves.__all__, *summary.__all__, *cohort.__all__, *comparison.__all__, *overlays.__all__, *figures.__all__, *probability.__all__, *explore.__all__, *series.__all__, *animation.__all__, *planes.__all__, *confusion.__all__, *volumes.__all__, *viewer.__all__, *page.__all__]
+from . import animation, charts, cohort, colours, comparison, confusion, curves, directions, explore, figures, overlays, page, planes, probability, series, summary, text, viewer, volumes
+
+__all__ = [
+    *colours.__all__,
+    *text.__all__,
+    *directions.__all__,
+    *overlays.__all__,
+    *figures.__all__,
+    *series.__all__,
+    *animation.__all__,
+    *confusion.__all__,
+    *planes.__all__,
+    *volumes.__all__,
+    *viewer.__all__,
+    *page.__all__,
+    *charts.__all__,
+    *curves.__all__,
+    *summary.__all__,
+    *comparison.__all__,
+    *cohort.__all__,
+    *probability.__all__,
+    *explore.__all__,
+]

@@ -13,7 +13,6 @@ from functools import reduce
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from scipy.ndimage import center_of_mass
 
 from ..core.cases import Case, as_case
 from ..core.checks import Domain
@@ -142,6 +141,8 @@ def step_value_text(series, step):
 # %% ../../nbs/plot/14_planes.ipynb #e9c3f332
 def structure_centre(series: Series) -> tuple:  # indices along the three axes, in pixels of the case
     "Centre of mass of the foreground of the truth, else of a prediction; else the middle"
+    from scipy.ndimage import center_of_mass
+
     case = series.case
     masks = [case.truth, *(m for s in series for m in (s.truth, s.pred))]
     filled = next((m for m in masks if m is not None and m.shape == case.shape and m.any()), None)

@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.interpolate import BSpline
 
 from ..core.cases import Case
 from ..core.checks import Domain
@@ -211,6 +210,8 @@ def _basis(
     slope: int = 0,  # 1 for the derivative
 ) -> np.ndarray:  # `(len(x), points - 4)`
     "Cubic B-splines of the control points that move"
+    from scipy.interpolate import BSpline
+
     intervals = points - 1
     splines = BSpline(np.arange(-3, points + 3), np.eye(points + 2), 3)  # two more, beyond the border
     return splines(np.asarray(x) * intervals, slope)[:, 3:-3] * intervals**slope

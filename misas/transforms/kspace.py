@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.checks import Domain, require
+from ..core.checks import Domain, check_number
 from ..core.transform import Intensity, Transform
 from .basic import Rotate
 from .spatial import Spatial, set_axes, set_tuple, spatial_axes
@@ -155,7 +155,7 @@ class KSpaceLines(Intensity):
     axis: int = -2  # direction of phase encoding: -1 along the columns, -2 along the rows, -3 along the slices
 
     def __post_init__(self):
-        require("axis", self.axis, _AXIS)
+        check_number("axis", self.axis, _AXIS)
 
     def weights(self, frequency: torch.Tensor, value) -> torch.Tensor:
         "`(n,)`, float32: weights of the lines with these frequencies, in cycles per image"
@@ -201,9 +201,9 @@ class Undersampling(KSpaceLines):
 
     def __post_init__(self):
         super().__post_init__()
-        require("centre", self.centre, Domain(0, 1))
+        check_number("centre", self.centre, Domain(0, 1))
         if self.seed is not None:
-            require("seed", self.seed, Domain(0, whole=True))
+            check_number("seed", self.seed, Domain(0, whole=True))
 
     def weights(self, frequency, acceleration):
         centre = 2 * frequency.abs() <= self.centre * len(frequency)
@@ -244,7 +244,7 @@ class Ghosting(KSpaceLines):
 
     def __post_init__(self):
         super().__post_init__()
-        require("num_ghosts", self.num_ghosts, Domain(2, whole=True))
+        check_number("num_ghosts", self.num_ghosts, Domain(2, whole=True))
 
     def weights(self, frequency, intensity):
         return 1 - intensity * ((frequency % self.num_ghosts == 0) & (frequency != 0)).float()
@@ -260,7 +260,7 @@ class _Moving(KSpaceLines):
         if not self.times:
             raise ValueError("times is empty; allowed is at least one number from 0 to 1")
         for t in self.times:
-            require("times", t, Domain(0, 1))
+            check_number("times", t, Domain(0, 1))
 
     def change(self, image, value, case):
         axis, still = _from_end(self.axis, case.ndim), case.replace(truth=None)
@@ -301,7 +301,7 @@ class MotionShift(_Moving):
 
     def __post_init__(self):
         super().__post_init__()
-        require("along", self.along, _AXIS)
+        check_number("along", self.along, _AXIS)
 
     def pose(self, case, shift):
         return Spatial().warp(
@@ -324,7 +324,7 @@ class WrapAround(Transform):
     )
 
     def __post_init__(self):
-        require("axis", self.axis, _AXIS)
+        check_number("axis", self.axis, _AXIS)
 
     def apply(self, case, fraction):
         axis = _from_end(self.axis, case.ndim)

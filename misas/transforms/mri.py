@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from ..core.checks import Domain, require
+from ..core.checks import Domain, check_number
 from ..core.transform import Intensity
 from .kspace import black_level
 
@@ -93,7 +93,7 @@ class Noise(Intensity):
     name, param, neutral, values, domain = "noise", "std", 0, tuple(k / 40 for k in range(11)), Domain(0)
 
     def __post_init__(self):
-        require("seed", self.seed, Domain(0, whole=True))
+        check_number("seed", self.seed, Domain(0, whole=True))
 
     def change(self, image, std, case):
         low, high = case.scale
@@ -150,8 +150,8 @@ class Swap(Intensity):
     name, param, neutral, values, domain = "swap", "swaps", 0, tuple(range(0, 21, 2)), Domain(0, whole=True)
 
     def __post_init__(self):
-        require("size", self.size, Domain(0, 0.5, open=True))
-        require("seed", self.seed, Domain(0, whole=True))
+        check_number("size", self.size, Domain(0, 0.5, open=True))
+        check_number("seed", self.seed, Domain(0, whole=True))
 
     def change(self, image, swaps, case):
         import torchio

@@ -1,0 +1,624 @@
+"""misas: model interpretation through sensitivity analysis for segmentation
+
+Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
+"""
+
+from . import analysis, cli, compat, core, data, eval, metrics, models, plot, transforms
+from .core.cases import (
+    Case,
+    READERS,
+    Source,
+    as_case,
+    to_source,
+)
+from .core.checks import (
+    Domain,
+    progress_bar,
+    same_value,
+)
+from .core.model import (
+    ADAPTERS,
+    Model,
+    PlainModel,
+    adapter,
+    as_model,
+)
+from .core.sweeps import (
+    Series,
+    Step,
+    get_series,
+    sweep,
+)
+from .core.transform import (
+    Function,
+    Intensity,
+    Transform,
+    as_transform,
+    known_transforms,
+)
+from .data.files import (
+    Raw,
+    save_image,
+    save_mask,
+)
+from .data.folders import (
+    find_cases,
+    read_cases,
+)
+from .data.loading import (
+    CaseFile,
+    load_case,
+    load_cine,
+    slices_of,
+)
+from .data.phantoms import (
+    LABELS,
+    TISSUES,
+    draw_tissues,
+    heart_mask,
+    phantom,
+)
+from .data.structures import (
+    roi_names,
+)
+from .transforms.basic import (
+    Brightness,
+    Compose,
+    Contrast,
+    Crop,
+    Dihedral,
+    Fixed,
+    Resize,
+    Rotate,
+    Zoom,
+    conforms,
+)
+from .transforms.ct import (
+    CalibrationShift,
+    Dose,
+    MetalStreaks,
+    QuantumNoise,
+    Rings,
+    SparseView,
+    WindowLevel,
+    WindowWidth,
+)
+from .transforms.geometry import (
+    Anisotropy,
+    Elastic,
+    FieldOfView,
+    Flip,
+    Rotate3D,
+    Scale,
+    Shear,
+    Translate,
+)
+from .transforms.kspace import (
+    Ghosting,
+    Gibbs,
+    KSpaceLines,
+    Motion,
+    MotionShift,
+    PartialFourier,
+    Spike,
+    SpikePosition,
+    Undersampling,
+    WrapAround,
+)
+from .transforms.mri import (
+    BiasField,
+    Blur,
+    Gamma,
+    Noise,
+    RicianNoise,
+    Swap,
+)
+from .transforms.photo import (
+    Corruption,
+    Defocus,
+    ImpulseNoise,
+    JPEG,
+    Lightness,
+    MotionBlur,
+    Pixelate,
+    SEVERITIES,
+    Saturation,
+    ShotNoise,
+    SpeckleNoise,
+    common_corruptions,
+)
+from .transforms.spatial import (
+    Spatial,
+)
+from .metrics.base import (
+    METRICS,
+    Masks,
+    Metric,
+    as_metrics,
+    known_metric,
+    measure,
+    register_metric,
+)
+from .metrics.counts import (
+    confusion,
+)
+from .metrics.distance import (
+    Distances,
+    assd,
+    hausdorff,
+    hd95,
+    masd,
+    nsd,
+    surface_dice,
+    surface_distances,
+)
+from .metrics.fusion import (
+    Consensus,
+    majority,
+    staple,
+)
+from .metrics.overlap import (
+    OVERLAP,
+    area_difference,
+    dice,
+    iou,
+    precision,
+    recall,
+    specificity,
+    volume_difference,
+    volume_difference_percent,
+)
+from .models.arrays import (
+    FileModel,
+    NumpyModel,
+)
+from .models.demo import (
+    UNet,
+    demo_model,
+)
+from .models.ensemble import (
+    Ensemble,
+    VOTES,
+)
+from .models.fastai import (
+    FastaiModel,
+)
+from .models.hub import (
+    Bundle,
+    BundleModel,
+    TransformersModel,
+    load_bundle,
+)
+from .models.keras import (
+    KerasModel,
+)
+from .models.loading import (
+    LOADERS,
+    load_model,
+    model_loader,
+    model_specs,
+)
+from .models.nnunet import (
+    NNUNetModel,
+    load_nnunet,
+)
+from .models.onnx import (
+    OnnxModel,
+)
+from .models.orientation import (
+    Oriented,
+)
+from .models.pytorch import (
+    OUTPUTS,
+    TorchModel,
+)
+from .models.remote import (
+    RemoteModel,
+    serve,
+)
+from .models.sizes import (
+    CropTo,
+    InSize,
+    PadTo,
+    ResizeTo,
+    Size,
+)
+from .models.tensorflow import (
+    GraphModel,
+    SavedModel,
+)
+from .models.windows import (
+    SliceWise,
+    SlidingWindow,
+)
+from .eval.scoring import (
+    Job,
+    evaluate,
+    get_confusion,
+    score,
+    with_reference,
+)
+from .eval.table import (
+    COLUMNS,
+    metric_facts,
+    transform_facts,
+)
+from .analysis.augmentation import (
+    AUGMENTERS,
+    Augmentation,
+    suggest_augmentation,
+)
+from .analysis.cohort import (
+    SPREADS,
+    rank_cases,
+    spread_scores,
+)
+from .analysis.comparison import (
+    auroc_of_mask,
+    compare,
+    pair_scores,
+)
+from .analysis.consensus import (
+    can_undo,
+    consensus_case,
+    get_answers,
+    undo,
+)
+from .analysis.explore import (
+    GRID_COLUMNS,
+    Worst,
+    global_sensitivity,
+    grid,
+    worst_case,
+)
+from .analysis.measures import (
+    bootstrap_curves,
+    corruption_error,
+    degradation,
+    local_slope,
+    mean_curve,
+    normalised_area,
+    tolerance_interval,
+    worst_score,
+)
+from .analysis.preparation import (
+    INTENSITIES,
+    Normalise,
+    Preparation,
+    PreparationAdvice,
+    suggest_preparation,
+)
+from .analysis.probability import (
+    THRESHOLDS,
+    Threshold,
+    auroc,
+    calibration_error,
+    optimal_thresholds,
+    pool_reliability,
+    probability_maps,
+    probability_table,
+    prominence,
+    prominence_correlation,
+    reliability,
+    threshold_counts,
+    threshold_scores,
+)
+from .analysis.summary import (
+    MEASURES,
+    summarise,
+    verdicts,
+)
+from .plot.animation import (
+    gif_series,
+)
+from .plot.cohort import (
+    plot_boxes,
+    plot_ranked,
+    plot_spread,
+)
+from .plot.colours import (
+    LABEL_COLOURS,
+    OKABE_ITO,
+    label_colours,
+)
+from .plot.comparison import (
+    plot_compare,
+    plot_deltas,
+)
+from .plot.confusion import (
+    plot_confusion,
+    plot_confusion_series,
+)
+from .plot.curves import (
+    plot_scores,
+)
+from .plot.directions import (
+    direction_letters,
+)
+from .plot.explore import (
+    plot_grid,
+    plot_sensitivity,
+    plot_worst,
+)
+from .plot.figures import (
+    Picture,
+)
+from .plot.overlays import (
+    View,
+    intensity_window,
+    overlay,
+    series_view,
+)
+from .plot.page import (
+    save_viewer,
+)
+from .plot.planes import (
+    plane_letters,
+)
+from .plot.probability import (
+    plot_calibration,
+)
+from .plot.series import (
+    plot_frame,
+    plot_series,
+    plot_transform,
+)
+from .plot.summary import (
+    plot_summary,
+)
+from .plot.text import (
+    value_text,
+)
+from .plot.viewer import (
+    view,
+)
+from .plot.volumes import (
+    gif_volume,
+    plot_montage,
+    plot_planes,
+)
+
+__version__: str
+__all__ = [
+    "ADAPTERS",
+    "AUGMENTERS",
+    "Anisotropy",
+    "Augmentation",
+    "BiasField",
+    "Blur",
+    "Brightness",
+    "Bundle",
+    "BundleModel",
+    "COLUMNS",
+    "CalibrationShift",
+    "Case",
+    "CaseFile",
+    "Compose",
+    "Consensus",
+    "Contrast",
+    "Corruption",
+    "Crop",
+    "CropTo",
+    "Defocus",
+    "Dihedral",
+    "Distances",
+    "Domain",
+    "Dose",
+    "Elastic",
+    "Ensemble",
+    "FastaiModel",
+    "FieldOfView",
+    "FileModel",
+    "Fixed",
+    "Flip",
+    "Function",
+    "GRID_COLUMNS",
+    "Gamma",
+    "Ghosting",
+    "Gibbs",
+    "GraphModel",
+    "INTENSITIES",
+    "ImpulseNoise",
+    "InSize",
+    "Intensity",
+    "JPEG",
+    "Job",
+    "KSpaceLines",
+    "KerasModel",
+    "LABELS",
+    "LABEL_COLOURS",
+    "LOADERS",
+    "Lightness",
+    "MEASURES",
+    "METRICS",
+    "Masks",
+    "MetalStreaks",
+    "Metric",
+    "Model",
+    "Motion",
+    "MotionBlur",
+    "MotionShift",
+    "NNUNetModel",
+    "Noise",
+    "Normalise",
+    "NumpyModel",
+    "OKABE_ITO",
+    "OUTPUTS",
+    "OVERLAP",
+    "OnnxModel",
+    "Oriented",
+    "PadTo",
+    "PartialFourier",
+    "Picture",
+    "Pixelate",
+    "PlainModel",
+    "Preparation",
+    "PreparationAdvice",
+    "QuantumNoise",
+    "READERS",
+    "Raw",
+    "RemoteModel",
+    "Resize",
+    "ResizeTo",
+    "RicianNoise",
+    "Rings",
+    "Rotate",
+    "Rotate3D",
+    "SEVERITIES",
+    "SPREADS",
+    "Saturation",
+    "SavedModel",
+    "Scale",
+    "Series",
+    "Shear",
+    "ShotNoise",
+    "Size",
+    "SliceWise",
+    "SlidingWindow",
+    "Source",
+    "SparseView",
+    "Spatial",
+    "SpeckleNoise",
+    "Spike",
+    "SpikePosition",
+    "Step",
+    "Swap",
+    "THRESHOLDS",
+    "TISSUES",
+    "Threshold",
+    "TorchModel",
+    "Transform",
+    "TransformersModel",
+    "Translate",
+    "UNet",
+    "Undersampling",
+    "VOTES",
+    "View",
+    "WindowLevel",
+    "WindowWidth",
+    "Worst",
+    "WrapAround",
+    "Zoom",
+    "adapter",
+    "area_difference",
+    "as_case",
+    "as_metrics",
+    "as_model",
+    "as_transform",
+    "assd",
+    "auroc",
+    "auroc_of_mask",
+    "bootstrap_curves",
+    "calibration_error",
+    "can_undo",
+    "common_corruptions",
+    "compare",
+    "conforms",
+    "confusion",
+    "consensus_case",
+    "corruption_error",
+    "degradation",
+    "demo_model",
+    "dice",
+    "direction_letters",
+    "draw_tissues",
+    "evaluate",
+    "find_cases",
+    "get_answers",
+    "get_confusion",
+    "get_series",
+    "gif_series",
+    "gif_volume",
+    "global_sensitivity",
+    "grid",
+    "hausdorff",
+    "hd95",
+    "heart_mask",
+    "intensity_window",
+    "iou",
+    "known_metric",
+    "known_transforms",
+    "label_colours",
+    "load_bundle",
+    "load_case",
+    "load_cine",
+    "load_model",
+    "load_nnunet",
+    "local_slope",
+    "majority",
+    "masd",
+    "mean_curve",
+    "measure",
+    "metric_facts",
+    "model_loader",
+    "model_specs",
+    "normalised_area",
+    "nsd",
+    "optimal_thresholds",
+    "overlay",
+    "pair_scores",
+    "phantom",
+    "plane_letters",
+    "plot_boxes",
+    "plot_calibration",
+    "plot_compare",
+    "plot_confusion",
+    "plot_confusion_series",
+    "plot_deltas",
+    "plot_frame",
+    "plot_grid",
+    "plot_montage",
+    "plot_planes",
+    "plot_ranked",
+    "plot_scores",
+    "plot_sensitivity",
+    "plot_series",
+    "plot_spread",
+    "plot_summary",
+    "plot_transform",
+    "plot_worst",
+    "pool_reliability",
+    "precision",
+    "probability_maps",
+    "probability_table",
+    "progress_bar",
+    "prominence",
+    "prominence_correlation",
+    "rank_cases",
+    "read_cases",
+    "recall",
+    "register_metric",
+    "reliability",
+    "roi_names",
+    "same_value",
+    "save_image",
+    "save_mask",
+    "save_viewer",
+    "score",
+    "series_view",
+    "serve",
+    "slices_of",
+    "specificity",
+    "spread_scores",
+    "staple",
+    "suggest_augmentation",
+    "suggest_preparation",
+    "summarise",
+    "surface_dice",
+    "surface_distances",
+    "sweep",
+    "threshold_counts",
+    "threshold_scores",
+    "to_source",
+    "tolerance_interval",
+    "transform_facts",
+    "undo",
+    "value_text",
+    "verdicts",
+    "view",
+    "volume_difference",
+    "volume_difference_percent",
+    "with_reference",
+    "worst_case",
+    "worst_score",
+]
