@@ -512,6 +512,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'misas.core.model._check_is_model': ('core/model.html#_check_is_model', 'misas/core/model.py'),
                                   'misas.core.model._checked': ('core/model.html#_checked', 'misas/core/model.py'),
                                   'misas.core.model._function': ('core/model.html#_function', 'misas/core/model.py'),
+                                  'misas.core.model._is_built_in': ('core/model.html#_is_built_in', 'misas/core/model.py'),
                                   'misas.core.model._object': ('core/model.html#_object', 'misas/core/model.py'),
                                   'misas.core.model._own_labels': ('core/model.html#_own_labels', 'misas/core/model.py'),
                                   'misas.core.model._palette': ('core/model.html#_palette', 'misas/core/model.py'),

@@ -227,15 +227,21 @@ class PlainModel(Model):
 ADAPTERS = []  # pairs (recognises, make), the latest first
 
 
+def _is_built_in(make) -> bool:
+    "Is an adapter part of misas?"
+    return make.__module__.partition(".")[0] == "misas"
+
+
 def adapter(
     recognises,  # function: is this object for me?
 ):
     "Register a class or function `make(obj, **options) -> Model` for what `recognises` says yes to"
 
     def register(make):
-        # an adapter of the user's stands before those of misas, whichever was imported first
-        load_providers("models")
-        ADAPTERS.insert(0, (recognises, make))
+        # an adapter of the user's is tried before those of misas, whichever was registered first
+        users = [known for _, known in ADAPTERS if not _is_built_in(known)]
+        place = len(users) if _is_built_in(make) else 0
+        ADAPTERS.insert(place, (recognises, make))
         return make
 
     return register
