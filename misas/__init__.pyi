@@ -36,6 +36,9 @@ from .core.transform import (
     as_transform,
     known_transforms,
 )
+from .core.wrapper import (
+    Wrapper,
+)
 from .data.files import (
     Raw,
     save_image,
@@ -498,6 +501,7 @@ __all__ = [
     "WindowWidth",
     "Worst",
     "WrapAround",
+    "Wrapper",
     "Zoom",
     "adapter",
     "area_difference",

@@ -7,10 +7,11 @@ from .fingerprint import *
 from .cases import *
 from .reference import *
 from .model import *
+from .wrapper import *
 from .transform import *
 from .sweeps import *
 
-from . import cases, checks, fingerprint, memory, model, reference, registry, sweeps, transform
+from . import cases, checks, fingerprint, memory, model, reference, registry, sweeps, transform, wrapper
 
 __all__ = [
     *checks.__all__,
@@ -20,6 +21,7 @@ __all__ = [
     *cases.__all__,
     *reference.__all__,
     *model.__all__,
+    *wrapper.__all__,
     *transform.__all__,
     *sweeps.__all__,
 ]

@@ -7,7 +7,8 @@ __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model']
 
 # %% ../../nbs/core/05_model.ipynb #c984260a
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 
@@ -40,6 +41,12 @@ class Model:
     def probabilities(self, images: torch.Tensor, template: Case):
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
+
+    @contextmanager
+    def session(self) -> Iterator["Model"]:
+        "While it lasts, the model may keep what makes it faster, such as a prepared copy; afterwards nothing is kept"
+        # sessions may be nested, and several threads may each open one
+        yield self
 
     def fingerprint(self) -> tuple:
         "What tells this model's answers from another one's, of which a checksum is made; kept results are known by it"
