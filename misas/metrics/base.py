@@ -7,14 +7,14 @@ __all__ = ['METRICS', 'Metric', 'register_metric', 'known_metric', 'Masks', 'as_
 
 # %% ../../nbs/metrics/01_base.ipynb #1602344d
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from ..core.checks import checked_spacing, nearest_name
+from ..core.checks import checked_spacing, invalid, nearest_name, short_repr
 from .counts import check_shapes
 
 # %% ../../nbs/metrics/01_base.ipynb #e268c1bb
@@ -23,39 +23,38 @@ class Metric:
     "A metric; those of the same family are computed together"
 
     name: str
-    family: (
-        Callable  # `(truth, pred, labels, spacing)` -> what the metrics of a family share, asked once for all of them
-    )
+    family: Callable  # `(truth, pred, labels, spacing)` -> what the metrics of a family share, computed once for all
     function: Callable  # `(shared, absent)` -> array with one score per label
     unit: str = ""  # such as "mm"; "": a score between 0 and 1
     better: str = "higher"  # "higher", "lower", or "zero" for a difference, of which the size counts
-    variant: Callable = None  # what follows an "@" in a name -> `Metric`: "nsd@2mm"
+    variant: Callable | None = None  # what follows an "@" in a name -> `Metric`: "nsd@2mm"
 
-    def __call__(self, shared, absent=np.nan) -> np.ndarray:
+    def __call__(self, shared, absent: float = np.nan) -> np.ndarray:
         return self.function(shared, absent)
 
-
-METRICS = {}  # name -> `Metric`; modules add theirs with `register_metric`
-
 # %% ../../nbs/metrics/01_base.ipynb #381c15f6
+METRICS = {}  # name -> `Metric`; all of them are there as soon as any module of `misas.metrics` is imported
+
+
 def register_metric(
     family: Callable,  # as in `Metric`, as are all that follow
     unit: str = "",
     better: str = "higher",
-    variant: Callable = None,
-):
+    variant: Callable | None = None,
+) -> Callable:
     "Decorator: a function `(shared, absent)` becomes a metric that is known by its name"
 
-    def known(f):
-        METRICS[f.__name__] = Metric(f.__name__, family, f, unit, better, variant)
-        return f
+    def register(function):
+        name = function.__name__
+        METRICS[name] = Metric(name, family, function, unit, better, variant)
+        return function
 
-    return known
+    return register
 
-
+# %% ../../nbs/metrics/01_base.ipynb #9f2a409f
 def known_metric(
     name: str,  # "dice", "nsd@2mm", ...
-) -> Metric:  # None where there is none of that name
+) -> Metric | None:  # None where there is none of that name
     "The metric of that name"
     base, at, setting = str(name).partition("@")
     metric = METRICS.get(base)
@@ -74,82 +73,104 @@ class Masks:
     spacing: tuple  # mm along each axis
 
 
-def _of_masks(
-    f: Callable,  # `(truth, pred)` or `(truth, pred, spacing)` -> a number
+def _score_masks(
+    function: Callable,  # `(truth, pred)` or `(truth, pred, spacing)` -> a number
     masks: Masks,
     absent: float = np.nan,
 ) -> np.ndarray:  # one score per label
     "A function of two boolean masks, for each label"
-    options = dict(spacing=masks.spacing) if "spacing" in inspect.signature(f).parameters else {}
-    pairs = (((masks.truth == l).cpu().numpy(), (masks.pred == l).cpu().numpy()) for l in masks.labels)
-    return np.array([float(f(t, p, **options)) if t.any() or p.any() else absent for t, p in pairs])
+    takes_spacing = "spacing" in inspect.signature(function).parameters
+    options = dict(spacing=masks.spacing) if takes_spacing else {}
+    scores = []
+    for label in masks.labels:
+        truth = (masks.truth == label).cpu().numpy()
+        pred = (masks.pred == label).cpu().numpy()
+        there = truth.any() or pred.any()
+        scores.append(float(function(truth, pred, **options)) if there else absent)
+    return np.array(scores)
 
 # %% ../../nbs/metrics/01_base.ipynb #629b73fb
+def _own_metric(function: Callable) -> Metric:
+    "A function as a metric: one that misas brings, or a custom one"
+    for known in METRICS.values():
+        if known.function is function:
+            return known
+    return Metric(
+        getattr(function, "__qualname__", repr(function)),
+        Masks,
+        partial(_score_masks, function),
+        getattr(function, "unit", ""),
+        getattr(function, "better", "higher"),
+    )
+
+
 def _as_metric(
     metric,  # a `Metric`, its name, or a function
-    name: str,  # under which it was asked for, for errors
 ) -> Metric:
     "A metric in the library's form"
     if isinstance(metric, Metric):
         return metric
+    allowed = "names of metrics, or functions f(truth, pred)"
     if isinstance(metric, str):
-        if (known := known_metric(metric)) is None:
-            raise ValueError(
-                f"metrics has {metric!r}; {nearest_name(metric, list(METRICS))}, or a function f(truth, pred)"
-            )
+        known = known_metric(metric)
+        if known is None:
+            raise ValueError(f"metrics must be {allowed}, got {short_repr(metric)}{nearest_name(metric, METRICS)}")
         return known
     if not callable(metric):
-        raise TypeError(f"metrics has {name!r}: {metric!r}; allowed are names and functions")
-    return next((m for m in METRICS.values() if m.function is metric), None) or Metric(
-        getattr(metric, "__qualname__", repr(metric)),
-        Masks,
-        partial(_of_masks, metric),
-        getattr(metric, "unit", ""),
-        getattr(metric, "better", "higher"),
-    )
-
-
-def _named(metric) -> str:
-    return (
-        metric
-        if isinstance(metric, str)
-        else metric.name
-        if isinstance(metric, Metric)
-        else getattr(metric, "__name__", type(metric).__name__)
-    )
+        raise invalid("metrics", allowed, metric, TypeError)
+    return _own_metric(metric)
 
 # %% ../../nbs/metrics/01_base.ipynb #c5e9c353
+def _metric_name(metric) -> str:
+    "How a metric is called in the score table"
+    if isinstance(metric, str):
+        return metric
+    if isinstance(metric, Metric):
+        return metric.name
+    return getattr(metric, "__name__", type(metric).__name__)
+
+
 def as_metrics(
     metrics,  # a name, a function, a `Metric`, a list of them, or a dict {name: one of them}
-) -> dict:  # {name: Metric}
+) -> dict[str, Metric]:
     "Metrics by name"
-    if not isinstance(metrics, dict):
-        if not callable(metrics) and not hasattr(metrics, "__iter__"):
-            raise TypeError(
-                f"metrics is {metrics!r}; allowed are names, functions of two boolean masks, and lists and dicts of them"
-            )
-        several = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
-        metrics = {_named(m): m for m in several}
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = [metrics]
+    if not isinstance(metrics, Iterable):
+        allowed = "a name, a function of two boolean masks, or several of them in a list or dict"
+        raise invalid("metrics", allowed, metrics, TypeError)
+    if not isinstance(metrics, Mapping):
+        metrics = {_metric_name(metric): metric for metric in metrics}
     if not metrics:
-        raise ValueError("metrics is empty; allowed is at least one metric")
-    return {name: _as_metric(m, name) for name, m in metrics.items()}
+        raise invalid("metrics", "at least one metric", metrics)
+    return {name: _as_metric(metric) for name, metric in metrics.items()}
 
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b
 def measure(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels
-    labels: Sequence,  # label values to score; all others count as "something else"
+    labels: Sequence[int],  # label values to score; all others count as "something else"
     metrics=("dice",),  # names, functions of two boolean masks, ...: see `as_metrics`
     absent: float = np.nan,  # the score of a label that is in neither mask
-    spacing: tuple = None,  # mm along each axis; None: 1
-) -> dict:  # {metric: array with one score per label}
+    spacing: tuple | None = None,  # mm along each axis; None: 1
+) -> dict[str, np.ndarray]:  # {metric: array with one score per label}
     "Every metric for every label"
     check_shapes(truth, pred)
-    named, spacing = as_metrics(metrics), checked_spacing(spacing, truth.ndim)
-    shared = {family: family(truth, pred, list(labels), spacing) for family in {m.family: None for m in named.values()}}
-    return {name: m(shared[m.family], absent) for name, m in named.items()}
+    metrics = as_metrics(metrics)
+    labels = list(labels)
+    spacing = checked_spacing(spacing, truth.ndim)
+    families = dict.fromkeys(metric.family for metric in metrics.values())
+    shared = {family: family(truth, pred, labels, spacing) for family in families}
+    return {name: metric(shared[metric.family], absent) for name, metric in metrics.items()}
 
 # %% ../../nbs/metrics/01_base.ipynb #a2ccbf3d
-def custom_metric(metric: Metric, truth, pred, label, spacing, absent) -> float:
+def custom_metric(
+    metric: Metric,
+    truth: torch.Tensor,  # `(*S)`
+    pred: torch.Tensor,  # `(*S)`
+    label: int,
+    spacing: tuple | None,  # mm along each axis
+    absent: float,
+) -> float:
     "A metric for one label"
     return measure(truth, pred, [label], metric, absent, spacing)[metric.name].item()

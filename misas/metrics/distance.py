@@ -12,7 +12,7 @@ from functools import partial, wraps
 import numpy as np
 import torch
 
-from ..core.checks import Domain, checked_spacing
+from ..core.checks import Domain, checked_spacing, invalid
 from .base import METRICS, Metric, register_metric
 from .counts import check_shapes
 
@@ -24,6 +24,7 @@ def _edge(
     edge = torch.zeros_like(mask, dtype=torch.bool)
     for axis, n in enumerate(mask.shape):
         differs = mask.diff(dim=axis) != 0
+        # both pixels of a pair that differs, and both ends of the image
         for start in (0, 1):
             edge.narrow(axis, start, n - 1).logical_or_(differs)
         for end in (0, -1):
@@ -34,10 +35,11 @@ def _edge(
 def _surfaces(
     mask: torch.Tensor,  # `(*S)`, labels
     spacing: tuple,  # mm along each axis
-) -> tuple:  # positions `(N, n)` in mm, labels `(N,)`
+) -> tuple[np.ndarray, np.ndarray]:  # positions `(N, n)` in mm, labels `(N,)`
     "Where the surfaces of all labels are"
     edge = _edge(mask)
-    return edge.nonzero().cpu().numpy() * np.array(spacing), mask[edge].cpu().numpy()
+    positions = edge.nonzero().cpu().numpy() * np.array(spacing)
+    return positions, mask[edge].cpu().numpy()
 
 # %% ../../nbs/metrics/04_distance.ipynb #e8e1bff7
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,26 @@ class Distances:
     to_pred: np.ndarray  # `(N,)`, from each point on the surface of the truth; inf where the prediction is empty
     to_truth: np.ndarray  # `(M,)`, from each point on the surface of the prediction; inf where the truth is empty
 
+    @property
+    def there(self) -> bool:
+        "Is the label in one of the masks at least?"
+        return bool(len(self.to_pred) or len(self.to_truth))
 
-def _to_nearest(points, others) -> np.ndarray:
+    @property
+    def in_both(self) -> bool:
+        "Is the label in truth and prediction?"
+        return bool(len(self.to_pred) and len(self.to_truth))
+
+    @property
+    def both(self) -> np.ndarray:  # `(N + M,)`
+        "The distances of both directions"
+        return np.concatenate([self.to_pred, self.to_truth])
+
+
+def _to_nearest(
+    points: np.ndarray,  # `(N, n)`, in mm
+    others: np.ndarray,  # `(M, n)`, in mm
+) -> np.ndarray:  # `(N,)`
     "Distance of each point to the nearest of the others"
     from scipy.spatial import KDTree
 
@@ -61,65 +81,65 @@ def surface_distances(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels
     labels: list,  # the label values of interest
-    spacing: tuple = None,  # mm along each axis; None: 1
-) -> list:  # of `Distances`, one for each label
+    spacing: tuple | None = None,  # mm along each axis; None: 1
+) -> list[Distances]:  # one for each label
     "Distances between the surfaces of truth and prediction"
     check_shapes(truth, pred)
     spacing = checked_spacing(spacing, truth.ndim)
-    (a, label_a), (b, label_b) = _surfaces(truth, spacing), _surfaces(pred, spacing)
-    pairs = ((a[label_a == l], b[label_b == l]) for l in labels)
-    return [Distances(_to_nearest(t, p), _to_nearest(p, t)) for t, p in pairs]
+    points, labels_there = _surfaces(truth, spacing)
+    pred_points, pred_labels_there = _surfaces(pred, spacing)
+    found = []
+    for label in labels:
+        own = points[labels_there == label]
+        predicted = pred_points[pred_labels_there == label]
+        found.append(Distances(_to_nearest(own, predicted), _to_nearest(predicted, own)))
+    return found
 
 # %% ../../nbs/metrics/04_distance.ipynb #65f5191c
-def _each_label(f):
+def _each_label(function):
     "A function of the distances of one label as one of all labels, with `absent` for those that are in neither mask"
 
-    @wraps(f)
-    def each(distances, absent=np.nan, **options):
-        return np.array(
-            [f(d, **options) if len(d.to_pred) + len(d.to_truth) else absent for d in distances], dtype=float
-        )
+    @wraps(function)
+    def scores(distances, absent=np.nan, **options):
+        found = [function(d, **options) if d.there else absent for d in distances]
+        return np.array(found, dtype=float)
 
-    return each
-
-
-def _both(d):
-    return np.concatenate([d.to_pred, d.to_truth])
+    return scores
 
 # %% ../../nbs/metrics/04_distance.ipynb #06cc1b6d
-def _infinite(d):
-    return not (len(d.to_pred) and len(d.to_truth))
-
-
 @register_metric(surface_distances, "mm", "lower")
 @_each_label
 def hausdorff(d: Distances) -> float:
     "Hausdorff distance: the largest distance between two surfaces"
-    return _both(d).max()
+    return d.both.max()
 
-# %% ../../nbs/metrics/04_distance.ipynb #8c0301dc
+
 @register_metric(surface_distances, "mm", "lower")
 @_each_label
 def hd95(d: Distances) -> float:
     "The larger one of the 95th percentiles of both directions"
-    return np.inf if _infinite(d) else max(np.percentile(d.to_pred, 95), np.percentile(d.to_truth, 95))
+    if not d.in_both:
+        return np.inf
+    return max(np.percentile(d.to_pred, 95), np.percentile(d.to_truth, 95))
 
-
+# %% ../../nbs/metrics/04_distance.ipynb #8c0301dc
 @register_metric(surface_distances, "mm", "lower")
 @_each_label
 def assd(d: Distances) -> float:
     "Average symmetric surface distance: the mean over the points of both surfaces"
-    return _both(d).mean()
+    return d.both.mean()
 
-# %% ../../nbs/metrics/04_distance.ipynb #f2fcafed
+
 @register_metric(surface_distances, "mm", "lower")
 @_each_label
 def masd(d: Distances) -> float:
     "Mean of the average distances of both directions"
-    return np.inf if _infinite(d) else (d.to_pred.mean() + d.to_truth.mean()) / 2
+    if not d.in_both:
+        return np.inf
+    return (d.to_pred.mean() + d.to_truth.mean()) / 2
 
 # %% ../../nbs/metrics/04_distance.ipynb #451e56ac
-def _nsd_at(setting: str):
+def _nsd_at(setting: str) -> Metric | None:
     "What `nsd@2mm` means; None where it means nothing"
     try:
         return surface_dice(float(setting.removesuffix("mm")))
@@ -132,7 +152,7 @@ def _nsd_at(setting: str):
 def nsd(d: Distances, tolerance: float = 1.0) -> float:
     "Normalised surface Dice: the share of both surfaces that is within `tolerance` mm of the other one"
     # a distance of just the tolerance is within it, though spacings are rounded
-    return (_both(d) <= tolerance * (1 + 1e-6)).mean()
+    return (d.both <= tolerance * (1 + 1e-6)).mean()
 
 # %% ../../nbs/metrics/04_distance.ipynb #aca10a75
 def surface_dice(
@@ -140,5 +160,5 @@ def surface_dice(
 ) -> Metric:  # with a name such as "nsd@2mm"
     "Normalised surface Dice at another tolerance"
     if tolerance not in Domain(0):
-        raise ValueError(f"tolerance is {tolerance!r}; allowed are {Domain(0)}, in mm")
+        raise invalid("tolerance", f"{Domain(0)}, in mm", tolerance)
     return replace(METRICS["nsd"], name=f"nsd@{tolerance:g}mm", function=partial(nsd, tolerance=tolerance))

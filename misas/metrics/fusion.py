@@ -8,41 +8,54 @@ __all__ = ['majority', 'Consensus', 'staple']
 # %% ../../nbs/metrics/02_fusion.ipynb #e94e177f
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from ..core.cases import as_labels
-from ..core.checks import chosen_labels
+from ..core.checks import Domain, check_number, chosen_labels, invalid
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # %% ../../nbs/metrics/02_fusion.ipynb #4154fa1c
+def _check_alike(
+    named: dict,  # {name: mask}
+) -> None:
+    "An error unless all masks have the same shape, 2D or 3D"
+    first = next(iter(named))
+    shape = tuple(named[first].shape)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise invalid(f"shape of mask {first!r}", "(H, W) or (D, H, W)", shape)
+    for name, mask in named.items():
+        if tuple(mask.shape) != shape:
+            raise invalid(f"shape of mask {name!r}", f"that of {first!r}, {shape}", tuple(mask.shape))
+
+
 def _as_masks(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
-) -> dict:  # {name: int32 tensor}
+) -> dict[str, torch.Tensor]:  # {name: int32}
     "Masks by the name of their rater"
     if not isinstance(masks, (Mapping, list, tuple)):
-        raise TypeError(f"masks is a {type(masks).__name__}; allowed are a list of masks, and a dict {{name: mask}}")
-    named = dict(masks) if isinstance(masks, Mapping) else {str(i): m for i, m in enumerate(masks)}
+        raise TypeError(f"masks must be a list of masks or a dict {{name: mask}}, got a {type(masks).__name__}")
+    named = dict(masks) if isinstance(masks, Mapping) else dict(enumerate(masks))
     if not named:
-        raise ValueError("masks is empty; allowed is at least one mask")
-    named = {str(name): as_labels(m, f"mask {name!r}") for name, m in named.items()}
-    first, shape = next((n, tuple(m.shape)) for n, m in named.items())
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise ValueError(f"mask {first!r} has shape {shape}; allowed are (H, W) and (D, H, W)")
-    for name, m in named.items():
-        if tuple(m.shape) != shape:
-            raise ValueError(f"mask {name!r} has shape {tuple(m.shape)}; allowed is {shape}, that of {first!r}")
+        raise invalid("masks", "at least one mask", masks)
+    named = {str(name): as_labels(mask, f"mask {str(name)!r}") for name, mask in named.items()}
+    _check_alike(named)
     return named
 
-
-def _to_itk(mask):
+# %% ../../nbs/metrics/02_fusion.ipynb #47a61be2
+def _to_itk(
+    mask: torch.Tensor,  # `(*S)`
+):  # a SimpleITK image
     "A mask as SimpleITK takes it for votes"
     import SimpleITK as sitk
 
     return sitk.GetImageFromArray(mask.cpu().numpy().astype(np.uint32))
 
-# %% ../../nbs/metrics/02_fusion.ipynb #47a61be2
+
 def majority(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`
     undecided: int = 0,  # label >= 0 of pixels where the most frequent labels tie
@@ -50,9 +63,8 @@ def majority(
     "The label that most masks have at each pixel, by SimpleITK"
     import SimpleITK as sitk
 
-    if isinstance(undecided, bool) or not isinstance(undecided, (int, np.integer)) or not 0 <= undecided < 2**31:
-        raise ValueError(f"undecided is {undecided!r}; allowed are labels >= 0")
-    voted = sitk.LabelVoting([_to_itk(m) for m in _as_masks(masks).values()], int(undecided))
+    check_number("undecided", undecided, Domain(0, 2**31 - 1, whole=True))
+    voted = sitk.LabelVoting([_to_itk(mask) for mask in _as_masks(masks).values()], int(undecided))
     return torch.from_numpy(sitk.GetArrayFromImage(voted).astype(np.int32))
 
 # %% ../../nbs/metrics/02_fusion.ipynb #2e804f68
@@ -61,7 +73,7 @@ class Consensus:
     "What several masks agree on"
 
     mask: torch.Tensor  # `(*S)`, int32: the most probable label of each pixel
-    raters: pd.DataFrame  # columns rater, label, sensitivity, specificity: a row per rater x label
+    raters: "pd.DataFrame"  # columns rater, label, sensitivity, specificity: a row per rater x label
     probabilities: torch.Tensor  # `(K, *S)`, float32: of each label, in the order of `labels`
     labels: tuple  # the K label values
 
@@ -69,11 +81,12 @@ class Consensus:
 def _staple_label(
     drawn: np.ndarray,  # `(R, *S)`, bool: what each of R raters took for the label
     max_iterations: int,
-) -> tuple:  # probability `(*S)`, sensitivities `(R)`, specificities `(R)`
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # probability `(*S)`, sensitivities `(R)`, specificities `(R)`
     "STAPLE for one label against all others, by SimpleITK"
     import SimpleITK as sitk
 
-    nan, one = np.full(len(drawn), np.nan), np.ones(len(drawn))
+    nan = np.full(len(drawn), np.nan)
+    one = np.ones(len(drawn))
     # a prior of 0 or 1 leaves nothing to estimate, and SimpleITK divides by zero
     if not drawn.any():
         return np.zeros(drawn.shape[1:]), nan, one
@@ -86,32 +99,40 @@ def _staple_label(
     return sitk.GetArrayFromImage(probability), np.array(staple.GetSensitivity()), np.array(staple.GetSpecificity())
 
 # %% ../../nbs/metrics/02_fusion.ipynb #f2345e92
-def _stapled_labels(named, labels) -> dict:  # {value: name}
+def _labels_between(
+    named: dict,  # {name: mask}
+    labels,  # as in `staple`
+) -> dict[int, str]:  # {value: name}
     "Labels to decide between; the background is always one of them"
-    found = sorted({0}.union(*(m.unique().tolist() for m in named.values())))
     wanted = chosen_labels(labels)
-    return {l: str(l) for l in found} if wanted is None else {0: "0"} | wanted
+    if wanted is not None:
+        return {0: "0"} | wanted
+    found = {0}.union(*(mask.unique().tolist() for mask in named.values()))
+    return {label: str(label) for label in sorted(found)}
 
 # %% ../../nbs/metrics/02_fusion.ipynb #746b2b79
 def staple(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
-    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of some, all others being background; None: all that occur
+    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of some, others are background; None: all
     max_iterations: int = 1000,  # >= 1
 ) -> Consensus:
     "The consensus of several masks by STAPLE, and how far each mask agrees with it"
+    import pandas as pd
+
     named = _as_masks(masks)
-    if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
-        raise ValueError(f"max_iterations is {max_iterations!r}; allowed are integers >= 1")
-    wanted = _stapled_labels(named, labels)
-    drawn = np.stack([m.numpy() for m in named.values()])
+    check_number("max_iterations", max_iterations, Domain(1, whole=True))
+    wanted = _labels_between(named, labels)
+    drawn = np.stack([mask.numpy() for mask in named.values()])
     drawn[~np.isin(drawn, list(wanted))] = 0
-    values, rows, probabilities = sorted(wanted), [], []
-    for l in values:
-        probability, *reliability = _staple_label(drawn == l, max_iterations)
+    values = sorted(wanted)
+    rows = []
+    probabilities = []
+    for value in values:
+        probability, sensitivities, specificities = _staple_label(drawn == value, int(max_iterations))
         probabilities.append(probability.astype(np.float32))
-        rows += [(rater, wanted[l], *map(float, r)) for rater, *r in zip(named, *reliability)]
+        for rater, sensitivity, specificity in zip(named, sensitivities, specificities):
+            rows.append((rater, wanted[value], float(sensitivity), float(specificity)))
     probabilities = torch.from_numpy(np.stack(probabilities))
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
-    return Consensus(
-        mask, pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"]), probabilities, tuple(values)
-    )
+    raters = pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"])
+    return Consensus(mask, raters, probabilities, tuple(values))

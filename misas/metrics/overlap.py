@@ -13,15 +13,16 @@ from .base import METRICS, register_metric
 from .counts import Counts, label_counts
 
 # %% ../../nbs/metrics/03_overlap.ipynb #9ff0bef9
-def _ratio(part, whole, otherwise):
+def _ratio(part, whole, otherwise) -> np.ndarray:
     "part / whole, and `otherwise` where there is no whole"
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(whole > 0, part / whole, otherwise)
 
 
-def _overlap(part, whole, c, absent):
-    "A ratio that is 0 where a label is missed or invented, `absent` where it is in neither mask"
-    return _ratio(part, whole, np.where(c.tp + c.fp + c.fn > 0, 0.0, absent))
+def _overlap(part, whole, c: Counts, absent: float) -> np.ndarray:
+    "A ratio that is 0 where a label is missing or spurious, `absent` where it is in neither mask"
+    there = c.tp + c.fp + c.fn > 0
+    return _ratio(part, whole, np.where(there, 0.0, absent))
 
 # %% ../../nbs/metrics/03_overlap.ipynb #66704bac
 @register_metric(label_counts)
@@ -54,32 +55,39 @@ def specificity(c: Counts, absent: float = np.nan) -> np.ndarray:
     return _ratio(c.tn, c.tn + c.fp, absent)
 
 
-OVERLAP = dict(METRICS)  # the metrics that need nothing but `Counts`
+# the metrics that need nothing but `Counts`
+OVERLAP = {name: METRICS[name] for name in ("dice", "iou", "precision", "recall", "specificity")}
 
 # %% ../../nbs/metrics/03_overlap.ipynb #d051de1b
-def _difference(c, unit, absent) -> np.ndarray:
-    "Size of the prediction minus that of the truth, in `unit` mm² or mm³"
-    return np.where(c.tp + c.fp + c.fn > 0, (c.fp - c.fn) * np.prod(c.spacing) / unit, absent)
+def _difference(
+    c: Counts,
+    unit: float,  # in mm² or mm³
+    absent: float,
+) -> np.ndarray:
+    "Size of the prediction minus that of the truth"
+    there = c.tp + c.fp + c.fn > 0
+    return np.where(there, (c.fp - c.fn) * np.prod(c.spacing) / unit, absent)
 
 
-def _check_axes(c, n, metric, instead):
-    if (axes := len(c.spacing or ())) != n:
-        raise ValueError(
-            f"metrics has {metric!r}, but masks have {axes} axes; allowed are {n}, or the metrics {instead} and 'volume_difference_percent'"
-        )
+def _check_axes(c: Counts, n: int, metric: str, instead: str) -> None:
+    "An error unless masks have so many axes"
+    axes = len(c.spacing or ())
+    if axes != n:
+        others = f"{instead!r} or 'volume_difference_percent'"
+        raise ValueError(f"metrics must be {others} where masks have {axes} axes, got {metric!r}")
 
 # %% ../../nbs/metrics/03_overlap.ipynb #9edeead1
 @register_metric(label_counts, "ml", "zero")
 def volume_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
     "Volume of the prediction minus that of the truth, in ml"
-    _check_axes(c, 3, "volume_difference", "'area_difference'")
+    _check_axes(c, 3, "volume_difference", "area_difference")
     return _difference(c, 1000, absent)
 
 
 @register_metric(label_counts, "cm²", "zero")
 def area_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
     "Area of the prediction minus that of the truth, in cm²"
-    _check_axes(c, 2, "area_difference", "'volume_difference'")
+    _check_axes(c, 2, "area_difference", "volume_difference")
     return _difference(c, 100, absent)
 
 # %% ../../nbs/metrics/03_overlap.ipynb #f4779396

@@ -1,18 +1,14 @@
-"Distances and volumes: what other libraries say, in 2D and 3D, whatever the spacing; and from the model to the summary"
+"Distances: by hand, on balls, and what other libraries say, in 2D and 3D, whatever the spacing"
+
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from misas.analysis.summary import summarise, verdicts
-from misas.core.sweeps import get_series
-from misas.data.loading import load_case
-from misas.data.phantoms import phantom
-from misas.eval.scoring import evaluate, score
-from misas.metrics.base import METRICS, measure
-from misas.metrics.distance import surface_dice, surface_distances
-from misas.transforms.basic import Brightness, Dihedral, Resize, Rotate
+from misas.metrics.base import as_metrics, known_metric, measure
+from misas.metrics.distance import _edge, _surfaces, assd, hausdorff, hd95, masd, nsd, surface_dice, surface_distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:surface_distance", "ignore::FutureWarning:monai")
 
@@ -69,14 +65,12 @@ def test_medpy_says_the_same(example):
     truth, pred, spacing, labels, ours = example
     for i, l in enumerate(labels):
         t, p = ((m == l).numpy() for m in (truth, pred))
-        assert np.isclose(ours["hausdorff"][i], binary.hd(p, t, spacing)) and np.isclose(
-            ours["assd"][i], binary.assd(p, t, spacing)
-        )
+        assert np.isclose(ours["hausdorff"][i], binary.hd(p, t, spacing))
+        assert np.isclose(ours["assd"][i], binary.assd(p, t, spacing))
         assert np.isclose(ours["masd"][i], (binary.asd(p, t, spacing) + binary.asd(t, p, spacing)) / 2)
         found = surface_distances(truth, pred, [l], spacing)[0]
-        assert np.isclose(
-            np.percentile(np.concatenate([found.to_pred, found.to_truth]), 95), binary.hd95(p, t, spacing)
-        )  # of all distances together
+        # medpy's is of all distances together
+        assert np.isclose(np.percentile(found.both, 95), binary.hd95(p, t, spacing))
 
 
 def test_surface_distance_differs_by_less_than_a_pixel(example):
@@ -106,9 +100,8 @@ def test_simpleitk_measures_the_same_volumes_and_hausdorff_distance(ndim):
         sizes.append(shape.GetPhysicalSize(1))
     name, unit = ("area_difference", 100) if ndim == 2 else ("volume_difference", 1000)
     ours = measure(truth, pred, [1], [name, "volume_difference_percent"], spacing=spacing)
-    assert np.isclose(ours[name], (sizes[1] - sizes[0]) / unit) and np.isclose(
-        ours["volume_difference_percent"], 100 * (sizes[1] / sizes[0] - 1)
-    )
+    assert np.isclose(ours[name], (sizes[1] - sizes[0]) / unit)
+    assert np.isclose(ours["volume_difference_percent"], 100 * (sizes[1] / sizes[0] - 1))
     # of the regions, not of their surfaces: never larger
     region = sitk.HausdorffDistanceImageFilter()
     region.Execute(*images)
@@ -131,15 +124,14 @@ def test_exchanging_the_masks_changes_signs_and_nothing_else(example):
 def test_scaling_the_spacing_scales_the_distances(example):
     truth, pred, spacing, labels, ours = example
     tenfold = measure(truth, pred, labels, [*NAMES[:4], "nsd@30mm"], spacing=tuple(10 * s for s in spacing))
-    assert all(np.allclose(tenfold[name], 10 * ours[name]) for name in NAMES[:4]) and np.allclose(
-        tenfold["nsd@30mm"], ours["nsd@3mm"]
-    )
+    assert all(np.allclose(tenfold[name], 10 * ours[name]) for name in NAMES[:4])
+    assert np.allclose(tenfold["nsd@30mm"], ours["nsd@3mm"])
 
 
 @pytest.mark.parametrize("ndim", (2, 3))
 def test_empty_masks(ndim):
     truth, pred = torch.zeros((2, *(9, 8, 7)[:ndim]), dtype=torch.int32)
-    truth[2:5, 2:4], pred[5:7, 5:7] = 1, 2  # 1 is missed, 2 is invented, 3 is nowhere
+    truth[2:5, 2:4], pred[5:7, 5:7] = 1, 2  # 1 is missing, 2 is spurious, 3 is nowhere
     size = {2: "area_difference", 3: "volume_difference"}[ndim]
     got = measure(truth, pred, [1, 2, 3], [*NAMES, size, "volume_difference_percent"])
     for name in NAMES[:4]:
@@ -158,98 +150,126 @@ def test_masks_on_a_gpu(example):
     assert all(np.array_equal(there[name], ours[name]) for name in NAMES)
 
 
-def grown(image):
-    return image > 0.5
+@pytest.mark.parametrize("shape", [(9, 12), (5, 7, 6), (1, 8), (6, 1, 1), (7,)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int64, torch.bool], ids=str)
+def test_a_surface_is_what_an_erosion_takes_away(shape, dtype):
+    "For labels that touch, at the border, and for images that are one pixel thin"
+    mask = torch.from_numpy(np.random.default_rng(0).integers(0, 3, shape).repeat(2, 0)).to(dtype)
+    edge = _edge(mask)
+    for label in mask.unique():
+        own = (mask == label).numpy()
+        assert np.array_equal(edge & (mask == label), own ^ binary_erosion(own))
 
 
-def ringed(spacing=(2, 2)):
-    "A disc with a halo that `grown` takes for a part of it: 6 mm too much all around"
-    far = np.hypot(*((i - (n - 1) / 2) * s for i, n, s in zip(np.indices((96, 81)), (96, 81), spacing)))
-    return load_case(
-        np.where(far <= 40, 0.9, np.where(far <= 46, 0.8, 0.1)).astype(np.float32), far <= 40, "disc", spacing
-    )
+def test_surfaces_have_positions_in_mm():
+    where, which = _surfaces(torch.eye(3, dtype=torch.int32)[None], (5, 2, 0.5))
+    assert where[which == 1].tolist() == [[0, 0, 0], [0, 2, 0.5], [0, 4, 1]]
 
 
-@pytest.mark.parametrize("spacing", ((2, 2), (1.5, 2.5)))
 @pytest.mark.parametrize(
-    "transform, values", ((Resize(), [41, 81, 96, 192]), (Dihedral(), range(8)), (Rotate(), [0, 90, 180])), ids=str
+    "shape, spacing", [((40, 33), (1, 1)), ((31, 50), (0.7, 2.3)), ((9, 21, 20), (5, 1.25, 0.9))], ids=str
 )
-def test_distances_stay_in_mm_when_pixels_change(spacing, transform, values):
-    found = evaluate(
-        grown, ringed(spacing), transform, values, ["hd95", "assd", "area_difference"], {1: "disc"}, progress=False
-    )
-    found = found.pivot(index="value", columns="metric", values="score")
-    expected = np.pi * (46**2 - 40**2) / 100
-    assert (
-        np.allclose(found.hd95, 6, atol=2.6)
-        and np.allclose(found.assd, 6, atol=1.5)
-        and np.allclose(found.area_difference, expected, rtol=0.2)
-    )
+def test_a_distance_map_of_the_whole_image_says_the_same(shape, spacing):
+    rng = np.random.default_rng(0)
+    truth, pred = (torch.from_numpy(rng.normal(size=shape).cumsum(-1).cumsum(-2) > 0).int() for _ in range(2))
+    for label, found in zip((0, 1), surface_distances(truth, pred, [0, 1], spacing)):
+        t, p = (_edge(m).numpy() & (m == label).numpy() for m in (truth, pred))
+        assert np.allclose(found.to_pred, distance_transform_edt(~p, spacing)[t])
+        assert np.allclose(found.to_truth, distance_transform_edt(~t, spacing)[p])
 
 
-def test_the_table_is_the_same_from_a_series_several_processes_and_a_store(tmp_path):
-    cases, options = (
-        [ringed(), ringed((1, 2)).replace(name="other")],
-        dict(metrics=["dice", "hd95", surface_dice(7)], labels={1: "disc"}, progress=False),
-    )
-    scores = evaluate(grown, cases, "brightness", [0.1, 1, 2], **options)
-    assert (
-        np.isinf(scores.query("metric == 'hd95' and value == .1").score).all()
-        and scores.query("metric == 'nsd@7mm' and value == 1").score.min() > 0.9
-    )
-    assert scores.attrs["metrics"] == {
-        "dice": dict(unit="", better="higher"),
-        "hd95": dict(unit="mm", better="lower"),
-        "nsd@7mm": dict(unit="", better="higher"),
-    }
-    series = get_series(grown, cases[0], Brightness(), [0.1, 1, 2], progress=False)
-    assert score(series, options["metrics"], options["labels"]).equals(scores[scores.case == "disc"])
-    stored = evaluate(grown, cases, "brightness", [0.1, 1, 2], store=tmp_path, n_jobs=2, **options)
-    again = evaluate(grown, cases, "brightness", [0.1, 1, 2], store=tmp_path, **options)
-    assert stored.equals(scores) and again.equals(scores) and again.attrs["metrics"] == scores.attrs["metrics"]
-    # another tolerance is another result
-    evaluate(
-        grown, cases, "brightness", [0.1, 1, 2], store=tmp_path, **options | dict(metrics=dict(nsd=surface_dice(7)))
-    )
-    other = evaluate(
-        grown, cases, "brightness", [0.1, 1, 2], store=tmp_path, **options | dict(metrics=dict(nsd=surface_dice(1)))
-    )
-    assert other.query("value == 1").score.max() < 0.9
+def test_distances_to_an_empty_mask_are_infinite():
+    truth = blobs((20, 20), 2, 0)
+    missing, absent = surface_distances(truth, truth * 0, [1, 2])
+    assert np.isinf(missing.to_pred).all()
+    assert len(missing.to_pred)
+    assert len(missing.to_truth) == len(absent.to_pred) == 0
+    assert missing.there and not missing.in_both
+    assert not absent.there
 
 
-def test_volumes_from_case_to_verdict():
-    case = phantom((6, 32, 32), seed=1, noise=0)
-
-    def model(image):
-        return image > 0.45
-
-    scores = evaluate(
-        model,
-        case,
-        Brightness(),
-        [0.5, 1, 2],
-        ["volume_difference", "volume_difference_percent"],
-        {1: "LV"},
-        progress=False,
-    )
-    truth, voxel = (case.truth == 1).sum().item(), np.prod(case.spacing) / 1000
-    found = (case.image[0] > 0.45).sum().item()
-    at_one = scores[scores.value == 1].set_index("metric").score
-    assert np.isclose(at_one.volume_difference, (found - truth) * voxel) and np.isclose(
-        at_one.volume_difference_percent, 100 * (found - truth) / truth
-    )
-    summary = summarise(scores, delta=dict(volume_difference=1, volume_difference_percent=5))
-    assert (
-        (summary["drop"] >= 0).all()
-        and any("rise of at most 1 ml" in v for v in verdicts(summary))
-        and any("rise of at most 5%" in v for v in verdicts(summary))
-    )
-    with pytest.raises(ValueError, match="delta has no entry for 'volume_difference'; allowed is a number in ml"):
-        summarise(scores)
+def test_bad_masks_and_spacings_are_errors():
+    truth = blobs((20, 20), 2, 0)
+    with pytest.raises(ValueError, match="shape of pred must be that of truth"):
+        surface_distances(truth, truth[1:], [1])
+    with pytest.raises(ValueError, match="spacing must be 2 numbers > 0"):
+        surface_distances(truth, truth, [1], (1, 1, 1))
 
 
-def test_every_metric_says_its_unit_and_direction():
-    assert {m.unit for m in METRICS.values()} == {"", "mm", "ml", "cm²", "%"} and {
-        m.better for m in METRICS.values()
-    } == {"higher", "lower", "zero"}
-    assert all(name == m.name for name, m in METRICS.items())
+@pytest.fixture
+def line():
+    "20 pixels, one above the other"
+    line = torch.zeros(30, 30, dtype=torch.int32)
+    line[5:25, 8] = 1
+    return line
+
+
+@pytest.fixture
+def stray(line):
+    "The line, and a pixel ten columns away"
+    stray = line.clone()
+    stray[10, 18] = 1
+    return stray
+
+
+def test_a_stray_pixel_by_hand(line, stray):
+    found = surface_distances(line, stray, [1], (1, 2))
+    assert hausdorff(found) == 20
+    assert hd95(found) == 0
+    assert np.isclose(assd(found), 20 / 41)
+    assert np.isclose(masd(found), 20 / 21 / 2)
+    assert np.allclose(assd(surface_distances(stray, line, [1], (1, 2))), assd(found))
+
+
+def test_surface_dice_by_hand(line, stray):
+    found = surface_distances(line, stray, [1], (1, 2))
+    assert np.isclose(nsd(found), 40 / 41)
+    assert surface_dice(20)(found) == 1
+    assert np.isclose(surface_dice(19.9)(found), 40 / 41)
+    assert nsd(surface_distances(line, line, [1])) == 1
+
+
+def test_a_distance_of_just_the_tolerance_is_within_it(line, stray):
+    # ten columns of 0.1 mm are 1 mm, but for rounding
+    fine = surface_distances(line, stray, [1], (1, 0.1))
+    assert nsd(fine) == 1
+    assert surface_dice(0.99)(fine) < 1
+
+
+def test_surface_dice_is_known_by_its_tolerance(line, stray):
+    found = surface_distances(line, stray, [1], (1, 2))
+    assert surface_dice(2).name == "nsd@2mm"
+    assert known_metric("nsd@2.5mm").name == "nsd@2.5mm"
+    assert known_metric("nsd@2").name == "nsd@2mm"
+    assert as_metrics("nsd@2mm")["nsd@2mm"].better == "higher"
+    assert known_metric("nsd@2mm")(found) == surface_dice(2)(found)
+    assert pickle.loads(pickle.dumps(surface_dice(2)))(found) == surface_dice(2)(found) == nsd(found)
+
+
+@pytest.mark.parametrize("name", ["nsd@", "nsd@mm", "nsd@-1mm", "nsd@nanmm", "hd95@2mm"])
+def test_names_without_a_meaning_are_unknown(name):
+    assert known_metric(name) is None
+    with pytest.raises(ValueError, match=f"metrics must be .*, got {name!r}"):
+        as_metrics(name)
+
+
+@pytest.mark.parametrize("bad", [-1, np.nan, np.inf, "2"])
+def test_a_bad_tolerance_is_an_error(bad):
+    with pytest.raises(ValueError, match="tolerance must be a number >= 0, in mm, got "):
+        surface_dice(bad)
+
+
+def test_all_conventions_in_one_call():
+    truth, pred = torch.zeros(2, 16, 16, dtype=torch.int32)
+    truth[2:6, 2:6] = pred[2:6, 3:7] = 1
+    truth[10:14, 2:6], pred[10:14, 10:14] = 2, 3
+    found = measure(truth, pred, [1, 2, 3, 4], ["hausdorff", "hd95", "assd", "masd", "nsd", "nsd@2mm"], spacing=(1, 1))
+    for name in ("hausdorff", "hd95", "assd", "masd"):
+        assert found[name][0] > 0, name
+        assert found[name][1] == found[name][2] == np.inf, name
+        assert np.isnan(found[name][3]), name
+    for name in ("nsd", "nsd@2mm"):
+        assert 0 < found[name][0] <= 1, name
+        assert found[name][1] == found[name][2] == 0, name
+        assert np.isnan(found[name][3]), name
+    assert measure(truth, pred, [4], "nsd", absent=1)["nsd"] == 1
