@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model']
 
-# %% ../../nbs/core/05_model.ipynb #c984260a
+# %% ../../nbs/core/05_model.ipynb #f4831423
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -18,27 +18,29 @@ from PIL import Image
 from torch.nn.functional import pad
 
 from .cases import Case, Source, as_labels, to_source
-from .checks import label_names, short_repr
+from .checks import check_callable, check_type, label_names, renamed_arguments, short_repr
+from .fingerprint import checksum
 from .registry import load_providers
 
-# %% ../../nbs/core/05_model.ipynb #bd6cbeb2
+# %% ../../nbs/core/05_model.ipynb #989dd834
 class Model:
     "A model in the library's batched form; subclasses implement `predict`"
 
-    name = "model"  # stands in the score table
-    labels = None  # names of the labels 0, 1, 2 ..., where the model knows them
-    batch_size = 1  # how many images at once serve this model best
-    device = torch.device("cpu")  # where it wants its images
+    name: str = "model"  # stands in the score table
+    labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., where the model knows them
+    batch_size: int = 1  # how many images at once serve this model best
+    device: torch.device = torch.device("cpu")  # where it wants its images
+    version: str | None = None  # given by the user, to stand for what a cache key cannot see
 
     def prepare(self, case: Case) -> Case:
         "The case as the model needs it"
         return case
 
-    def predict(self, images: torch.Tensor, template: Case):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         "Labels `(B, *S)` of images `(B, C, *S)` that come from a case like `template`"
         raise NotImplementedError
 
-    def probabilities(self, images: torch.Tensor, template: Case):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
 
@@ -49,57 +51,72 @@ class Model:
         yield self
 
     def fingerprint(self) -> tuple:
-        "What tells this model's answers from another one's, of which a checksum is made; kept results are known by it"
+        "What the predictions depend on: weights, settings, functions"
         return (self.name, type(self), vars(self))
 
-    def __call__(self, images: torch.Tensor, template: Case = None) -> torch.Tensor:
-        "Checked labels `(B, *S)`, int32, of images `(B, C, *S)`"
-        template, shape = template or Case(images[0]), tuple(images.shape[2:])
+    def cache_key(self) -> str:
+        "A hash of all that the predictions depend on: kept results are found by it"
+        return checksum(type(self), self.name, self.labels, *self.fingerprint(), version=self.version)
+
+    @renamed_arguments(like="template")
+    def __call__(
+        self,
+        images: torch.Tensor,  # `(B, C, *S)`
+        template: Case | None = None,  # a case like those that they come from; None: one made of the first image
+    ) -> torch.Tensor:  # `(B, *S)`, int32
+        "Checked labels of images"
+        template = template or Case(images[0])
         try:
-            answer = self.predict(images, template)
+            prediction = self.predict(images, template)
         except Exception as e:
             if str(e).startswith(f"model {self.name!r} "):
-                raise  # the model inside has said so already
-            remedy = (
-                ""
-                if isinstance(e, (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError))
-                else _remedy(self, images, template)
-            )
-            raise ValueError(
-                f"model {self.name!r} failed on an image of shape {tuple(images.shape[1:])}: {type(e).__name__}: {e}{remedy}"
-            ) from e
-        if not isinstance(answer, torch.Tensor):
-            raise TypeError(f"model {self.name!r} answers with a {type(answer).__name__}; allowed is a tensor (B, *S)")
-        if tuple(answer.shape) != (len(images), *shape):
-            raise ValueError(
-                f"model {self.name!r} answers with a mask of shape {tuple(answer.shape[1:])}; allowed is the image's {shape}{_remedy(self, images, template)}"
-            )
-        return _checked(answer, self.name)
+                raise  # a model inside this one has said so already
+            raise _failure(self, images, template, e) from e
+        return _checked(prediction, self, images, template)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.name!r})"
 
-# %% ../../nbs/core/05_model.ipynb #48e36c0c
+# %% ../../nbs/core/05_model.ipynb #30870946
 def _checked(
-    answer: torch.Tensor,  # what a model answered
-    name: str,  # of the model
-) -> torch.Tensor:  # int32
-    "The answer of a model as labels, or an error that says what is wrong with it"
-    if answer.is_floating_point() or answer.is_complex():
-        raise TypeError(
-            f"model {name!r} answers with {answer.dtype}; allowed are integer or boolean labels (take the argmax of scores, or a threshold)"
-        )
-    if answer.numel() and answer.min() < 0:
-        raise ValueError(f"model {name!r} answers with the label {answer.min()}; allowed are labels >= 0")
-    return answer.to(torch.int32)
+    prediction,  # what a model returned
+    model: Model,
+    images: torch.Tensor,  # `(B, C, *S)`
+    template: Case,
+) -> torch.Tensor:  # `(B, *S)`, int32
+    "The prediction of a model as labels, or an error that says what is wrong with it"
+    what = f"prediction of model {model.name!r}"
+    shape = tuple(images.shape[2:])
+    check_type(what, prediction, torch.Tensor, "a tensor (B, *S)")
+    if tuple(prediction.shape) != (len(images), *shape):
+        remedy = _remedy(model, images, template)
+        raise ValueError(f"{what} must have the image's shape {shape}, got {tuple(prediction.shape[1:])}{remedy}")
+    if prediction.is_floating_point() or prediction.is_complex():
+        advice = "take the argmax of scores, or a threshold"
+        raise TypeError(f"{what} must be integer or boolean labels ({advice}), got {prediction.dtype}")
+    if prediction.numel() and prediction.min() < 0:
+        raise ValueError(f"{what} must be labels >= 0, got {prediction.min()}")
+    return prediction.to(torch.int32)
 
-# %% ../../nbs/core/05_model.ipynb #8257ebd1
+# %% ../../nbs/core/05_model.ipynb #bf161f16
+_NOT_OF_SIZE = (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError)
+
+
+def _failure(model: Model, images: torch.Tensor, template: Case, error: Exception) -> ValueError:
+    "The error of a model that failed: on what, why, and what helps"
+    remedy = "" if isinstance(error, _NOT_OF_SIZE) else _remedy(model, images, template)
+    where = f"model {model.name!r} failed on an image of shape {tuple(images.shape[1:])}"
+    return ValueError(f"{where}: {type(error).__name__}: {error}{remedy}")
+
+# %% ../../nbs/core/05_model.ipynb #73cb6343
 def _to_multiple(
     images: torch.Tensor,  # `(B, C, *S)`
     multiple: int,
 ) -> torch.Tensor:
     "Images with each side rounded up to a multiple, the new pixels 0"
-    return pad(images, [n for size in reversed(images.shape[2:]) for n in (0, -size % multiple)])
+    # torch wants the last axis first, and for each the pixels before and after
+    added = [n for size in reversed(images.shape[2:]) for n in (0, -size % multiple)]
+    return pad(images, added)
 
 
 def _remedy(
@@ -108,64 +125,73 @@ def _remedy(
     template: Case,
 ) -> str:  # the end of an error; empty where nothing helps
     "Which sizes the model takes, found by trying"
-    if images[0].numel() > 1 << 22:
+    image = images[:1]
+    if image.numel() > 1 << 22:
         return ""  # too long to try
     for multiple in (2, 4, 8, 16, 32, 64):
-        larger = _to_multiple(images[:1], multiple)
-        try:
-            works = larger.shape != images[:1].shape and tuple(model.predict(larger, template).shape) == (
-                1,
-                *larger.shape[2:],
-            )
-        except Exception:
-            works = False
-        if works:
+        larger = _to_multiple(image, multiple)
+        if larger.shape != image.shape and _takes(model, larger, template):
             return f". It works where all sides are multiples of {multiple}: as_model(..., size=PadTo({multiple}))"
     return ""
 
-# %% ../../nbs/core/05_model.ipynb #b0df412c
+# %% ../../nbs/core/05_model.ipynb #df059583
+def _takes(model: Model, images: torch.Tensor, template: Case) -> bool:
+    "Does the model work with images of this size?"
+    try:
+        return tuple(model.predict(images, template).shape) == (len(images), *images.shape[2:])
+    except Exception:
+        return False
+
+# %% ../../nbs/core/05_model.ipynb #1e4f02f2
 def _as_mask(
-    answer,  # PIL image, array or tensor: one mask
+    prediction,  # PIL image, array or tensor: one mask
 ) -> torch.Tensor:
     "One mask as a tensor, its dtype kept"
-    if isinstance(answer, torch.Tensor):
-        return answer.detach().cpu()
-    array = np.asarray(answer)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"it answers with a {type(answer).__name__} of dtype {array.dtype}; allowed is a mask: PIL image, array or tensor"
-        )
-    return torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "biu" else np.ascontiguousarray(array))
+    if isinstance(prediction, torch.Tensor):
+        return prediction.detach().cpu()
+    array = np.asarray(prediction)
+    if array.dtype.kind in "biu":
+        return torch.from_numpy(array.astype(np.int64))
+    if array.dtype.kind == "f":
+        return torch.from_numpy(np.ascontiguousarray(array))
+    kind = f"a {type(prediction).__name__} of dtype {array.dtype}"
+    raise TypeError(f"a prediction must be a mask (PIL image, array or tensor), got {kind}")
 
-
+# %% ../../nbs/core/05_model.ipynb #7125a2b3
 def _palette(
     mask: np.ndarray,  # `(H, W)` labels
 ) -> Image.Image:
-    "A mask as a palette image, which Pillow always resamples by nearest neighbour; as 32-bit integers where labels exceed 255"
+    "A mask as a palette image, or as 32-bit integers where labels exceed 255"
     if mask.max(initial=0) > 255:
         return Image.fromarray(mask.astype(np.int32))
+    # Pillow always resamples a palette image by nearest neighbour
     picture = Image.fromarray(mask.astype(np.uint8))
     picture.putpalette([i // 3 for i in range(768)])
     return picture
 
-# %% ../../nbs/core/05_model.ipynb #51ed4f57
+# %% ../../nbs/core/05_model.ipynb #efb1449b
 class PlainModel(Model):
     "A function `image -> mask`, called with one image at a time"
 
     def __init__(
         self,
-        predict,  # called with one image in the source's form, gives a mask: PIL image, array or tensor `(*S)` of integers
-        prepare=None,  # `prepareSize(item)`, applied to image and truth alike
-        kind: str = None,  # "array" to hand over arrays only; None: the source's own kind
+        predict: Callable,  # image in the source's form -> mask `(*S)` of integers: PIL image, array or tensor
+        prepare: Callable | None = None,  # `prepareSize(item)`, applied to image and truth alike
+        kind: str | None = None,  # "array" to hand over arrays only; None: the source's own kind
         name: str = "model",
-        labels: Sequence = None,
+        labels: Sequence | None = None,
     ):
-        self._predict, self._prepare, self.kind, self.name, self.labels = predict, prepare, kind, name, labels
+        self._predict = predict
+        self._prepare = prepare
+        self.kind = kind
+        self.name = name
+        self.labels = labels
 
     def fingerprint(self):
         return (self.name, self.kind, self._predict, self._prepare)
 
-    def _form(self, template):
+    def _form(self, template) -> Source:
+        "The form in which the function gets its images"
         return Source(self.kind or template.source.kind, template.source.dtype, template.source.channels)
 
     def predict(self, images, template):
@@ -178,70 +204,68 @@ class PlainModel(Model):
         if self._prepare is None:
             return case
         try:
-            image, truth = self._prepared_image(case), self._prepared_truth(case)
+            image = self._prepared_image(case)
+            truth = self._prepared_truth(case)
         except Exception as e:
             raise ValueError(f"prepareSize of model {self.name!r} failed on {case}: {type(e).__name__}: {e}") from e
-        if truth is not None and truth.shape != image.shape[1:]:
-            raise ValueError(
-                f"prepareSize of model {self.name!r} makes the image {tuple(image.shape[1:])} and the truth {tuple(truth.shape)}; allowed is the same size for both"
-            )
-        return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, tuple(image.shape[1:])))
+        shape = tuple(image.shape[1:])
+        if truth is not None and truth.shape != shape:
+            sizes = f"{shape} and {tuple(truth.shape)}"
+            raise ValueError(f"prepareSize of model {self.name!r} must bring image and truth to one size, got {sizes}")
+        return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, shape))
 
     def _prepared_spacing(self, case, shape) -> tuple:
-        "Distance of pixels afterwards: a ramp along each axis tells whether the image was scaled, or cropped and padded"
-        if shape == case.shape:
-            return case.spacing
-        return tuple(
-            d * s / t if s != t and self._is_scaled(case, axis, s / t) else d
-            for axis, (d, s, t) in enumerate(zip(case.spacing, case.shape, shape))
-        )
+        "Distance of pixels afterwards"
+        spacing = list(case.spacing)
+        for axis, (before, after) in enumerate(zip(case.shape, shape)):
+            if before != after and self._is_scaled(case, axis, before / after):
+                spacing[axis] *= before / after
+        return tuple(spacing)
 
     def _is_scaled(self, case, axis, factor) -> bool:
         "Does a pixel hold nearer to `factor` pixels of before than to one?"
-        ramp = (
-            torch.linspace(*case.scale, case.shape[axis])
-            .reshape([-1 if i == axis else 1 for i in range(case.ndim)])
-            .expand_as(case.image)
-        )
-        line = self._prepared_image(case.replace(image=ramp))[0].movedim(axis, -1).flatten(0, -2)
-        line, n = line[len(line) // 2], line.shape[-1]
-        rise, before = (
-            (line[3 * n // 4] - line[n // 4]) / max(3 * n // 4 - n // 4, 1),
-            (ramp.max() - ramp.min()) / max(case.shape[axis] - 1, 1),
-        )
-        ratio = math.log(max(float(rise / before), 1e-6))
+        sides = [-1 if i == axis else 1 for i in range(case.ndim)]
+        ramp = torch.linspace(*case.scale, case.shape[axis]).reshape(sides).expand_as(case.image)
+        prepared = self._prepared_image(case.replace(image=ramp))[0]
+        lines = prepared.movedim(axis, -1).flatten(0, -2)
+        line = lines[len(lines) // 2]
+        # measured in the middle half, away from what padding adds
+        start = len(line) // 4
+        end = 3 * len(line) // 4
+        rise = (line[end] - line[start]) / max(end - start, 1)
+        rise_before = (ramp.max() - ramp.min()) / max(case.shape[axis] - 1, 1)
+        ratio = math.log(max(float(rise / rise_before), 1e-6))
         return abs(ratio - math.log(factor)) < abs(ratio)
 
-    def _prepared_image(self, case):
+    def _prepared_image(self, case) -> torch.Tensor:
         array = np.asarray(self._prepare(to_source(case.image, self._form(case)))).astype(np.float32)
         if case.source.channels == "first" or array.ndim == case.ndim:
             return torch.from_numpy(array).reshape(-1, *array.shape[-case.ndim :])
         return torch.from_numpy(np.moveaxis(array, -1, 0).copy())
 
-    def _prepared_truth(self, case):
+    def _prepared_truth(self, case) -> torch.Tensor | None:
         if case.truth is None:
             return None
         mask = case.truth.numpy()
-        item = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}[self._form(case).kind](mask)
-        prepared = as_labels(np.asarray(self._prepare(item)), "the prepared truth")
-        if strange := set(prepared.unique().tolist()) - set(np.unique(mask).tolist()):
-            raise ValueError(
-                f"it invents the labels {sorted(strange)} in the truth; resample masks by nearest neighbour"
-            )
+        as_item = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}[self._form(case).kind]
+        prepared = as_labels(np.asarray(self._prepare(as_item(mask))), "the prepared truth")
+        strange = set(prepared.unique().tolist()) - set(np.unique(mask).tolist())
+        if strange:
+            raise ValueError(f"it invents the labels {sorted(strange)}; resample masks by nearest neighbour")
         return prepared
 
-# %% ../../nbs/core/05_model.ipynb #e73772b2
-ADAPTERS = []  # pairs (recognises, make), the latest first
+# %% ../../nbs/core/05_model.ipynb #3c35a1eb
+ADAPTERS = []  # pairs (recognises, make), in the order in which they are tried
 
 
 def _is_built_in(make) -> bool:
     "Is an adapter part of misas?"
     return make.__module__.partition(".")[0] == "misas"
 
-
+# %% ../../nbs/core/05_model.ipynb #eb6ecbba
 def adapter(
-    recognises,  # function: is this object for me?
-):
+    recognises: Callable,  # function: is this object for me?
+) -> Callable:
     "Register a class or function `make(obj, **options) -> Model` for what `recognises` says yes to"
 
     def register(make):
@@ -253,59 +277,83 @@ def adapter(
 
     return register
 
-# %% ../../nbs/core/05_model.ipynb #f98258db
+# %% ../../nbs/core/05_model.ipynb #be83fa5f
 def as_model(
-    obj,  # a `Model`, an object with `predict(image)`, a function on arrays, a `torch.nn.Module`, or a model of another framework, see the adapters
-    name: str = None,  # stands in the score table; None: the object's own name
-    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: what the object knows of them
-    size=None,  # for a model that takes certain sizes only, such as `PadTo(16)`: the image is brought to size, and the answer back to the image's own
+    obj,  # a `Model`, an object with `predict(image)`, a function on arrays, or a network of any framework
+    name: str | None = None,  # stands in the score table; None: the object's own name
+    labels: Sequence | Mapping | None = None,  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: its own
+    size=None,  # `PadTo(16)`, `ResizeTo(...)`, `CropTo(...)`: images are brought to size, predictions back to theirs
+    version: str | None = None,  # stands for what a cache key cannot see, such as what runs on a server
     **options,  # of the adapter, such as `preprocess` for a torch module
 ) -> Model:
-    "`obj` in the library's batched form"
-    if size is not None and (isinstance(size, type) or not hasattr(size, "wrap")):
-        raise TypeError(
-            f"size is {size!r}; allowed are PadTo(16), ResizeTo((256, 256)) and CropTo((256, 256)) of misas.sizes"
-        )
-    for key in ("preprocess", "prepare"):
-        if options.get(key) is not None and not callable(options[key]):
-            raise TypeError(f"{key} is {options[key]!r}; allowed are a function, and None")
+    """`obj` in the library's batched form
+
+    >>> import numpy as np
+    >>> import misas as ms
+    >>> model = ms.as_model(lambda image: image > 100, name="bright", labels=["background", "bone"])
+    >>> model
+    PlainModel('bright')
+    >>> case = ms.load_case(np.array([[0, 120], [80, 200]]))
+    >>> model(case.image[None], case)
+    tensor([[[0, 1],
+             [0, 1]]], dtype=torch.int32)
+    """
+    check_type("version", version, str, "a string", optional=True)
+    for option in ("preprocess", "prepare"):
+        check_callable(option, options.get(option))
     if size is not None:
-        return size.wrap(as_model(obj, name, labels, **options))
+        _check_size(size)
+        return size.wrap(as_model(obj, name, labels, version=version, **options))
     if isinstance(obj, Model):
-        return _renamed(obj, name, labels, options)
+        return _renamed(obj, name, labels, version, options)
+    model = _adapted(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
+    if version is not None:
+        model.version = version
+    return model
+
+# %% ../../nbs/core/05_model.ipynb #db45c24d
+def _adapted(obj, **options) -> Model:
+    "What the first adapter that recognises it makes of an object"
     _check_is_model(obj)
     load_providers("models")
     for recognises, make in ADAPTERS:
         if recognises(obj):
-            return make(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
-    raise TypeError(
-        f"model is {short_repr(obj)} of type {type(obj).__name__}; allowed are an object with predict(image), a function, and a model of a framework that misas knows"
-    )
+            return make(obj, **options)
+    allowed = "an object with predict(image), a function, or a model of a framework that misas knows"
+    raise TypeError(f"model must be {allowed}, got {short_repr(obj)} of type {type(obj).__name__}")
 
-# %% ../../nbs/core/05_model.ipynb #2a1f1fd7
+
+def _renamed(model: Model, name, labels, version, options: dict) -> Model:
+    "A model that is one already, under another name, or with other labels or version, if any is given"
+    if options:
+        given = ", ".join(options)
+        raise TypeError(f"options of {model!r} must be name, labels, size or version, as it is a Model, got {given}")
+    if not name and not labels and version is None:
+        return model
+    model = copy(model)
+    model.name = name or model.name
+    model.labels = label_names(labels) or model.labels
+    model.version = model.version if version is None else version
+    return model
+
+# %% ../../nbs/core/05_model.ipynb #08273580
+def _check_size(size):
+    "An error for what is no way to bring images to a size"
+    if isinstance(size, type) or not hasattr(size, "wrap"):
+        raise TypeError(f"size must be PadTo(16), ResizeTo((256, 256)) or CropTo((256, 256)), got {short_repr(size)}")
+
+
 def _check_is_model(obj):
     "An error for what is often taken for a model: a class, and weights without their network"
     if isinstance(obj, type):
-        raise TypeError(f"model is the class {obj.__name__}; allowed is an object of it: as_model({obj.__name__}(...))")
+        name = obj.__name__
+        raise TypeError(f"model must be an object, as in as_model({name}(...)), got the class {name}")
     if isinstance(obj, Mapping):
-        raise TypeError(
-            f"model is of type {type(obj).__name__}, with the keys {short_repr(list(obj)[:4])}; allowed is a network: if these are its weights, build it, hand them over with net.load_state_dict(weights), and then as_model(net)"
-        )
+        kind = f"a {type(obj).__name__} with the keys {short_repr(list(obj)[:4])}"
+        advice = "if these are its weights, load them with net.load_state_dict(weights), and then as_model(net)"
+        raise TypeError(f"model must be a network, got {kind}: {advice}")
 
-
-def _renamed(model, name, labels, options) -> Model:
-    "A model that is one already, under another name if one is given"
-    if options:
-        raise TypeError(
-            f"options are {', '.join(options)}, and {model!r} is a Model already; allowed are name, labels and size"
-        )
-    if not name and not labels:
-        return model
-    model = copy(model)
-    model.name, model.labels = name or model.name, label_names(labels) or model.labels
-    return model
-
-# %% ../../nbs/core/05_model.ipynb #e68d8667
+# %% ../../nbs/core/05_model.ipynb #58a9471a
 def _own_labels(obj) -> tuple | None:
     "Names that the object has for its labels, if that is what it means by `labels`"
     try:
@@ -313,20 +361,23 @@ def _own_labels(obj) -> tuple | None:
     except ValueError:
         return None
 
-# %% ../../nbs/core/05_model.ipynb #7f1c44fe
-def own_name(obj) -> str:
+# %% ../../nbs/core/05_model.ipynb #f58af6c2
+def own_name(
+    obj,  # a path, or anything with or without a name
+) -> str:
+    "The name that an object has, or that of its class"
     if isinstance(obj, (str, Path)):
         return str(obj)
     own = getattr(obj, "name", None) or getattr(obj, "__name__", None)
     return own if isinstance(own, str) else type(obj).__name__
 
-# %% ../../nbs/core/05_model.ipynb #8353cb00
-# a network is callable too: `misas.networks` takes it
+# %% ../../nbs/core/05_model.ipynb #4315177d
+# a network is callable too: `misas.models.pytorch` takes it
 @adapter(lambda obj: callable(obj) and not isinstance(obj, torch.nn.Module))
-def _function(obj, **options):
+def _from_function(obj, **options) -> Model:
     return PlainModel(obj, kind="array", **options)
 
 
 @adapter(lambda obj: callable(getattr(obj, "predict", None)) and not isinstance(obj, type))
-def _object(obj, **options):
+def _from_object(obj, **options) -> Model:
     return PlainModel(obj.predict, getattr(obj, "prepareSize", None), **options)

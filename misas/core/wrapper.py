@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['Wrapper']
 
-# %% ../../nbs/core/09_wrapper.ipynb #b034bf51
-from collections.abc import Iterator
+# %% ../../nbs/core/09_wrapper.ipynb #0700b01f
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from .model import Model, as_model
 
-# %% ../../nbs/core/09_wrapper.ipynb #064bf46f
+# %% ../../nbs/core/09_wrapper.ipynb #d6b10e56
 class Wrapper(Model):
     "A model around another one; subclasses override `predict` and `probabilities`, and call `self.model` in them"
 
@@ -21,7 +21,7 @@ class Wrapper(Model):
         self,
         model,  # anything that `as_model` takes
         name: str | None = None,  # None: that of the model inside
-        labels=None,  # names of the labels 0, 1, 2 ...; None: those of the model inside
+        labels: Sequence | None = None,  # names of the labels 0, 1, 2 ...; None: those of the model inside
     ):
         self.model = as_model(model)
         self.name = name or self.model.name
@@ -50,6 +50,6 @@ class Wrapper(Model):
         return self.model.probabilities(images, template)
 
     def fingerprint(self) -> tuple:
-        "Settings of the wrapper, and the cache key of the model inside"
+        "The wrapper's own settings, and the cache key of the model inside"
         settings = {name: value for name, value in vars(self).items() if name != "model"}
-        return (type(self), settings, *self.model.fingerprint())
+        return (type(self), settings, self.model.cache_key())
