@@ -234,6 +234,10 @@ from .models.windows import (
     SliceWise,
     SlidingWindow,
 )
+from .eval.files import (
+    read_scores,
+    save_scores,
+)
 from .eval.scoring import (
     Job,
     evaluate,
@@ -243,6 +247,7 @@ from .eval.scoring import (
 )
 from .eval.table import (
     COLUMNS,
+    concat_scores,
     metric_facts,
     transform_facts,
 )
@@ -517,6 +522,7 @@ __all__ = [
     "can_undo",
     "common_corruptions",
     "compare",
+    "concat_scores",
     "conforms",
     "confusion",
     "consensus_case",
@@ -590,6 +596,7 @@ __all__ = [
     "prominence_correlation",
     "rank_cases",
     "read_cases",
+    "read_scores",
     "recall",
     "register_metric",
     "reliability",
@@ -597,6 +604,7 @@ __all__ = [
     "same_value",
     "save_image",
     "save_mask",
+    "save_scores",
     "save_viewer",
     "score",
     "series_view",

@@ -7,16 +7,21 @@ __all__ = ['tolerance_interval', 'degradation', 'normalised_area', 'local_slope'
            'bootstrap_curves']
 
 # %% ../../nbs/analysis/00_measures.ipynb #ca0b991e
-import numbers
-
 import numpy as np
 
+from ..core.checks import Domain, check_number, invalid
+
 # %% ../../nbs/analysis/00_measures.ipynb #7acf0af9
-def on_log_axis(values, log):
+def on_log_axis(
+    values,  # `(V,)`
+    log: bool,  # are they spaced by a factor?
+) -> bool:
+    "Is the scale of these values logarithmic? There are no logarithms of 0 and less"
     return bool(log) and bool(np.min(values) > 0)
 
 # %% ../../nbs/analysis/00_measures.ipynb #e72e6060
-def _positions(values, log):
+def _positions(values, log: bool) -> np.ndarray:
+    "Where the values are on the transform's scale"
     return np.log2(values) if on_log_axis(values, log) else np.asarray(values, float)
 
 
@@ -24,135 +29,168 @@ def _neutral_index(values, neutral) -> int:
     "Where among the values the neutral one is"
     found = np.flatnonzero(np.isclose(values, neutral, rtol=1e-6, atol=1e-9))
     if not len(found):
-        raise ValueError(
-            f"values is {np.asarray(values).tolist()}; allowed are values with the neutral one, {neutral}, among them"
-        )
+        raise invalid("values", f"values with the neutral one, {neutral}, among them", np.asarray(values).tolist())
     return int(found[0])
 
 # %% ../../nbs/analysis/00_measures.ipynb #c7c081dc
-def _arranged(
-    values, scores, neutral, log
-) -> tuple:  # positions (V,) ascending, scores (..., V), index of the neutral value
-    "A curve in order, on the transform's scale"
-    values, scores = np.asarray(values, float), np.asarray(scores, float)
+def _check_curve(values: np.ndarray, scores: np.ndarray) -> None:
+    "An error for values and scores that are no curve"
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"values is {values.tolist()}; allowed is a list of at least one finite number")
+        raise invalid("values", "a list of at least one finite number", values.tolist())
     if len(np.unique(values)) < len(values):
-        raise ValueError(f"values is {values.tolist()}, with a value that occurs twice; allowed are different ones")
+        raise invalid("values", "numbers that differ from one another", values.tolist())
     if scores.shape[-1:] != values.shape:
-        raise ValueError(f"scores has shape {scores.shape}; allowed is (..., {len(values)}), a score for each value")
+        raise invalid("shape of scores", f"(..., {len(values)}), a score for each value", scores.shape)
+
+
+def _arranged(
+    values, scores, neutral, log: bool
+) -> tuple[np.ndarray, np.ndarray, int]:  # positions (V,) ascending, scores (..., V), index of the neutral value
+    "A curve in order, on the transform's scale"
+    values = np.asarray(values, float)
+    scores = np.asarray(scores, float)
+    _check_curve(values, scores)
     order = np.argsort(values)
-    return _positions(values[order], log), scores[..., order], _neutral_index(values[order], neutral)
-
-
-def _clean(s, n) -> np.ndarray:  # (...,)
-    "The score at the neutral value, NaN where it is infinite"
-    return np.where(np.isinf(s[..., n]), np.nan, s[..., n])
+    values = values[order]
+    return _positions(values, log), scores[..., order], _neutral_index(values, neutral)
 
 # %% ../../nbs/analysis/00_measures.ipynb #d702db59
-def _sides(x, s, n):
-    return [(x[n:], s[..., n:]), (x[n::-1], s[..., n::-1])]
+def _clean(scores: np.ndarray, neutral: int) -> np.ndarray:  # (...,)
+    "The score at the neutral value, NaN where it is infinite"
+    clean = scores[..., neutral]
+    return np.where(np.isinf(clean), np.nan, clean)
+
+
+def _sides(positions: np.ndarray, scores: np.ndarray, neutral: int) -> list[tuple]:
+    "The curve from the neutral value upwards, and from there downwards"
+    return [
+        (positions[neutral:], scores[..., neutral:]),
+        (positions[neutral::-1], scores[..., neutral::-1]),
+    ]
 
 # %% ../../nbs/analysis/00_measures.ipynb #2ec916d5
-def _reach(x, s, floor) -> tuple:  # (...,) position, (...,) cut
-    "How far from `x[0]` the scores stay at `floor` or above"
-    fails = ~(s >= floor[..., None])
+def _reach(
+    positions: np.ndarray,  # `(V,)`, away from the neutral value
+    scores: np.ndarray,  # `(..., V)`
+    floor: np.ndarray,  # `(...,)`, the lowest score that is tolerated
+) -> tuple[np.ndarray, np.ndarray]:  # (...,) position, (...,) cut: does the range tried end there?
+    "How far from `positions[0]` the scores stay at `floor` or above"
+    fails = ~(scores >= floor[..., None])
     fails[..., 0] = False
     inside = ~fails.any(-1)
-    after = np.where(inside, len(x) - 1, fails.argmax(-1))
+    after = np.where(inside, len(positions) - 1, fails.argmax(-1))
     before = np.maximum(after - 1, 0)
-    good, bad = (np.take_along_axis(s, i[..., None], -1)[..., 0] for i in (before, after))
+    good = np.take_along_axis(scores, before[..., None], -1)[..., 0]
+    bad = np.take_along_axis(scores, after[..., None], -1)[..., 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (good - floor) / (good - bad)
-    end = np.where(inside, x[-1], x[before] + np.where(np.isfinite(share), share, 0) * (x[after] - x[before]))
-    return np.where(np.isnan(floor), np.nan, end), (inside | np.isnan(bad)) & ~np.isnan(floor)
+    share = np.where(np.isfinite(share), share, 0)
+    crossing = positions[before] + share * (positions[after] - positions[before])
+    end = np.where(inside, positions[-1], crossing)
+    unknown = np.isnan(floor)
+    return np.where(unknown, np.nan, end), (inside | np.isnan(bad)) & ~unknown
 
 # %% ../../nbs/analysis/00_measures.ipynb #e53716c7
 def tolerance_interval(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`, higher is better
-    neutral,  # the value that changes nothing
+    neutral: float,  # the value that changes nothing
     delta: float = 0.05,  # drop of the score that is tolerated, > 0
     log: bool = False,  # are the values spaced by a factor?
-) -> tuple:  # low, high: in the unit of the values, NaN without a score at the neutral value; low_cut, high_cut: does the range tried end there?
+) -> tuple:  # low, high, low_cut, high_cut: bounds, NaN without a score at `neutral`; does the range tried end there?
     "The largest range around the neutral value in which the score stays within `delta` of the score there"
-    if not (isinstance(delta, numbers.Real) and 0 < delta < np.inf):
-        raise ValueError(f"delta is {delta!r}; allowed are finite numbers > 0")
+    check_number("delta", delta, Domain(0, open=True))
     x, s, n = _arranged(values, scores, neutral, log)
     floor = _clean(s, n) - delta
-    (high, high_cut), (low, low_cut) = (_reach(side, curve, floor) for side, curve in _sides(x, s, n))
+    up, down = _sides(x, s, n)
+    high, high_cut = _reach(*up, floor)
+    low, low_cut = _reach(*down, floor)
     if on_log_axis(values, log):
         low, high = np.exp2(low), np.exp2(high)
-    return tuple(a.item() if a.ndim == 0 else a for a in (low, high, low_cut, high_cut))
+    return tuple(found.item() if found.ndim == 0 else found for found in (low, high, low_cut, high_cut))
 
 # %% ../../nbs/analysis/00_measures.ipynb #f5521487
-def _interpolated(x, s, at) -> np.ndarray:  # `(..., len(at))`
+def _interpolated(
+    x: np.ndarray,  # `(V,)`, positions, ascending or descending
+    s: np.ndarray,  # `(..., V)`
+    at: np.ndarray,  # `(N,)`, positions
+) -> np.ndarray:  # `(..., N)`
     "Scores at the positions `at`; missing where a neighbour that counts is missing"
     if x[-1] < x[0]:
         x, at = -x, -at
     left = np.clip(np.searchsorted(x, at, side="right") - 1, 0, max(len(x) - 2, 0))
     share = np.clip((at - x[left]) / (x[left + 1] - x[left]), 0, 1)
-    # between two scores of which one is infinitely bad there is none that is better
-    worst = np.isneginf(s[..., left]) | np.isneginf(s[..., left + 1])
+    before = s[..., left]
+    after = s[..., left + 1]
     with np.errstate(invalid="ignore"):
-        between = np.where(worst, -np.inf, s[..., left] + share * (s[..., left + 1] - s[..., left]))
-    return np.where(share < 1e-9, s[..., left], np.where(share > 1 - 1e-9, s[..., left + 1], between))
+        between = before + share * (after - before)
+    # between two scores of which one is infinitely bad there is none that is better
+    between = np.where(np.isneginf(before) | np.isneginf(after), -np.inf, between)
+    between = np.where(share > 1 - 1e-9, after, between)
+    return np.where(share < 1e-9, before, between)
 
 
-def _mean_of_known(a, weight=None, axis=-1) -> np.ndarray:
+def _mean_of_known(
+    a: np.ndarray,  # `(..., N)`
+    weight=1.0,  # `(N,)`
+) -> np.ndarray:  # `(...,)`
     "Weighted mean of what is not NaN; NaN where nothing is known"
-    weight = ~np.isnan(a) * (1.0 if weight is None else weight)
+    weight = ~np.isnan(a) * weight
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (weight * np.where(weight > 0, a, 0)).sum(axis) / weight.sum(axis)
+        return (weight * np.where(weight > 0, a, 0)).sum(-1) / weight.sum(-1)
 
 # %% ../../nbs/analysis/00_measures.ipynb #0d8debfa
 def degradation(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`, higher is better
-    neutral,  # the value that changes nothing
+    neutral: float,  # the value that changes nothing
     log: bool = False,  # are the values spaced by a factor?
     alpha: float = 2 / 3,  # weight of a severity relative to the one before
-    levels: int = 5,  # severities on each side of the neutral value; None: the values tried
+    levels: int | None = 5,  # severities on each side of the neutral value; None: the values tried
 ) -> float:  # in units of the score, 0 if nothing changes; NaN where no other value than the neutral one was tried
     "Weighted mean loss over severities, after ROOD-MRI (arXiv 2203.06060)"
     x, s, n = _arranged(values, scores, neutral, log)
+    clean = _clean(s, n)[..., None]
     losses = []
     for side, curve in _sides(x, s, n):
         if len(side) < 2:
             continue
-        worse = (
-            curve[..., 1:]
-            if levels is None
-            else _interpolated(side, curve, np.linspace(side[0], side[-1], levels + 1)[1:])
-        )
-        losses.append(_mean_of_known(_clean(s, n)[..., None] - worse, alpha ** np.arange(1, worse.shape[-1] + 1)))
-    return _mean_of_known(np.stack(losses, -1)) if losses else s[..., n] * np.nan
+        worse = curve[..., 1:]
+        if levels is not None:
+            worse = _interpolated(side, curve, np.linspace(side[0], side[-1], levels + 1)[1:])
+        weights = alpha ** np.arange(1, worse.shape[-1] + 1)
+        losses.append(_mean_of_known(clean - worse, weights))
+    if not losses:
+        return s[..., n] * np.nan
+    return _mean_of_known(np.stack(losses, -1))
 
 # %% ../../nbs/analysis/00_measures.ipynb #dd53e369
 def normalised_area(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`
-    neutral,  # the value that changes nothing
+    neutral: float,  # the value that changes nothing
     log: bool = False,  # are the values spaced by a factor?
 ) -> float:  # 1: no loss; NaN where the score at the neutral value is 0 or missing, or where there is no range
     "Mean of the curve over the range tried, in parts of the score at the neutral value"
     x, s, n = _arranged(values, scores, neutral, log)
     clean = np.where(abs(s[..., n]) < 1e-6, np.nan, _clean(s, n))
-    return _mean_of_known((s[..., 1:] + s[..., :-1]) / 2 / clean[..., None], np.diff(x))
+    means = (s[..., 1:] + s[..., :-1]) / 2 / clean[..., None]
+    return _mean_of_known(means, np.diff(x))
 
 # %% ../../nbs/analysis/00_measures.ipynb #19d8a71d
 def local_slope(
     values,  # `(V,)`, the values tried
     scores,  # `(V,)` or `(..., V)`, higher is better
-    neutral,  # the value that changes nothing
+    neutral: float,  # the value that changes nothing
     log: bool = False,  # are the values spaced by a factor?
 ) -> float:  # change of the score per unit, or per doubling; NaN where no other value was tried
     "How fast the score changes when the neutral value is left, on the worse of both sides"
     x, s, n = _arranged(values, scores, neutral, log)
-    sides = [
-        (curve[..., 1] - _clean(s, n)) / abs(side[1] - side[0]) for side, curve in _sides(x, s, n) if len(side) > 1
-    ]
-    return np.fmin.reduce(sides) if sides else s[..., n] * np.nan
+    slopes = []
+    for side, curve in _sides(x, s, n):
+        if len(side) > 1:
+            slopes.append((curve[..., 1] - _clean(s, n)) / abs(side[1] - side[0]))
+    return np.fmin.reduce(slopes) if slopes else s[..., n] * np.nan
 
 # %% ../../nbs/analysis/00_measures.ipynb #4b9c2853
 def worst_score(
@@ -162,7 +200,8 @@ def worst_score(
     log: bool = False,  # are the values spaced by a factor?
 ) -> tuple:  # score, value; NaN and None where all scores are missing
     "The lowest score, and where it is"
-    values, scores = list(values), np.asarray(scores, float)
+    values = list(values)
+    scores = np.asarray(scores, float)
     if np.isnan(scores).all():
         return np.nan, None
     low = np.flatnonzero(scores <= np.nanmin(scores) + 1e-12)
@@ -179,9 +218,10 @@ def corruption_error(
     least: float = 0.001,  # mean error of the reference below which there is no comparison
 ) -> float:  # 1: as good as the reference, 0: no errors; NaN where the reference has none
     "Sum of errors relative to a reference model's, after ImageNet-C (arXiv 1903.12261)"
-    errors, reference = np.asarray(errors, float), np.asarray(reference, float)
+    errors = np.asarray(errors, float)
+    reference = np.asarray(reference, float)
     if errors.shape != reference.shape:
-        raise ValueError(f"reference has shape {reference.shape}; allowed is that of errors, {errors.shape}")
+        raise invalid("shape of reference", f"that of errors, {errors.shape}", reference.shape)
     known = ~np.isnan(errors + reference)
     if not known.any() or abs(reference[known].mean()) < least:
         return np.nan
@@ -189,8 +229,11 @@ def corruption_error(
         return float(errors[known].sum() / reference[known].sum())
 
 # %% ../../nbs/analysis/00_measures.ipynb #7b4eb9c2
-def _mean_of_cases(matrix, times) -> np.ndarray:  # (..., V)
-    "Weighted mean over cases `(C, V)`, at each value over those that have a score"
+def _mean_of_cases(
+    matrix: np.ndarray,  # `(C, V)`
+    times: np.ndarray,  # `(..., C)`
+) -> np.ndarray:  # `(..., V)`
+    "Weighted mean over cases, at each value over those that have a score"
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = times @ np.where(np.isfinite(matrix), matrix, 0) / (times @ ~np.isnan(matrix))
     # one infinite distance makes the mean infinite, but 0 times infinity is not a number
@@ -199,18 +242,22 @@ def _mean_of_cases(matrix, times) -> np.ndarray:  # (..., V)
     return mean
 
 
-def _possible(matrix) -> tuple:  # low, high
+def _possible_range(matrix: np.ndarray) -> tuple[float, float]:
     "Where a mean of such scores can lie"
-    least, most = np.fmin.reduce(matrix, None, initial=np.inf), np.fmax.reduce(matrix, None, initial=-np.inf)
-    return 0 if least >= 0 else -np.inf, 0 if most <= 0 and least < 0 else 1 if 0 <= least and most <= 1 else np.inf
+    least = np.fmin.reduce(matrix, None, initial=np.inf)
+    most = np.fmax.reduce(matrix, None, initial=-np.inf)
+    low = 0 if least >= 0 else -np.inf
+    if most <= 0 and least < 0:
+        return low, 0
+    return low, 1 if 0 <= least and most <= 1 else np.inf
 
 # %% ../../nbs/analysis/00_measures.ipynb #10a44e40
 def mean_curve(
     matrix,  # `(C, V)`, a curve per case; NaN where a score is missing
     times=None,  # `(..., C)`, how often each case counts; None: once
-    neutral: int = None,  # which of the V values is the neutral one; None: there is none
+    neutral: int | None = None,  # which of the V values is the neutral one; None: there is none
 ) -> np.ndarray:  # `(V,)` or `(..., V)`
-    "Mean over cases: the mean at the neutral value, and from there the mean change of the cases that have a score at both"
+    "Mean over cases: that at the neutral value, and from there the mean change of the cases with a score at both"
     matrix = np.asarray(matrix, float)
     times = np.ones(len(matrix)) if times is None else np.asarray(times, float)
     if neutral is None:
@@ -218,33 +265,38 @@ def mean_curve(
     clean = matrix[:, [neutral]]
     matrix = np.where(np.isnan(clean), np.nan, matrix)
     start = np.where(np.isnan(matrix), np.nan, clean)
-    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()  # elsewhere the plain mean is the same, to the last bit
-    mean, own = _mean_of_cases(matrix, times), _mean_of_cases(start, times)
+    mean = _mean_of_cases(matrix, times)
+    own_start = _mean_of_cases(start, times)
     with np.errstate(invalid="ignore"):
-        shift = own[..., [neutral]] - own
-    return np.where(lacking, np.clip(mean + np.where(np.isnan(shift), 0, shift), *_possible(matrix)), mean)
+        shift = own_start[..., [neutral]] - own_start
+    shifted = np.clip(mean + np.where(np.isnan(shift), 0, shift), *_possible_range(matrix))
+    # where no case is lacking, the plain mean is the same, to the last bit
+    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()
+    return np.where(lacking, shifted, mean)
 
 # %% ../../nbs/analysis/00_measures.ipynb #8067be98
 def bootstrap_curves(
     matrix,  # `(C, V)`, a curve per case
     resamples: int = 1000,
     seed: int = 0,
-    neutral: int = None,  # which of the V values is the neutral one; None: there is none
+    neutral: int | None = None,  # which of the V values is the neutral one; None: there is none
 ) -> np.ndarray:  # `(resamples, V)`
     "Mean curves of cases drawn with replacement"
     n = len(matrix)
-    return mean_curve(matrix, np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples), neutral)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    return mean_curve(matrix, times, neutral)
 
 # %% ../../nbs/analysis/00_measures.ipynb #dc2314b3
-def interval_bounds(samples, confidence) -> tuple:
+def interval_bounds(
+    samples: np.ndarray,  # `(R,)`
+    confidence: float,
+) -> tuple[float, float]:
     "Percentiles that enclose the share `confidence` of the samples; NaN where there are none"
     known = samples[~np.isnan(samples)]
     if not len(known):
         return np.nan, np.nan
-    return tuple(
-        np.quantile(
-            known,
-            [(1 - confidence) / 2, (1 + confidence) / 2],
-            method="linear" if np.isfinite(known).all() else "nearest",
-        ).tolist()
-    )
+    shares = [(1 - confidence) / 2, (1 + confidence) / 2]
+    # there is nothing between a number and infinity
+    method = "linear" if np.isfinite(known).all() else "nearest"
+    low, high = np.quantile(known, shares, method=method).tolist()
+    return low, high

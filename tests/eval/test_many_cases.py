@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import joblib
@@ -23,7 +24,9 @@ def slow(image):
     time.sleep(float(sys.argv[3]))
     return image > .5
 cases = [phantom((32, 32), seed=s) for s in range(6)]
-evaluate(slow, cases, ["rotation", "brightness"], dict(rotation=[0, 45, 90], brightness=[.5, 1, 2]), store=sys.argv[1], progress=False).to_csv(sys.argv[1] + ".csv", index=False)
+values = dict(rotation=[0, 45, 90], brightness=[.5, 1, 2])
+scores = evaluate(slow, cases, ["rotation", "brightness"], values, store=sys.argv[1], progress=False)
+save_scores(scores, sys.argv[1] + ".csv")
 """
 
 
@@ -45,15 +48,10 @@ def test_a_killed_run_goes_on(tmp_path):
     subprocess.run(command(tmp_path, 0), check=True)
     assert all(p.stat().st_mtime_ns == t for p, t in finished.items()) and len(list(store.glob("*.parquet"))) == 12
     # two predictions per unfinished transform, and one of the unchanged image per case that has any
-    open_cases = CASES - len(
-        {
-            "-".join(p.name.split(".")[:1])
-            for p in finished
-            if sum(q.name.startswith(p.name.split(".")[0] + ".") for q in finished) == 2
-        }
-    )
+    per_case = Counter(p.name.split(".")[0] for p in finished)
+    open_cases = CASES - sum(n == 2 for n in per_case.values())
     assert len(log.read_text()) - before == 2 * (12 - len(finished)) + open_cases
-    table = pd_read(f"{store}.csv")
+    table = read_scores(f"{store}.csv")
     assert len(table) == len(table.drop_duplicates(["case", "transform", "value", "label", "metric"]))
     fresh = evaluate(bright, [phantom((32, 32), seed=s) for s in range(CASES)], TRANSFORMS, VALUES, progress=False)
     assert np.allclose(table.score, fresh.score, equal_nan=True) and table.case.tolist() == fresh.case.tolist()
@@ -61,12 +59,6 @@ def test_a_killed_run_goes_on(tmp_path):
 
 def bright(image):
     return image > 0.5
-
-
-def pd_read(path):
-    import pandas as pd
-
-    return pd.read_csv(path)
 
 
 def test_a_cluster_gives_the_same():
@@ -101,11 +93,9 @@ class Picture:
 def test_a_folder_of_real_images(data, tmp_path):
     settings = dict(values=[0.5, 1], labels={1: "LV"}, store=tmp_path, progress=False)
     scores = evaluate(Picture(), data / "cardiac", "brightness", **settings)
-    assert (
-        scores.case.nunique() == 5
-        and scores.case.str.startswith("transversal").sum() == 8
-        and scores.attrs["errors"] == []
-    )
+    assert scores.case.nunique() == 5
+    assert scores.case.str.startswith("transversal").sum() == 8
+    assert scores.attrs["errors"] == []
     # the short-axis image has colours, which this function does not expect: it fails alone
     with pytest.warns(UserWarning, match=r"1 of 5 cases failed, the first one 'sax'.*\(256, 230, 3\)"):
         scores = evaluate(bright, data / "cardiac", "brightness", **settings)
@@ -118,13 +108,12 @@ def test_relative_paths_reach_other_processes(tmp_path, monkeypatch):
 
     (tmp_path / "images").mkdir()
     for seed in (0, 1):
-        Image.fromarray((phantom((32, 32), seed=seed).image[0] * 255).byte().numpy()).save(
-            tmp_path / "images" / f"{seed}.png"
-        )
+        pixels = (phantom((32, 32), seed=seed).image[0] * 255).byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{seed}.png")
     monkeypatch.chdir(tmp_path.parent)
-    evaluate(
-        bright, [phantom((32, 32), seed=s) for s in (0, 1)], "brightness", [1], n_jobs=2, progress=False
-    )  # starts the processes
+    # starts the processes
+    evaluate(bright, [phantom((32, 32), seed=s) for s in (0, 1)], "brightness", [1], n_jobs=2, progress=False)
     monkeypatch.chdir(tmp_path)
     scores = evaluate(Picture(), "images", "brightness", [0.5, 1], store="results", n_jobs=2, progress=False)
-    assert scores.case.unique().tolist() == ["0", "1"] and len(list((tmp_path / "results").glob("*.parquet"))) == 2
+    assert scores.case.unique().tolist() == ["0", "1"]
+    assert len(list((tmp_path / "results").glob("*.parquet"))) == 2
