@@ -373,7 +373,7 @@ def _check_sampling(confidence, resamples, seed) -> None:
 # %% ../../nbs/analysis/01_summary.ipynb #2c5475c0
 def summarise(
     scores: pd.DataFrame,  # a score table: columns model, case, transform, param, value, label, metric, score
-    delta=None,  # drop that is tolerated, > 0, in units of the metric, or a dict {metric: drop}; None: 0.05 without unit
+    delta=None,  # drop that is tolerated, > 0, in the metric's unit, or a dict {metric: drop}; None: 0.05 without unit
     reference: pd.DataFrame | str | None = None,  # of the corruption error: table of one model, or a model in `scores`
     lower_is_better: Sequence[str] = (),  # names of custom metrics where that is not known; for hd95 and the like it is
     confidence: float = 0.95,  # share of bootstrap samples within the bounds, between 0 and 1
@@ -383,15 +383,12 @@ def summarise(
     """How sensitive models are: a row per model, transform, label and metric, largest drop first
 
     >>> import misas as ms
-    >>> def model(image):
-    ...     return image > 0.4
-    >>> cases = [ms.phantom((64, 64), seed=seed) for seed in (0, 1)]
-    >>> tried = dict(brightness=[0.5, 1, 2], rotation=[0, 90])
-    >>> scores = ms.evaluate(model, cases, list(tried), tried, labels={1: "LV"}, progress=False)
-    >>> ms.summarise(scores)[["transform", "label", "cases", "worst_value"]]
-        transform label  cases worst_value
-    0  brightness    LV      2         0.5
-    1    rotation    LV      2           0
+    >>> cases = [ms.phantom((96, 96), seed=seed) for seed in (0, 1)]
+    >>> model = ms.demo_model()
+    >>> scores = ms.evaluate(model, cases, "brightness", [0.25, 1, 4], labels={1: "LV"}, progress=False)
+    >>> ms.summarise(scores)[["transform", "label", "cases", "worst_value", "drop"]].round(1)
+        transform label  cases  worst_value  drop
+    0  brightness    LV      2          4.0   0.2
     """
     _check_sampling(confidence, resamples, seed)
     check_scores(scores)

@@ -1,0 +1,169 @@
+"The folder of results: who finds which file"
+
+import json
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+import torch
+
+import misas.core.fingerprint
+from misas.core.model import Model, as_model
+from misas.core.transform import Intensity
+from misas.data.phantoms import phantom
+from misas.eval.store import open_store
+from misas.eval.table import make_table
+from misas.metrics.base import as_metrics
+from misas.transforms.basic import Compose, Rotate, Zoom
+
+
+@pytest.fixture
+def case():
+    return phantom((16, 16), seed=0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "results", "threshold", 1)
+
+
+def path_of(store, case, transform=None, values=(0, 90)):
+    transform = transform or Rotate()
+    return store.paths(case, [(transform, values)])[str(transform)]
+
+
+def table_of(case, transform, values):
+    rows = pd.DataFrame(dict(value=values, label="LV", metric="dice", score=1 / 3))
+    return make_table(rows, "m", case, transform, as_metrics("dice"))
+
+
+# models
+
+
+def test_models_with_other_preprocessing_or_weights_are_other_models():
+    halves = [as_model(torch.nn.Conv2d(1, 2, 1), preprocess=f) for f in (lambda x: x / 2, lambda x: x / 3)]
+    halves[1].net.load_state_dict(halves[0].net.state_dict())
+    assert halves[0].cache_key() != halves[1].cache_key()
+    nets = [torch.nn.Conv2d(1, 2, 1) for _ in range(2)]
+    assert as_model(nets[0]).cache_key() != as_model(nets[1]).cache_key()
+    assert as_model(nets[0]).cache_key() == as_model(nets[0]).cache_key()
+    assert as_model(torch.nn.Conv2d(1, 2, 1).bfloat16()).cache_key()
+
+
+def test_labels_go_by_their_names_in_the_table():
+    net = torch.nn.Conv2d(1, 2, 1)
+    assert len({as_model(net, labels=labels).cache_key() for labels in (None, ["bg", "LV"], ["bg", "RV"])}) == 3
+
+
+def test_a_plain_object_is_known_by_what_it_holds():
+    class Cut:
+        def __init__(self, least):
+            self.least = least
+
+        def predict(self, image):
+            return image > self.least
+
+    assert len({as_model(Cut(least), name="cut").cache_key() for least in (0.4, 0.4, 0.5)}) == 2
+
+
+def test_a_custom_model_is_known_by_what_it_holds():
+    class Mine(Model):
+        def __init__(self, least):
+            self.least, self.name = least, "mine"
+
+        def predict(self, images, template):
+            return (images[:, 0] > self.least).int()
+
+    assert len({Mine(least).cache_key() for least in (0.5, 0.9, 0.5)}) == 2
+
+
+# paths
+
+
+def test_each_setting_has_its_own_path(store, case, tmp_path):
+    paths = [
+        path_of(store, case),
+        path_of(store, case, values=[0, 91]),
+        path_of(store, case, Rotate(fill=0.0)),
+        path_of(store, case.replace(image=case.image + 1)),
+        path_of(store, case.replace(name="b")),
+        path_of(store, case.replace(labels=("bg", "LV"))),
+        path_of(open_store(tmp_path / "results", "threshold", 2), case),
+    ]
+    assert len(set(paths)) == 7
+    assert path_of(store, case) == paths[0]
+    assert paths[0].name.startswith("phantom-0.rotation.")
+
+
+def test_another_version_of_misas_finds_no_old_results(store, case, tmp_path, monkeypatch):
+    before = path_of(store, case)
+    monkeypatch.setattr(misas.core.fingerprint, "__version__", "99.0")
+    assert path_of(store, case) != before
+    assert open_store(tmp_path / "results", "threshold", 1).settings != store.settings
+
+
+def own_transform(code):
+    "A custom transform whose method is written anew"
+    space = dict(dataclass=dataclass, Intensity=Intensity, __name__="__main__")
+    exec(
+        "@dataclass(frozen=True)\n"
+        "class Own(Intensity):\n"
+        "    name, param, neutral, values = 'own', 'x', 0, (0, 1)\n"
+        f"    def change(self, image, value, case): return {code}",
+        space,
+    )
+    return space["Own"]()
+
+
+def test_a_custom_transform_is_known_by_its_code_too(store, case):
+    codes = ("image + value", "image - value", "image + value")
+    assert len({path_of(store, case, own_transform(code)) for code in codes}) == 2
+
+
+# files
+
+
+def test_tables_are_read_as_they_were_written(store, case):
+    path = path_of(store, case)
+    table = table_of(case, Rotate(), [0, 90])
+    assert store.read(path) is None
+    store.write(path, table)
+    assert store.read(path).equals(table)
+    assert store.read(path).attrs == table.attrs
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_fields_that_are_lists_and_values_that_are_tuples(store, case):
+    both = Compose(Rotate(), Zoom())
+    values = [(0, 1), (10, 1.2)]
+    paths = store.paths(case, [(Rotate(axes=[-2, -1]), None), (both, values)])
+    assert len(set(paths.values())) == 2
+    table = table_of(case, both, pd.Series(values))
+    store.write(paths["rotation+zoom"], table)
+    again = store.read(paths["rotation+zoom"])
+    assert again.equals(table)
+    assert [type(v) for v in again.value[1]] == [int, float]
+
+
+def test_a_damaged_file_is_computed_again(store, case):
+    path = path_of(store, case)
+    store.write(path, table_of(case, Rotate(), [0, 90]))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match="phantom-0.rotation.* is damaged, and is computed again"):
+        assert store.read(path) is None
+
+
+def test_why_a_case_failed_is_noted_until_it_succeeds(store, case):
+    store.note_error(case, ValueError("too small"))
+    noted = list(store.folder.glob("*.error.json"))
+    assert [json.loads(p.read_text()) for p in noted] == [dict(case="phantom-0", error="ValueError: too small")]
+    store.note_error(case, None)
+    store.note_error(case, None)
+    assert not list(store.folder.iterdir())
+
+
+def test_a_file_is_no_folder(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match="store must be the path of a folder, not of a file"):
+        open_store(file)
