@@ -26,7 +26,12 @@ setup(
     keywords=meta["keywords"],
     classifiers=lines(meta["classifiers"]),
     python_requires=f">={meta['python']}",
-    project_urls={"Repository": meta["repository"]},
+    project_urls={
+        "Documentation": meta["documentation"],
+        "Repository": meta["repository"],
+        "Changelog": f"{meta['repository']}/blob/main/CHANGELOG.md",
+        "Issues": f"{meta['repository']}/issues",
+    },
     install_requires=lines(meta["requirements"]),
     extras_require={name: lines(text) for name, text in extras.items() if name not in meta},
     entry_points={"console_scripts": lines(meta["console_scripts"]), "nbdev": ["misas = misas._modidx:d"]},

@@ -1,4 +1,4 @@
-"Sphinx extension: comments beside parameters (docments) become lists of parameters, and names in backticks become links"
+"""Sphinx extension: docments become lists of parameters, and names in backticks become links"""
 
 import inspect
 import itertools
@@ -26,15 +26,25 @@ def as_rst(
     return "".join(p for pair in itertools.zip_longest(plain, code, fillvalue="") for p in pair)
 
 
+def as_rst_lines(
+    lines: list[str],  # of a docstring
+) -> list[str]:
+    "A docstring for Sphinx: examples, from `>>>` to the next blank line, stay as they are"
+    made = []
+    in_example = False
+    for line in lines:
+        in_example = line.lstrip().startswith(">>>") or (in_example and line.strip() != "")
+        made.append(line if in_example else as_rst(line))
+    return made
+
+
 def type_name(anno) -> str:
-    "A type as one reads it"
+    "A type as one reads it, without the modules that its parts come from"
     if anno in (inspect.Parameter.empty, None, type(None)):
         return ""  # None: only a default
-    return (
-        anno.__name__
-        if isinstance(anno, type) and not getattr(anno, "__args__", None)
-        else str(anno).replace("typing.", "")
-    )
+    if isinstance(anno, type) and not getattr(anno, "__args__", None):
+        return anno.__name__
+    return re.sub(r"[\w.]+\.(\w+)", r"\1", str(anno))
 
 
 def comment_and_type(docment, anno, **_) -> tuple:
@@ -56,7 +66,7 @@ def described(
     # a class that inherits from a dataclass may have a constructor of its own
     if isinstance(obj, type) and not fielded and "__init__" in vars(obj):
         obj = obj.__init__
-    found = {name: comment_and_type(**about) for name, about in docments(obj, full=True).items()}
+    found = {name: comment_and_type(**about) for name, about in docments(obj, full=True, args_kwargs=True).items()}
     if not fielded:
         return found
     own, above = {f.name for f in fields(obj) if f.init}, [base for base in obj.__mro__[1:] if is_dataclass(base)]
@@ -109,7 +119,7 @@ def add_docments(app, what, name, obj, options, lines):
     "Rewrite a docstring in place, with what the comments say added to it"
     if what == "module":
         return lines.clear()  # it stands at the top of the page
-    lines[:] = [as_rst(line) for line in lines]
+    lines[:] = as_rst_lines(lines)
     try:
         extra = (
             [*(parameter_swept(obj) if what == "class" else ()), *parameter_list(obj)]
@@ -140,11 +150,9 @@ class LinkNames(SphinxPostTransform):
             if name not in targets or inside & {"reference", "title", "desc_signature", "pending_xref"}:
                 continue
             module = targets[name]
-            uri = (
-                self.app.builder.get_relative_uri(self.env.docname, f"api/{module}")
-                if self.env.docname != f"api/{module}"
-                else ""
-            )
+            page = pages.reference_page(module)
+            same = self.env.docname == page
+            uri = "" if same else self.app.builder.get_relative_uri(self.env.docname, page)
             link = nodes.reference("", "", internal=True, refuri=f"{uri}#misas.{module}.{name}")
             node.replace_self(link)
             link += node

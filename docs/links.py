@@ -33,6 +33,7 @@ def linked(
         r"https://colab\.research\.google\.com/github/[^/\s]+/[^/\s]+/blob/main/([\w./-]+\.ipynb)", colab, text
     )
     text = re.sub(r"https://[^\s()\[\]]+(?=/actions/workflows/)", address, text)
+    text = re.sub(r"https://(?!colab\.)[^\s()\[\]]+(?=/blob/main/)", address, text)
     owner, name = owner_name.split("/")
     text = re.sub(r"(?<=[^!]\[documentation\]\()[^)\s]+", f"https://{owner}.github.io/{name}/", text)
     text = re.sub(r"(?<=git\+)https://[\w./-]+", address, text)

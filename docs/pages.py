@@ -1,4 +1,8 @@
-"Sphinx extension: the pages that are made at build time - the notebooks, and one page of reference for each module"
+"""Sphinx extension: the pages that are made at build time
+
+The notebooks without directives and hidden cells, a page for each package ("How it works"), a page of reference for
+each module, and the gallery of transforms.
+"""
 
 import functools
 import importlib
@@ -12,10 +16,42 @@ import nbformat
 
 DOCS = Path(__file__).resolve().parent
 NBS = DOCS.parent / "nbs"
+PACKAGE = DOCS.parent / "misas"
 
-INDEX = """# Reference
+# in the order in which a reader meets them; what holds the rest together comes last
+PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "data", "models", "core")
+TOP_LEVEL = ("cli", "compat")
 
-Every public name, made from the docstrings and from the comments beside the parameters. `from misas.all import *` brings those that one needs for the main job.
+HOW = """# {package}
+
+{about}.
+
+{listed}
+
+```{{toctree}}
+:hidden:
+
+{pages}
+```
+"""
+
+INDEX = """# API
+
+Every public name, made from the docstrings and from the comments beside the parameters. All of them are in `misas`
+(`import misas as ms`), and `from misas.all import *` brings them into a notebook.
+
+{listed}
+
+```{{toctree}}
+:hidden:
+
+{pages}
+```
+"""
+
+PACKAGE_PAGE = """# misas.{package}
+
+{about}.
 
 {listed}
 
@@ -28,7 +64,7 @@ Every public name, made from the docstrings and from the comments beside the par
 
 PAGE = """# misas.{module}
 
-{about}. Each part is explained and shown in the notebook [{notebook}](../notebooks/{notebook}.ipynb).
+{about}. Each part is explained and shown in [its notebook](/notebooks/{notebook}.ipynb).
 
 ```{{eval-rst}}
 .. automodule:: misas.{module}
@@ -37,17 +73,31 @@ PAGE = """# misas.{module}
 """
 
 
+def source_of(notebook: Path) -> str:
+    "All code of a notebook, as text"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 def module_of(notebook: Path) -> str | None:
-    "The module that a notebook exports, if any"
-    made = re.search(r"#\| ?default_exp (\w+)", notebook.read_text(encoding="utf-8"))
+    "The module that a notebook exports, such as `transforms.kspace`, if any"
+    made = re.search(r"^#\| ?default_exp ([\w.]+)", source_of(notebook), re.M)
     return made and made[1]
 
 
 @functools.cache
 def modules() -> dict:
-    "Module to the stem of the notebook that makes it, in order; `all` only passes on what the others define"
-    made = {module_of(p): p.stem for p in sorted(NBS.glob("*.ipynb"))}
+    "Module to the path of the notebook that makes it (below nbs/, without its ending), package by package"
+    made = {}
+    for folder in [*PACKAGES, "."]:
+        for notebook in sorted((NBS / folder).glob("*.ipynb")):
+            made[module_of(notebook)] = notebook.relative_to(NBS).with_suffix("").as_posix()
     return {module: stem for module, stem in made.items() if module not in (None, "all")}
+
+
+def modules_of(package: str) -> dict:
+    "Those of one package"
+    return {module: stem for module, stem in modules().items() if module.startswith(f"{package}.")}
 
 
 @functools.cache
@@ -56,12 +106,11 @@ def public() -> dict:
     names = {}
     for module in modules():
         made = importlib.import_module(f"misas.{module}")
-        # where two modules have a name, it is the first one's: `compat` has those of an older misas
-        names = {
-            n: module
-            for n in getattr(made, "__all__", ())
-            if getattr(getattr(made, n), "__module__", None) == made.__name__
-        } | names
+        for name in getattr(made, "__all__", ()):
+            defined_here = getattr(getattr(made, name), "__module__", None) == made.__name__
+            # where two modules have a name, it is the first one's: `compat` has those of an older misas
+            if defined_here and name not in names:
+                names[name] = module
     return names
 
 
@@ -73,14 +122,15 @@ def shown(cell):
         cell.source = re.sub(r"^- skip_\w+: .*\n?", "", cell.source, flags=re.M)  # directives of nbdev
         return cell
     lines = cell.source.split("\n")
-    flags = {m[1] for line in lines if (m := re.match(r"#\| ?([\w-]+)", line))}
-    cell.source = "\n".join(line for line in lines if not re.match(r"#\| ?[\w-]+", line)).strip("\n")
+    matches = [re.match(r"#\| ?([\w-]+)", line) for line in lines]
+    flags = {m[1] for m in matches if m}
+    cell.source = "\n".join(line for line, m in zip(lines, matches) if not m).strip("\n")
     if "hide" in flags or not cell.source:
         return None
     if flags & {"export", "exports", "exporti"}:
         cell.metadata["tags"] = ["export"]
     for output in cell.outputs:
-        chart(output, cell.id)
+        show_chart(output, cell.id)
     return cell
 
 
@@ -90,17 +140,20 @@ def vega_spec(data: dict):
         if kind.startswith("application/vnd.vegalite"):
             return value
     # what altair shows by default: a page that fetches vega from the network and hands it the specification
-    inside = re.search(r"\}\)\((\{.*\}), \{[^{}]*\}\);\s*</script>", data.get("text/html", ""), re.S)
+    page = data.get("text/html", "")
+    inside = re.search(r"\}\)\((\{.*\}), \{[^{}]*\}\);\s*</script>", page, re.S)
     return inside and json.loads(inside[1])
 
 
-def chart(output, name: str):
+CHART = """<div id="vis-{name}"></div><script>window.addEventListener("load", () =>
+vegaEmbed("#vis-{name}", {spec}, {{actions: false}}))</script>"""
+
+
+def show_chart(output, name: str):
     "A Vega-Lite chart becomes HTML that uses the site's own copy of vega: interactive, and no network is needed"
     spec = vega_spec(output.get("data", {}))
     if spec:
-        output["data"] = {
-            "text/html": f"""<div id="vis-{name}"></div><script>window.addEventListener("load", () => vegaEmbed("#vis-{name}", {json.dumps(spec)}, {{actions: false}}))</script>"""
-        }
+        output["data"] = {"text/html": CHART.format(name=name, spec=json.dumps(spec))}
 
 
 def write(path: Path, text: str):
@@ -126,20 +179,61 @@ def write_notebooks():
             old.unlink()
 
 
-def first_line(obj) -> str:
-    return (inspect.getdoc(obj) or "").split("\n")[0]
+def about(module: str) -> str:
+    "The first line of a module's or package's docstring"
+    name = f"misas.{module}"
+    return (inspect.getdoc(importlib.import_module(name)) or "").split("\n")[0].rstrip(".")
+
+
+def write_how():
+    "docs/how/: a page for each package, with its notebooks"
+    shutil.rmtree(DOCS / "how", ignore_errors=True)
+    for package in PACKAGES:
+        own = modules_of(package)
+        listed = "".join(f"[{m.split('.')[1]}](/notebooks/{stem}.ipynb)\n: {about(m)}\n\n" for m, stem in own.items())
+        pages = "\n".join(f"{m.split('.')[1]} </notebooks/{stem}>" for m, stem in own.items())
+        text = HOW.format(package=package, about=about(package), listed=listed, pages=pages)
+        write(DOCS / "how" / f"{package}.md", text)
+
+
+def names_of(module: str) -> str:
+    "The public names of a module, as code"
+    return ", ".join(f"`{name}`" for name, where in public().items() if where == module)
+
+
+def has_reference(module: str) -> bool:
+    "Plumbing without a public name has a notebook, and no page of reference"
+    return module in public().values() or module in TOP_LEVEL
 
 
 def write_reference():
-    "docs/api/: a page for each module, and one that lists them all"
+    "docs/api/: a page for each module, one for each package, and one that lists them all"
     shutil.rmtree(DOCS / "api", ignore_errors=True)
-    listed, names = "", public()
-    for module, notebook in modules().items():
-        about = first_line(importlib.import_module(f"misas.{module}"))
-        own = ", ".join(f"`{name}`" for name, where in names.items() if where == module)
-        listed += f"[misas.{module}]({module}.md)\n: {about}.  \n  {own}\n\n"
-        write(DOCS / "api" / f"{module}.md", PAGE.format(module=module, about=about, notebook=notebook))
-    write(DOCS / "api" / "index.md", INDEX.format(listed=listed, pages="\n".join(modules())))
+    overview = ""
+    for package in PACKAGES:
+        own = {m: stem for m, stem in modules_of(package).items() if has_reference(m)}
+        listed = ""
+        for module, notebook in own.items():
+            short = module.split(".")[1]
+            listed += f"[misas.{module}]({package}/{short}.md)\n: {about(module)}.  \n  {names_of(module)}\n\n"
+            write(
+                DOCS / "api" / package / f"{short}.md",
+                PAGE.format(module=module, about=about(module), notebook=notebook),
+            )
+        pages = "\n".join(f"{package}/{m.split('.')[1]}" for m in own)
+        text = PACKAGE_PAGE.format(package=package, about=about(package), listed=listed, pages=pages)
+        write(DOCS / "api" / f"{package}.md", text)
+        overview += f"## {package}\n\n{about(package)}.\n\n{listed}"
+    for module in TOP_LEVEL:
+        text = PAGE.format(module=module, about=about(module), notebook=modules()[module])
+        write(DOCS / "api" / f"{module}.md", text)
+    pages = "\n".join([*PACKAGES, *TOP_LEVEL])
+    write(DOCS / "api" / "index.md", INDEX.format(listed=overview, pages=pages))
+
+
+def reference_page(module: str) -> str:
+    "The document that describes a module"
+    return f"api/{module.replace('.', '/')}"
 
 
 def write_vega():
@@ -157,8 +251,12 @@ def load_vega(app, pagename, templatename, context, doctree):
 
 
 def prepare(app):
+    import gallery
+
     write_notebooks()
+    write_how()
     write_reference()
+    gallery.write_gallery()
     write_vega()
 
 

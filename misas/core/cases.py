@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READERS', 'Source', 'to_source', 'Case', 'as_case']
 
-# %% ../../nbs/core/03_cases.ipynb #ce787a60
+# %% ../../nbs/core/03_cases.ipynb #9f930082
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .checks import as_numbers, checked_spacing, label_names
+from .checks import as_numbers, check_type, checked_spacing, invalid, label_names, renamed_function
 from .registry import load_providers
 
-# %% ../../nbs/core/03_cases.ipynb #27ca608b
+# %% ../../nbs/core/03_cases.ipynb #807db8c9
 @dataclass(frozen=True)
 class Source:
     "The form in which an image was handed over"
@@ -25,7 +25,7 @@ class Source:
     dtype: str = "float32"  # name of the numpy dtype
     channels: str = "first"  # where the channel axis stood: "first", "last" or "none"
 
-# %% ../../nbs/core/03_cases.ipynb #ba2c94d6
+# %% ../../nbs/core/03_cases.ipynb #54446123
 def to_dtype(
     array: np.ndarray,  # any shape, floating point
     dtype,  # numpy dtype; integer types are rounded and clipped to their range
@@ -40,12 +40,12 @@ def to_dtype(
     # float32 cannot hold the largest int32: clip in float64
     return np.clip(np.rint(array.astype(np.float64)), info.min, info.max).astype(dtype)
 
-# %% ../../nbs/core/03_cases.ipynb #12f1a7c5
+# %% ../../nbs/core/03_cases.ipynb #49ae9d12
 def to_source(
     image: torch.Tensor,  # `(C, *S)`
     source: Source,  # the form wanted
-):
-    "`image` in the form of `source`: a PIL image, a numpy array or a tensor"
+) -> Image.Image | np.ndarray | torch.Tensor:
+    "`image` in the form of `source`"
     array = to_dtype(image.detach().cpu().numpy(), source.dtype)
     if source.channels == "none" and len(array) == 1:
         array = array[0]
@@ -55,63 +55,69 @@ def to_source(
         return Image.fromarray(np.ascontiguousarray(array))
     return torch.from_numpy(array.copy()) if source.kind == "tensor" else array
 
-# %% ../../nbs/core/03_cases.ipynb #6c8a3357
-def to_numpy_dtype(tensor: torch.Tensor) -> torch.Tensor:
+# %% ../../nbs/core/03_cases.ipynb #3065d89d
+def to_numpy_dtype(
+    tensor: torch.Tensor,
+) -> torch.Tensor:
     "`tensor` in a dtype that numpy has"
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
-# %% ../../nbs/core/03_cases.ipynb #589b022c
+# %% ../../nbs/core/03_cases.ipynb #3099580c
 def as_labels(
     mask,  # array-like of labels: integers, booleans, or integers stored as floats
     name: str,  # the argument to name in an error
 ) -> torch.Tensor:  # int32
     "A mask as non-negative int32 labels"
-    array = np.asarray(to_numpy_dtype(mask.detach().cpu()) if isinstance(mask, torch.Tensor) else mask)
+    if isinstance(mask, torch.Tensor):
+        mask = to_numpy_dtype(mask.detach().cpu())
+    array = np.asarray(mask)
+    allowed = "labels that are integers >= 0"
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}; allowed are integers and booleans")
+        raise TypeError(f"{name} must have {allowed}, got the dtype {array.dtype}")
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
-        raise ValueError(
-            f"{name} has labels that are no integers, e.g. {array[array != np.rint(array)][0]}; allowed are integers >= 0"
-        )
+        fraction = array[array != np.rint(array)][0]
+        raise ValueError(f"{name} must have {allowed}, got {fraction}")
     if array.size and array.min() < 0:
-        raise ValueError(f"{name} has the negative label {array.min()}; allowed are integers >= 0")
+        raise ValueError(f"{name} must have {allowed}, got the negative label {array.min()}")
     if array.size and array.max() >= 2**31:
-        raise ValueError(f"{name} has the label {array.max()}; allowed are integers < 2**31")
+        raise ValueError(f"{name} must have {allowed} and < 2**31, got {array.max()}")
     return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32))
 
-# %% ../../nbs/core/03_cases.ipynb #6d40375e
+# %% ../../nbs/core/03_cases.ipynb #890da509
 def _default_scale(
     image: torch.Tensor,  # `(C, *S)`
-    dtype: str,  # dtype of the source
-) -> tuple:  # (black, white)
-    "8-bit images range from 0 to 255, fractions from 0 to 1, all others from 0 (or their minimum, if negative) to their maximum"
+    dtype: str,  # of the source
+) -> tuple[float, float]:  # (black, white)
+    "The range of intensities, as far as it can be told from the image"
     if dtype == "uint8":
         return 0.0, 255.0
-    low, high = min(0.0, image.min().item()), image.max().item()
+    low = min(0.0, image.min().item())
+    high = image.max().item()
     return (0.0, 1.0) if low == 0 and high <= 1 else (low, high)
 
-# %% ../../nbs/core/03_cases.ipynb #2b555df6
+# %% ../../nbs/core/03_cases.ipynb #bc083959
 def _source_of(
     image,  # tensor or array, `(H, W)` or `(C, *S)`
 ) -> Source:
     "The form that an image in the library's layout has"
-    kind = "tensor" if isinstance(image, torch.Tensor) else "array"
-    dtype = (to_numpy_dtype(image) if kind == "tensor" else image).dtype
-    return Source(kind, str(dtype).removeprefix("torch."), "none" if image.ndim == 2 else "first")
+    channels = "none" if image.ndim == 2 else "first"
+    if isinstance(image, torch.Tensor):
+        return Source("tensor", str(to_numpy_dtype(image).dtype).removeprefix("torch."), channels)
+    return Source("array", str(image.dtype), channels)
 
-# %% ../../nbs/core/03_cases.ipynb #f969d483
+# %% ../../nbs/core/03_cases.ipynb #917e0b95
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
 
     image: torch.Tensor  # `(C, *S)`, `S` being `(H, W)` or `(D, H, W)`; `(H, W)` is taken as one channel; finite
-    truth: torch.Tensor = None  # `(*S)`, labels >= 0; None where there is no truth
+    truth: torch.Tensor | None = None  # `(*S)`, labels >= 0; None where there is no truth
     name: str = "case"  # stands in the score table
-    spacing: tuple = None  # distance of pixels along each spatial axis in mm, > 0; None is taken as 1 along each axis
-    scale: tuple = None  # (black, white): the range of intensities; None: 0..255 for 8 bit, 0..1 for fractions, else up to the maximum
-    source: Source = None  # the form in which the image was handed over; None: as `image` is
-    labels: tuple = None  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None where they are not known
-    affine: np.ndarray = None  # `(4, 4)`: from indices (slice, row, column) to mm in NIfTI's world (right, anterior, superior); slice 0 for 2D; None where not known
+    spacing: tuple[float, ...] | None = None  # of pixels along each spatial axis in mm, > 0; None: 1 along each axis
+    scale: tuple[float, float] | None = None  # (black, white); None: as in 8 bit, 0 to 1, or up to the maximum
+    source: Source | None = None  # the form in which the image was handed over; None: as `image` is
+    labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: not known
+    affine: np.ndarray | None = None  # `(4, 4)`: indices (slice, row, column) to mm (right, anterior, superior)
 
     def __post_init__(self):
         source = self.source or _source_of(self.image)
@@ -124,7 +130,7 @@ class Case:
             truth=None if self.truth is None else as_labels(self.truth, "truth"),
             affine=None if self.affine is None else np.asarray(self.affine, dtype=float),
         )
-        self._check()
+        _check_case(self)
         self._set(
             spacing=checked_spacing(self.spacing, self.ndim),
             scale=_default_scale(image, source.dtype) if self.scale is None else tuple(self.scale),
@@ -132,34 +138,16 @@ class Case:
         )
 
     def _set(self, **changes):
-        for k, v in changes.items():
-            object.__setattr__(self, k, v)
-
-    def _check(self):
-        shape, size = tuple(self.image.shape), self.image.shape[1:]
-        if not isinstance(self.name, str):
-            raise TypeError(f"name is {self.name!r}; allowed is a text")
-        if self.image.ndim not in (3, 4) or 0 in shape:
-            raise ValueError(
-                f"image has shape {shape}; allowed are (H, W), (C, H, W) and (C, D, H, W) without empty axes"
-            )
-        if not self.image.isfinite().all():
-            raise ValueError(
-                f"image has {(~self.image.isfinite()).sum()} pixels that are NaN or infinite; allowed are finite numbers"
-            )
-        if self.truth is not None and self.truth.shape != size:
-            raise ValueError(f"truth has shape {tuple(self.truth.shape)}; allowed is the image's {tuple(size)}")
-        if self.affine is not None and (self.affine.shape != (4, 4) or not np.isfinite(self.affine).all()):
-            raise ValueError(f"affine is {self.affine!r}; allowed is a 4 x 4 array of finite numbers")
-        levels = "two numbers (black, white), black <= white"
-        if self.scale is not None and np.diff(as_numbers(self.scale, 2, "scale", levels)) < 0:
-            raise ValueError(f"scale is {self.scale}; allowed are {levels}")
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
 
     def replace(self, **changes) -> "Case":
         "A copy with some fields changed; they are trusted, not checked again"
         new = object.__new__(Case)
         new._set(**{f.name: getattr(self, f.name) for f in fields(self)} | changes)
         return new
+
+    but = renamed_function("but", replace)
 
     def to(self, device) -> "Case":
         "The case with its tensors on `device`"
@@ -168,7 +156,7 @@ class Case:
         return self.replace(image=self.image.to(device), truth=None if self.truth is None else self.truth.to(device))
 
     @property
-    def shape(self) -> tuple:
+    def shape(self) -> tuple[int, ...]:
         "Spatial shape `(H, W)` or `(D, H, W)`"
         return tuple(self.image.shape[1:])
 
@@ -186,7 +174,25 @@ class Case:
         kind = "no truth" if self.truth is None else f"truth with labels {self.truth.unique().tolist()}"
         return f"Case({self.name!r}, {self.image.shape[0]} x {' x '.join(map(str, self.shape))}, {kind})"
 
-# %% ../../nbs/core/03_cases.ipynb #ace9d19b
+# %% ../../nbs/core/03_cases.ipynb #8eb59bb8
+def _check_case(case: Case):
+    "An error for what is no image, or does not belong to it"
+    check_type("name", case.name, str, "a string")
+    shape = tuple(case.image.shape)
+    if case.image.ndim not in (3, 4) or 0 in shape:
+        raise ValueError(f"image must have shape (H, W), (C, H, W) or (C, D, H, W) without empty axes, got {shape}")
+    if not case.image.isfinite().all():
+        bad = (~case.image.isfinite()).sum()
+        raise ValueError(f"image must be finite, got {bad} pixels that are NaN or infinite")
+    if case.truth is not None and case.truth.shape != case.shape:
+        raise ValueError(f"truth must have the image's shape {case.shape}, got {tuple(case.truth.shape)}")
+    if case.affine is not None and (case.affine.shape != (4, 4) or not np.isfinite(case.affine).all()):
+        raise invalid("affine", "a 4 x 4 array of finite numbers", case.affine)
+    levels = "two numbers (black, white), black <= white"
+    if case.scale is not None and np.diff(as_numbers(case.scale, 2, "scale", levels)) < 0:
+        raise invalid("scale", levels, case.scale)
+
+# %% ../../nbs/core/03_cases.ipynb #ed7e685a
 def _border(
     channel: torch.Tensor,  # `(*S)`
 ) -> torch.Tensor:  # 1D
@@ -207,7 +213,7 @@ def _background(
     dark = border <= float(threshold_otsu(border.numpy()))
     return border[dark].median().to(channel)
 
-# %% ../../nbs/core/03_cases.ipynb #a3fea610
+# %% ../../nbs/core/03_cases.ipynb #555fc2d6
 READERS = []  # functions that make a `Case` of what users hold; `misas.data` adds `load_case`
 
 

@@ -153,7 +153,7 @@ def _label_keys(labels) -> list:  # empty where `labels` is none of the kinds al
         return list(range(len(labels)))
     return []
 
-
+# %% ../../nbs/core/01_checks.ipynb #c0126c32
 def label_names(
     labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
 ) -> tuple | None:

@@ -303,7 +303,7 @@ def _look_at_module(x: types.ModuleType):
     own = {} if not _is_users(x.__name__) else {n: v for n, v in vars(x).items() if not n.startswith("__")}
     return f"module {x.__name__}", [own]
 
-# %% ../../nbs/core/02_fingerprint.ipynb #a00d6da2
+# %% ../../nbs/core/02_fingerprint.ipynb #5a51b51b
 _OF_BUILT_IN = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType)
 
 
@@ -316,6 +316,11 @@ def _is_special(name: str, x) -> bool:
     return not isinstance(x, (types.FunctionType, staticmethod, classmethod, property, partial))
 
 
+def _is_foreign(x, owner: type) -> bool:
+    "Is it a function of the user's that was put into a library's class?"
+    return isinstance(x, types.FunctionType) and x.__module__ != owner.__module__ and _is_users(x.__module__)
+
+# %% ../../nbs/core/02_fingerprint.ipynb #61dbef06
 @_look.register
 def _look_at_class(x: type):
     held = []
@@ -326,11 +331,6 @@ def _look_at_class(x: type):
         else:
             held.append({n: f for n, f in sorted(vars(c).items()) if not _is_special(n, f)})
     return " ".join(f"{c.__module__}.{c.__qualname__}" for c in x.__mro__), held
-
-
-def _is_foreign(x, owner: type) -> bool:
-    "Is it a function of the user's that was put into a library's class?"
-    return isinstance(x, types.FunctionType) and x.__module__ != owner.__module__ and _is_users(x.__module__)
 
 # %% ../../nbs/core/02_fingerprint.ipynb #a95b37cc
 _ENOUGH = 1_000_000  # things to look at

@@ -5,91 +5,106 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/core/04_reference.ipynb #5157034b
+# %% ../../nbs/core/04_reference.ipynb #43c1ab25
 import numpy as np
 import torch
 
 from .cases import Case
 
-# %% ../../nbs/core/04_reference.ipynb #4f6d2631
+# %% ../../nbs/core/04_reference.ipynb #68b3d4dc
 _DIGITS = 255  # labels of a palette, but for 0, which means no pixel
 
 
 def _origins(
     model,  # a `misas.core.Model`
     case: Case,
-) -> torch.Tensor:  # int64, in the shape that the model sees: the number of each pixel in the image, along its rows; -1 where there was none
-    "Where the pixels that a model sees come from"
+) -> torch.Tensor:  # int64, in the shape that the model sees; -1 where there was no pixel
+    "The number of each pixel that a model sees, in the image before `prepare`, along its rows"
     number = torch.arange(case.image[0].numel()).reshape(case.shape)
-    origins, known, unit = 0, True, 1
+    origins = 0
+    known = True
+    unit = 1
     while unit == 1 or unit < number.numel():
-        digit = model.prepare(case.replace(truth=(number // unit % _DIGITS + 1).int())).truth.cpu().long()
-        origins, known, unit = origins + (digit - 1) * unit, known & (digit > 0), unit * _DIGITS
+        digits = (number // unit % _DIGITS + 1).int()
+        seen = model.prepare(case.replace(truth=digits)).truth.cpu().long()
+        origins = origins + (seen - 1) * unit
+        known = known & (seen > 0)
+        unit *= _DIGITS
     return torch.where(known & (origins < number.numel()), origins, -1)
 
-# %% ../../nbs/core/04_reference.ipynb #3fa58454
-def _voted(mask, origins, n: int) -> tuple:  # labels `(n,)`, and which of them anybody voted for
+# %% ../../nbs/core/04_reference.ipynb #f8b47c0d
+def _voted(
+    mask: torch.Tensor,  # labels, in the shape that the model saw
+    origins: torch.Tensor,  # in the same shape
+    n: int,  # pixels of the image
+) -> tuple[torch.Tensor, torch.Tensor]:  # labels `(n,)`, and which of them anything voted for
     "The label that most of the pixels from one place have"
-    most, labels = torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int32)
+    most = torch.zeros(n, dtype=torch.int64)
+    labels = torch.zeros(n, dtype=torch.int32)
     for label in mask.unique().tolist():
         votes = torch.bincount(origins[(origins >= 0) & (mask == label)], minlength=n)
-        labels[votes > most], most = label, torch.maximum(votes, most)
+        labels[votes > most] = label
+        most = torch.maximum(votes, most)
     return labels, most > 0
 
-
+# %% ../../nbs/core/04_reference.ipynb #f30181fa
 def _filled(
     labels: np.ndarray,  # `(*S)`
     seen: np.ndarray,  # bool `(*S)`
 ) -> np.ndarray:
-    "Pixels between those that were seen have the label of the nearest of them"
+    "Pixels between those that were seen get the label of the nearest of them"
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
-    gaps = [int(np.diff(np.unique(places), prepend=places.min()).max()) for places in np.nonzero(seen)]
-    between = np.logical_and.reduce(
-        [abs(near - own) <= gap // 2 for near, own, gap in zip(nearest, np.indices(seen.shape, sparse=True), gaps)]
-    )
+    between = np.ones(seen.shape, dtype=bool)
+    for places, near, own in zip(np.nonzero(seen), nearest, np.indices(seen.shape, sparse=True)):
+        gap = int(np.diff(np.unique(places), prepend=places.min()).max())
+        between &= abs(near - own) <= gap // 2
     return np.where(between, labels[tuple(nearest)], 0)
 
-# %% ../../nbs/core/04_reference.ipynb #2ae90bf5
+
 def _put_back(mask, origins, shape) -> torch.Tensor:  # int32, of that shape
-    "What a model answered, on the pixels of the image before `prepare`"
+    "What a model predicted, on the pixels of the image before `prepare`"
     labels, seen = (x.reshape(shape) for x in _voted(mask, origins, int(np.prod(shape))))
     return labels if seen.all() else torch.from_numpy(_filled(labels.numpy(), seen.numpy()))
 
-# %% ../../nbs/core/04_reference.ipynb #4153ef07
+# %% ../../nbs/core/04_reference.ipynb #790e966f
 class AlignmentError(ValueError):
-    "A model's answer cannot be laid on the pixels of the image"
+    "A model's prediction cannot be laid on the pixels of the image"
 
-# %% ../../nbs/core/04_reference.ipynb #bf953510
-def _found_origins(model, case, answer) -> torch.Tensor:
-    "`_origins` of an answer, or an error that says what `prepare` must do"
+# %% ../../nbs/core/04_reference.ipynb #71c81892
+def _found_origins(model, case: Case, prediction: torch.Tensor) -> torch.Tensor:
+    "`_origins` of a prediction, or an error that says what `prepare` must do"
+    why = "it loses the truth"
     try:
-        origins, why = _origins(model, case), "it loses the truth"
+        origins = _origins(model, case)
     except Exception as e:
-        origins, why = None, f"{type(e).__name__}: {e}"
-    if origins is None or origins.shape != answer.shape or (origins < 0).all():
+        origins = None
+        why = f"{type(e).__name__}: {e}"
+    if origins is None or origins.shape != prediction.shape or (origins < 0).all():
         raise AlignmentError(
-            f"case {case.name!r} has no truth, and the answer of model {model.name!r} cannot stand for one, because what prepares its images does not prepare a truth alike ({why}); allowed is one that moves the labels of a truth as it moves the pixels of the image, or a case with truth"
+            f"case {case.name!r} must have a truth, or model {model.name!r} a `prepare` that moves the labels of "
+            f"a truth as it moves the pixels of the image, to be compared with its own prediction ({why})"
         )
     return origins
 
-# %% ../../nbs/core/04_reference.ipynb #99e9aff9
+# %% ../../nbs/core/04_reference.ipynb #19272eb5
 def unchanged_prediction(
     model,  # a `misas.core.Model`
     ready: Case,  # prepared
 ) -> torch.Tensor:  # `(*S)`, on the model's device
     "What the model says of one image, which it may work on in place"
-    return model(ready.to(model.device).image[None].clone(), template=ready)[0]
+    with model.session():
+        return model(ready.to(model.device).image[None].clone(), template=ready)[0]
 
-# %% ../../nbs/core/04_reference.ipynb #2e603751
+# %% ../../nbs/core/04_reference.ipynb #c886eb98
 def with_own_reference(
     model,  # a `misas.core.Model`
     case: Case,  # without truth
 ) -> Case:
-    "The case with the model's answer on the unchanged image in place of a truth"
+    "The case with the model's prediction on the unchanged image in place of a truth"
     ready = model.prepare(case)
-    answer = unchanged_prediction(model, ready).cpu()
+    prediction = unchanged_prediction(model, ready).cpu()
     if ready is case:
-        return case.replace(truth=answer)
-    return case.replace(truth=_put_back(answer, _found_origins(model, case, answer), case.shape))
+        return case.replace(truth=prediction)
+    return case.replace(truth=_put_back(prediction, _found_origins(model, case, prediction), case.shape))

@@ -5,111 +5,122 @@
 # %% auto #0
 __all__ = ['Step', 'sweep', 'Series', 'get_series']
 
-# %% ../../nbs/core/07_sweeps.ipynb #170ac8e9
-from collections.abc import Sequence
+# %% ../../nbs/core/07_sweeps.ipynb #3eaf92c0
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from .cases import Case, as_case
-from .checks import Domain, as_value_list, check_number, progress_bar
-from .memory import reused_memory
-from .model import as_model
+from .checks import Domain, as_value_list, check_number, invalid, progress_bar
+from .model import Model, as_model
 from .reference import AlignmentError, with_own_reference
 from .transform import Transform, as_transform
 
-# %% ../../nbs/core/07_sweeps.ipynb #958498ea
+# %% ../../nbs/core/07_sweeps.ipynb #0a484664
 @dataclass(frozen=True, eq=False)
 class Step:
     "One value tried, as the model saw it"
 
     value: object  # of the transform's parameter
     image: torch.Tensor  # `(C, *S)`
-    truth: torch.Tensor  # `(*S)`, or None
+    truth: torch.Tensor | None  # `(*S)`, or None
     pred: torch.Tensor  # `(*S)`, int32: the model's labels
-    spacing: tuple = None  # mm along each spatial axis, of what the model saw
-    reference: torch.Tensor = None  # `(*S)`, what `pred` is compared with where there is no truth: the model's own answer on the unchanged image, moved along
+    spacing: tuple[float, ...] | None = None  # mm along each spatial axis, of what the model saw
+    reference: torch.Tensor | None = None  # `(*S)`, without truth: the prediction on the unchanged image, moved along
 
     def cpu(self) -> "Step":
         "The step with its tensors in the computer's own memory"
         return replace(self, **{k: t.cpu() for k, t in vars(self).items() if isinstance(t, torch.Tensor)})
 
-# %% ../../nbs/core/07_sweeps.ipynb #7a080c56
-def checked_values(transform, values, case) -> list:
+# %% ../../nbs/core/07_sweeps.ipynb #2a6404e3
+def checked_values(
+    transform: Transform,
+    values,  # one value or several in an order; None: the transform's own
+    case: Case,
+) -> list:
     "The values to try, each of them checked"
     values = list(transform.values_for(case)) if values is None else as_value_list(values)
     if not values:
-        raise ValueError(f"values for {transform} is empty; allowed is at least one value")
+        raise invalid(f"values for {transform}", "at least one value", values)
     return [transform.check(v) for v in values]
 
-# %% ../../nbs/core/07_sweeps.ipynb #a728e4ef
-def _batches(cases, size):
-    "Lists of at most `size` pairs (value, case) that a model can be asked about together"
-
-    def alike(a, b):
-        return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
-
-    batch = []
-    for value, case in cases:
-        if batch and (len(batch) == size or not alike(case, batch[0][1])):
-            yield batch
-            batch = []
-        batch.append((value, case))
-    if batch:
-        yield batch
-
-
-def _changed(model, case, transform, values):
-    "Pairs (value, case as the model needs it), made as they are asked for, on the model's device"
+# %% ../../nbs/core/07_sweeps.ipynb #0f6aea67
+def _changed(model: Model, case: Case, transform: Transform, values: list) -> Iterator[tuple]:
+    "Pairs (value, case as the model needs it), each made when it is needed, on the model's device"
     # Apple's GPUs know no float64: there, only what the model sees goes to the device
     if torch.device(model.device).type != "mps":
         case = case.to(model.device)
     for value in values:
         yield value, model.prepare(transform(case, value)).to(model.device)
 
-# %% ../../nbs/core/07_sweeps.ipynb #dbdc70b6
-def _predicted(model, batch, transform) -> list:
+
+def _batches(
+    cases,  # pairs (value, case)
+    size: int,
+) -> Iterator[list]:
+    "Lists of at most `size` pairs that go through the model together"
+    batch = []
+    for value, case in cases:
+        if batch and (len(batch) == size or not _alike(case, batch[0][1])):
+            yield batch
+            batch = []
+        batch.append((value, case))
+    if batch:
+        yield batch
+
+# %% ../../nbs/core/07_sweeps.ipynb #4b6585fc
+def _alike(a: Case, b: Case) -> bool:
+    "May two images be in one batch?"
+    return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
+
+
+def _predicted(model: Model, batch: list, transform: Transform) -> list[Step]:
     "The steps of one batch"
     try:
-        preds = model(torch.stack([c.image for _, c in batch]), template=batch[0][1])
+        preds = model(torch.stack([case.image for _, case in batch]), template=batch[0][1])
     except (ValueError, TypeError) as e:
-        raise type(e)(f"{e} (at {transform.param} = {', '.join(str(v) for v, _ in batch)} of {transform})") from e
-    return [Step(value, c.image, c.truth, pred, c.spacing) for (value, c), pred in zip(batch, preds)]
+        values = ", ".join(str(value) for value, _ in batch)
+        raise type(e)(f"{e} (at {transform.param} = {values} of {transform})") from e
+    return [Step(value, case.image, case.truth, pred, case.spacing) for (value, case), pred in zip(batch, preds)]
 
-
-def _steps(model, case, transform, values, size):
-    with reused_memory():
+# %% ../../nbs/core/07_sweeps.ipynb #c2e781a8
+def _steps(model: Model, case: Case, transform: Transform, values: list, size: int) -> Iterator[Step]:
+    "The steps of a sweep, in a session of the model"
+    with model.session():
         for batch in _batches(_changed(model, case, transform, values), size):
             yield from _predicted(model, batch, transform)
 
-# %% ../../nbs/core/07_sweeps.ipynb #258a6935
+# %% ../../nbs/core/07_sweeps.ipynb #d8c03ace
 def sweep(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
     transform,  # a `Transform`, or a function `(image, value) -> image`
-    values: Sequence = None,  # values of the transform's parameter; None: its own range
-    batch_size: int = None,  # images that go through the model at once; None: what serves the model
+    values: Sequence | None = None,  # values of the transform's parameter; None: its own range
+    batch_size: int | None = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
-):  # iterator over `Step`
-    "Walk over `values`: change the case, ask the model, yield a `Step` (on the model's device)"
-    model, case, transform = as_model(model), as_case(case), as_transform(transform)
+) -> Iterator[Step]:
+    "Walk over `values`: change the case, run the model, yield a `Step` (on the model's device)"
+    model = as_model(model)
+    case = as_case(case)
+    transform = as_transform(transform)
     values = checked_values(transform, values, case)
     check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
     steps = _steps(model, case, transform, values, batch_size or model.batch_size)
     return iter(progress_bar(steps, progress, total=len(values), desc=str(transform)))
 
-# %% ../../nbs/core/07_sweeps.ipynb #33ea070e
+# %% ../../nbs/core/07_sweeps.ipynb #220b75ed
 @dataclass(frozen=True, eq=False)
 class Series(Sequence):
     "All steps of one sweep, kept"
 
-    steps: tuple  # of `Step`
+    steps: tuple[Step, ...]
     transform: Transform
     case: Case  # before any change
     model: str = "model"  # its name
-    labels: tuple = None  # names of the labels 0, 1, 2 ..., where model or case know them
+    labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.steps)
 
     def __getitem__(self, i):
@@ -119,32 +130,45 @@ class Series(Sequence):
 
     @property
     def values(self) -> list:
+        "The values tried"
         return [s.value for s in self.steps]
 
     def __repr__(self):
         return f"Series({self.model}, {self.case.name}, {self.transform}: {self.transform.param} = {self.values})"
 
-# %% ../../nbs/core/07_sweeps.ipynb #c6c5235b
-def _known(model, case) -> Case:
-    "The case with something to compare answers with, if there is any; to look at a series there need not be"
+# %% ../../nbs/core/07_sweeps.ipynb #03d3bd2f
+def _with_reference(model: Model, case: Case) -> Case:
+    "The case with something to compare predictions with, if there is any; to look at a series there need not be"
     try:
         return case if case.truth is not None else with_own_reference(model, case)
     except AlignmentError:
         return case
 
-
+# %% ../../nbs/core/07_sweeps.ipynb #f3016f1a
 def get_series(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
     transform,  # a `Transform`, or a function `(image, value) -> image`
-    values: Sequence = None,  # values of the transform's parameter; None: its own range
-    batch_size: int = None,  # images that go through the model at once; None: what serves the model
+    values: Sequence | None = None,  # values of the transform's parameter; None: its own range
+    batch_size: int | None = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
-) -> Series:
-    "The steps of a sweep, kept; without truth the model is asked about the unchanged image, too, to compare its answers with"
-    model, case, transform = as_model(model), as_case(case), as_transform(transform)
-    known = _known(model, case)
-    steps = tuple(s.cpu() for s in sweep(model, known, transform, values, batch_size, progress))
+) -> Series:  # without truth, each step has the prediction on the unchanged image to be compared with
+    """The steps of a sweep, kept
+
+    >>> import misas as ms
+    >>> case = ms.phantom((64, 64), seed=0)
+    >>> series = ms.get_series(lambda image: image > 100, case, ms.Rotate(), values=[0, 45, 90], progress=False)
+    >>> series
+    Series(<lambda>, phantom-0, rotation: deg = [0, 45, 90])
+    >>> series[1].pred.shape
+    torch.Size([64, 64])
+    """
+    model = as_model(model)
+    case = as_case(case)
+    transform = as_transform(transform)
+    with model.session():
+        known = _with_reference(model, case)
+        steps = tuple(step.cpu() for step in sweep(model, known, transform, values, batch_size, progress))
     if case.truth is None:
-        steps = tuple(replace(s, truth=None, reference=s.truth) for s in steps)
+        steps = tuple(replace(step, truth=None, reference=step.truth) for step in steps)
     return Series(steps, transform, case, model.name, model.labels or case.labels)

@@ -5,33 +5,42 @@
 # %% auto #0
 __all__ = ['Transform', 'Intensity', 'known_transforms', 'Function', 'as_transform']
 
-# %% ../../nbs/core/06_transform.ipynb #c16c157b
+# %% ../../nbs/core/06_transform.ipynb #d6e0bdcd
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, check_choice, same_value, short_repr
+from .checks import Domain, check_choice, invalid, same_value, short_repr
 from .model import own_name
 from .registry import load_providers
 
-# %% ../../nbs/core/06_transform.ipynb #4ec8a88e
-def _is_finite(image: torch.Tensor) -> bool:
-    "No NaN, no infinite pixel: it would show in the sum, which is found faster than a look at each; only a sum can overflow by itself"
+# %% ../../nbs/core/06_transform.ipynb #ed0fc378
+def _is_finite(
+    image: torch.Tensor,
+) -> bool:
+    "No NaN, no infinite pixel?"
+    # it would show in the sum, which is found faster than a look at each; only a sum can overflow by itself
     return math.isfinite(image.sum()) or image.isfinite().all().item()
 
-# %% ../../nbs/core/06_transform.ipynb #4bbff6b6
+# %% ../../nbs/core/06_transform.ipynb #676762e9
 @dataclass(frozen=True)
 class Transform:
     "A family of changes with one parameter; subclasses implement `apply`"
 
-    # Class attributes, not fields: they belong to the family, not to one member.
-    name, param, unit, neutral, values, domain = "", "value", "", None, (), Domain()
-    log = False  # are the values spaced by a factor?
-    categorical = False  # are the values names rather than amounts?
+    # These belong to the family, not to one member, and are no fields
+    name: ClassVar[str] = ""
+    param: ClassVar[str] = "value"
+    unit: ClassVar[str] = ""
+    neutral: ClassVar = None  # the value that changes nothing
+    values: ClassVar[tuple] = ()  # tried by default
+    domain: ClassVar[Domain] = Domain()
+    log: ClassVar[bool] = False  # are the values spaced by a factor?
+    categorical: ClassVar[bool] = False  # are the values names rather than amounts?
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -45,29 +54,27 @@ class Transform:
 
     def __call__(self, case: Case, value) -> Case:
         "The case, changed by `value`; the neutral value changes nothing"
-        case, value = as_case(case), self.check(value)
+        case = as_case(case)
+        value = self.check(value)
         if self._is_neutral(value, case):
             return case
         changed = self.apply(case, value)
         if not _is_finite(changed.image):
-            raise ValueError(
-                f"{self.param} of {self} is {value!r}, which makes intensities that are not finite; allowed are values that keep them finite"
-            )
+            raise invalid(f"{self.param} of {self}", "a value that keeps all intensities finite", value)
         return changed
 
     def check(self, value):
         "`value` as a plain number, or an error that says what is allowed"
-        value = (
-            value.item()
-            if isinstance(value, np.generic) or isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0
-            else value
-        )
+        if isinstance(value, np.generic):
+            value = value.item()
+        elif isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
+            value = value.item()
         if value not in self.domain:
-            raise ValueError(f"{self.param} of {self} is {value!r}; allowed are {self.domain}")
+            raise invalid(f"{self.param} of {self}", str(self.domain), value)
         return value
 
     def fingerprint(self) -> tuple:
-        "What tells this transform from another one, of which a checksum is made; kept results are known by it"
+        "What the changes depend on: part of the cache key by which kept results are found"
         return (type(self), vars(self))
 
     def neutral_for(self, case: Case):
@@ -78,21 +85,18 @@ class Transform:
         "The values tried by default in this case"
         return self.values
 
-    def _is_neutral(self, value, case) -> bool:
+    def _is_neutral(self, value, case: Case) -> bool:
         "Does a value that was checked change nothing in this case?"
         neutral = self.neutral_for(case)
         return neutral is not None and same_value(value, neutral)
 
     def __str__(self):
         "Name and, where they differ from the default, fields: so members of a family are told apart in a table"
-        own = [
-            f"{f.name}={getattr(self, f.name)!r}"
-            for f in fields(self)
-            if repr(getattr(self, f.name)) != repr(f.default)
-        ]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        own = [f"{f.name}={values[f.name]!r}" for f in fields(self) if repr(values[f.name]) != repr(f.default)]
         return f"{self.name}({', '.join(own)})" if own else self.name
 
-# %% ../../nbs/core/06_transform.ipynb #648714c4
+# %% ../../nbs/core/06_transform.ipynb #e0de8f5d
 @dataclass(frozen=True)
 class Intensity(Transform):
     "A transform of the pixels that leaves the mask alone; subclasses implement `change`"
@@ -101,95 +105,97 @@ class Intensity(Transform):
         "Image `(C, *S)` of `case`, changed by `value`, as a new tensor of the same shape"
         raise NotImplementedError
 
-    def apply(self, case, value):
+    def apply(self, case: Case, value) -> Case:
         return case.replace(image=self.change(case.image, value, case))
 
-# %% ../../nbs/core/06_transform.ipynb #ac81c14d
-def known_transforms() -> dict:  # {name: class}
-    "Every transform that can be asked for by its name"
+# %% ../../nbs/core/06_transform.ipynb #b4e8c867
+def known_transforms() -> dict[str, type[Transform]]:  # by their names
+    "Every transform that is found by its name"
 
-    def below(cls):
+    def below(cls) -> list[type[Transform]]:
         return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
 
     load_providers("transforms")
-    return {c.name: c for c in below(Transform)[1:] if c.has_own_name and not issubclass(c, Function)}
+    named = [c for c in below(Transform) if c is not Transform and c.has_own_name and not issubclass(c, Function)]
+    # of two with one name, that of the user counts, whichever was defined first
+    named.sort(key=lambda c: not c.__module__.startswith("misas."))
+    return {c.name: c for c in named}
 
-# %% ../../nbs/core/06_transform.ipynb #d93af3b1
+# %% ../../nbs/core/06_transform.ipynb #b07a9568
 @dataclass(frozen=True)
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
 
-    image: object = None  # function of array `(*S)` or with channels where the source had them, and value
-    mask: object = (
-        None  # function of mask `(*S)` and value, for a transform that moves anatomy; None leaves the mask alone
-    )
+    image: Callable | None = None  # function of an array `(*S)`, or with channels where the source had them, and value
+    mask: Callable | None = None  # function of a mask `(*S)` and value; None leaves the mask alone
 
-    def fingerprint(self):
-        return (str(self), self.image, self.mask)
+    def fingerprint(self) -> tuple:
+        settings = (self.name, self.param, self.neutral, self.values, self.categorical)
+        return (*settings, self.image, self.mask)
 
-    def apply(self, case, value):
+    def check(self, value):
+        return value if self.categorical else super().check(value)
+
+    def apply(self, case: Case, value) -> Case:
+        image = self._changed_image(case, value)
+        truth = case.truth
+        if truth is not None and self.mask is not None:
+            truth = self.mask(truth.cpu().numpy().copy(), value)
+        affine = case.affine if image.shape[1:] == case.shape else None
+        try:
+            changed = Case(image, truth, case.name, case.spacing, case.scale, case.source, case.labels, affine)
+        except (ValueError, TypeError) as e:
+            raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
+        if truth is not None:
+            self._check_labels(changed.truth, case.truth)
+        return changed
+
+    def _changed_image(self, case: Case, value) -> np.ndarray:  # `(C, *S)`
         form = Source("array", "float32", case.source.channels)
         image = np.asarray(self.image(to_source(case.image, form).copy(), value), dtype=np.float32)
-        truth = (
-            case.truth if case.truth is None or self.mask is None else self.mask(case.truth.cpu().numpy().copy(), value)
-        )
         if form.channels == "last" and image.ndim > case.ndim:
             image = np.moveaxis(image, -1, 0)
         if image.ndim == case.ndim:
             image = image[None]
-        try:
-            changed = Case(
-                image.copy(),
-                truth,
-                case.name,
-                case.spacing,
-                case.scale,
-                case.source,
-                case.labels,
-                case.affine if image.shape[1:] == case.shape else None,
-            )
-        except (ValueError, TypeError) as e:
-            raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
-        if truth is not None and (
-            strange := set(changed.truth.unique().tolist()) - set(case.truth.unique().tolist()) - {0}
-        ):
-            raise ValueError(
-                f"mask function of {self} invents the labels {sorted(strange)}; resample masks by nearest neighbour"
-            )
-        return changed
+        return image.copy()
+
+    def _check_labels(self, changed: torch.Tensor, before: torch.Tensor):
+        strange = set(changed.unique().tolist()) - set(before.unique().tolist()) - {0}
+        if strange:
+            advice = "resample masks by nearest neighbour"
+            raise ValueError(f"mask function of {self} invents the labels {sorted(strange)}; {advice}")
+
+    def __str__(self):
+        return self.name
+
+# %% ../../nbs/core/06_transform.ipynb #6ef3dc7a
+# libraries whose transforms are callable, with other arguments
+_OTHERS = ("torchio", "monai", "albumentations", "torchvision", "kornia")
 
 
-_OTHERS = (
-    "torchio",
-    "monai",
-    "albumentations",
-    "torchvision",
-    "kornia",
-)  # libraries whose transforms are callable, with other arguments
-
-# %% ../../nbs/core/06_transform.ipynb #492ebd0e
 def _check_is_transform(obj):
     "An error for what is often taken for one transform: that of another library, and several of them"
     kind = obj if isinstance(obj, type) else type(obj)
-    if (library := kind.__module__.partition(".")[0]) in _OTHERS:
+    library = kind.__module__.partition(".")[0]
+    allowed = "a Transform such as Rotate(), or a function (image, value) -> image"
+    if library in _OTHERS:
+        name = kind.__name__
         raise TypeError(
-            f"transform is {kind.__name__} of {library}, which takes no value; allowed is a function that makes one for each value: "
-            f"as_transform(lambda image, value: ..., name={kind.__name__!r}, param='...', neutral=..., values=[...]), and mask=lambda mask, value: ... if it moves anatomy"
+            f"transform must be {allowed}, got {name} of {library}, which takes no value; make one for each value: "
+            f"as_transform(lambda image, value: ..., name={name!r}, param='...', neutral=..., values=[...]), "
+            "and mask=lambda mask, value: ... if it moves anatomy"
         )
     if isinstance(obj, (list, tuple, dict)):
-        raise TypeError(
-            f"transform is a {type(obj).__name__} of {len(obj)}; allowed is one transform (common_corruptions() gives transforms and their values: evaluate(model, cases, *common_corruptions()))"
-        )
+        advice = "common_corruptions() gives several, and their values: evaluate(model, cases, *common_corruptions())"
+        raise TypeError(f"transform must be one transform, got a {type(obj).__name__} of {len(obj)} ({advice})")
     if isinstance(obj, type) or not callable(obj):
-        raise TypeError(
-            f"transform is {short_repr(obj)}; allowed are a Transform such as Rotate(), or a function (image, value) -> image"
-        )
+        raise TypeError(f"transform must be {allowed}, got {short_repr(obj)}")
 
-# %% ../../nbs/core/06_transform.ipynb #2efe48c1
+# %% ../../nbs/core/06_transform.ipynb #46783c43
 def as_transform(
     obj,  # a `Transform`, the name of a known one, or a function `(image, value) -> image`
-    mask=None,  # function `(mask, value) -> mask` for a function that moves anatomy
-    name: str = None,  # None: the function's own name
+    mask: Callable | None = None,  # function `(mask, value) -> mask` for a function that moves anatomy
+    name: str | None = None,  # None: the function's own name
     param: str = "value",  # what the value means
     unit: str = "",
     neutral=None,  # the value that changes nothing; None if there is none
@@ -214,7 +220,4 @@ def as_transform(
         log=log,
         categorical=categorical,
     )
-    if categorical:
-        own["check"] = lambda self, value: value
-    own["__str__"] = lambda self: self.name
     return type(Function.__name__, (Function,), own)(obj, mask)

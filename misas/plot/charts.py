@@ -5,46 +5,28 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/plot/03_charts.ipynb #69e6bbe5
-from importlib import import_module
+# %% ../../nbs/plot/03_charts.ipynb #e40c93f3
+import base64
+import functools
+import io
+import sys
+from collections.abc import Callable
 
+import lazy_loader
 import numpy as np
 import pandas as pd
 
-from ..core.checks import Domain
+from ..core.checks import Domain, check_number
 from ..eval.table import finite_rows, plain_column
-from .text import check_numbers
 
 # %% ../../nbs/plot/03_charts.ipynb #846f5bc6
-class _Lazy:
-    "A module that is imported when something of it is first used"
+# imported when something of it is first used: importing it takes about as long as importing torch
+alt = lazy_loader.load("altair")
 
-    def __init__(self, name):
-        self.name = name
-
-    def __getattr__(self, attribute):
-        return getattr(import_module(self.name), attribute)
-
-
-alt = _Lazy("altair")
-
-# %% ../../nbs/plot/03_charts.ipynb #8f70b9e0
-def value_runs(rows: pd.DataFrame) -> pd.DataFrame:  # model, label, value, cases, of, run
-    "How many of the cases have a score at each value, and a number for each run of values at which they are the same cases"
-    who, whole = {}, {}
-    for model, label, value, case, known in zip(rows.model, rows.label, rows.value, rows.case, rows.score.notna()):
-        who.setdefault((model, label, value), set()).update([case] * known)
-        whole.setdefault((model, label), set()).update([case] * known)
-    keys = sorted(who)
-    new = [i == 0 or key[:2] != keys[i - 1][:2] or who[key] != who[keys[i - 1]] for i, key in enumerate(keys)]
-    return pd.DataFrame(keys, columns=["model", "label", "value"]).assign(
-        cases=[len(who[k]) for k in keys], of=[len(whole[k[:2]]) for k in keys], run=np.cumsum(new)
-    )
-
-# %% ../../nbs/plot/03_charts.ipynb #cb9cd578
+# %% ../../nbs/plot/03_charts.ipynb #0b08b7ea
 _TYPES = dict(Q="quantitative", N="nominal")
 
-# %% ../../nbs/plot/03_charts.ipynb #3b606749
+
 def chart_field(
     shorthand: str,  # a column and its type, such as "value:Q"
     **more,  # title, scale, axis ...
@@ -58,122 +40,168 @@ def chart_mark(
     data,  # of the layer; None: that of the panel
     kind: str,  # "line", "point", "rule" ...
     encoding: dict,  # {channel: encoding}
-    where: str = None,  # only rows for which this is true, as a Vega expression
-    params: list = (),  # selections
-    name: str = None,  # of the layer
+    where: str | None = None,  # only rows for which this is true, as a Vega expression
+    params: list | tuple = (),  # selections
+    name: str | None = None,  # of the layer
     **look,  # of the mark: color, size ...
 ) -> "alt.Chart":
     "A layer of a panel"
-    some = dict(data=data, transform=where and [dict(filter=where)], params=[p.param for p in params], name=name)
-    return alt.Chart(
-        mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **{k: v for k, v in some.items() if v}
+    optional = dict(
+        data=data,
+        transform=[dict(filter=where)] if where else None,
+        params=[p.param for p in params],
+        name=name,
     )
+    given = {key: value for key, value in optional.items() if value}
+    return alt.Chart(mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **given)
 
-# %% ../../nbs/plot/03_charts.ipynb #5fb6dc96
-def score_domain(scores):
+# %% ../../nbs/plot/03_charts.ipynb #2569e230
+def inline_data(
+    table: pd.DataFrame,
+    names: bool,  # are values names?
+) -> dict:  # data of a chart
+    "A table as Altair takes it without a limit on its rows; as CSV, because Altair checks lists entry by entry"
+    numbers = {"score"} if names else {"score", "value"}
+    kinds = {column: "number" if column in numbers else "string" for column in table}
+    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
+
+# %% ../../nbs/plot/03_charts.ipynb #589b6299
+def score_domain(
+    scores: pd.Series,
+) -> list:  # [low, high]
     "From 0 to 1 where the scores lie there, else as far as they reach"
     scores = finite_rows(scores).dropna()
-    low, high = (scores.min(), scores.max()) if len(scores) else (0, 1)
-    return [0, 1] if 0 <= low and high <= 1 else [min(0.0, low), max(0.0, high)]
+    if not len(scores):
+        return [0, 1]
+    low, high = scores.min(), scores.max()
+    if 0 <= low and high <= 1:
+        return [0, 1]
+    return [min(0.0, low), max(0.0, high)]
 
 
-def value_axis(rows, facts, names):
+def score_title(
+    metric: str,
+    unit: str,  # empty where it has none
+) -> str:
+    "Name and unit of a metric, as an axis is called"
+    return f"{metric} [{unit}]" if unit and f"[{unit}]" not in metric else metric
+
+# %% ../../nbs/plot/03_charts.ipynb #cf05bcad
+def score_axis(
+    title: str,
+    domain: list,  # of the scores that are finite
+    room: float = 0,  # share of the axis, at its upper end, that is kept for infinite scores
+) -> Callable:  # column -> encoding
+    "The axis of scores"
+    low, high = domain
+    if not room:
+        scale = dict(domain=domain, nice=domain != [0, 1])
+        return lambda column: chart_field(f"{column}:Q", title=title, scale=scale)
+    scale = dict(domain=[low, low + (high - low) / (1 - room)], nice=False)
+    # no number and no tick beside the strip of infinite scores
+    beyond = f"datum.value > {high}"
+    axis = dict(
+        labelExpr=f"{beyond} ? '' : datum.label",
+        tickOpacity=dict(condition=dict(test=beyond, value=0), value=1),
+    )
+    return lambda column: chart_field(f"{column}:Q", title=title, scale=scale, axis=axis)
+
+
+def _ticks(
+    low: float,  # > 0
+    high: float,
+) -> list:
+    "Powers of two within a range, or of ten where it is wide"
+    base = 2 if high / low < 200 else 10
+    first = int(np.floor(np.log(low) / np.log(base)))
+    last = int(np.ceil(np.log(high) / np.log(base)))
+    powers = [float(base) ** k for k in range(first, last + 1)]
+    inside = [tick for tick in powers if low * 0.999 <= tick <= high * 1.001]
+    return inside or [low, high]
+
+# %% ../../nbs/plot/03_charts.ipynb #595f6ab4
+def _axis_ends(low: float, high: float, log: bool) -> list:
+    "Ends of an axis, with some room where there is only one value"
+    if low < high:
+        return [low, high]
+    return [low / 2, low * 2] if log else [low - 1, low + 1]
+
+
+def value_axis(
+    rows: pd.DataFrame,  # with the column `value`
+    facts: dict,  # from `transform_facts`
+    names: bool,  # are values names?
+) -> "alt.X":
     "The horizontal axis of a panel"
     title = f"{facts['param']} [{facts['unit']}]" if facts["unit"] else facts["param"]
     if names:
         return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=dict(labelAngle=0))
     low, high = rows.value.min(), rows.value.max()
     log = bool(facts["log"]) and low > 0
-    ends = [low, high] if low < high else [low / 2, low * 2] if log else [low - 1, low + 1]
-    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8) | (
-        dict(base=2) if log else {}
-    )
-    axis = dict(labelOverlap=True, tickCount=6) | (dict(format="~g", values=_ticks(*ends)) if log else {})
+    ends = _axis_ends(low, high, log)
+    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8)
+    axis = dict(labelOverlap=True, tickCount=6)
+    if log:
+        scale |= dict(base=2)
+        axis |= dict(format="~g", values=_ticks(*ends))
     return alt.X("value:Q", scale=scale, axis=axis, title=title)
 
-# %% ../../nbs/plot/03_charts.ipynb #4d5f8e0c
-def _ticks(low, high):
-    "Powers of two within a range, or of ten where it is wide"
-    base = 2 if high / low < 200 else 10
-    ticks = [
-        float(base) ** k
-        for k in range(int(np.floor(np.log(low) / np.log(base))), int(np.ceil(np.log(high) / np.log(base))) + 1)
-    ]
-    return [t for t in ticks if low * 0.999 <= t <= high * 1.001] or [low, high]
-
-# %% ../../nbs/plot/03_charts.ipynb #879ecfa0
-def score_title(metric, unit):
-    return f"{metric} [{unit}]" if unit and f"[{unit}]" not in metric else metric
-
-
-def score_axis(
-    title: str,
-    domain: list,  # of the scores that are finite
-    room: float = 0,  # share of the axis, at its upper end, that is kept for infinite scores
-):  # function: column -> encoding
-    "The axis of scores"
-    low, high = domain
-    scale = (
-        dict(domain=[low, low + (high - low) / (1 - room)], nice=False)
-        if room
-        else dict(domain=domain, nice=domain != [0, 1])
-    )
-    beyond = dict(condition=dict(test=f"datum.value > {high}", value=0), value=1)
-    axis = dict(axis=dict(labelExpr=f"datum.value > {high} ? '' : datum.label", tickOpacity=beyond)) if room else {}
-    return lambda column: chart_field(f"{column}:Q", title=title, scale=scale, **axis)
-
-# %% ../../nbs/plot/03_charts.ipynb #f79c3cba
-def _at_left(neutral, rows, facts, names) -> bool:
+# %% ../../nbs/plot/03_charts.ipynb #636a057b
+def _at_left(neutral, rows: pd.DataFrame, facts: dict, names: bool) -> bool:
     "Is the neutral value so near the left end that nothing fits beside it?"
     if names:
-        return (order := list(dict.fromkeys(rows.value))).index(neutral) < 0.08 * len(order)
+        order = list(dict.fromkeys(rows.value))
+        return order.index(neutral) < 0.08 * len(order)
     low, high = rows.value.min(), rows.value.max()
-    low, high, at = np.log([low, high, neutral]) if facts["log"] and low > 0 else (low, high, neutral)
-    return bool(at - low < 0.08 * (high - low))
+    if facts["log"] and low > 0:
+        low, high, neutral = np.log([low, high, neutral])
+    return bool(neutral - low < 0.08 * (high - low))
 
-# %% ../../nbs/plot/03_charts.ipynb #ca11fd81
-def neutral_line(rows, facts, x, names, domain, top=0):
+
+def _on_axis(neutral, rows: pd.DataFrame, names: bool) -> bool:
+    "Is the neutral value on the axis?"
+    if names:
+        return neutral in set(rows.value)
+    return bool(rows.value.min() <= neutral <= rows.value.max())
+
+# %% ../../nbs/plot/03_charts.ipynb #455db97c
+def neutral_line(
+    rows: pd.DataFrame,  # with the column `value`
+    facts: dict,  # from `transform_facts`
+    x: dict,  # encoding of the values
+    names: bool,  # are values names?
+    domain: list,  # of the scores
+    top: float = 0,  # pixels at the upper end that stay free
+) -> list:  # of layers
     "A rule where the transform changes nothing, if that is on the axis"
-    neutral = facts["neutral"]
-    if neutral is None:
+    if facts["neutral"] is None:
         return []
-    neutral = plain_column(neutral) if names else float(neutral)
-    if not (neutral in set(rows.value) if names else rows.value.min() <= neutral <= rows.value.max()):
+    neutral = plain_column(facts["neutral"]) if names else float(facts["neutral"])
+    if not _on_axis(neutral, rows, names):
         return []
-    data = dict(values=[dict(value=neutral)])
     # written along the rule, where curves are not: low beside scores from 0 to 1, high beside distances
-    place = dict(align="left", dx=4) if domain == [0, 1] else dict(align="right", dx=-4)
-    side = dict(baseline="top", dy=3) if _at_left(neutral, rows, facts, names) else dict(baseline="bottom", dy=-2)
-    text = dict(x=x, y=alt.value("height" if domain == [0, 1] else top), text=alt.value("unchanged"))
+    is_share = domain == [0, 1]
+    along = dict(align="left", dx=4) if is_share else dict(align="right", dx=-4)
+    left = _at_left(neutral, rows, facts, names)
+    across = dict(baseline="top", dy=3) if left else dict(baseline="bottom", dy=-2)
+    text = dict(x=x, y=alt.value("height" if is_share else top), text=alt.value("unchanged"))
+    data = dict(values=[dict(value=neutral)])
     return [
         chart_mark(data, "rule", dict(x=x), color="#888", strokeDash=[3, 3]),
-        chart_mark(data, "text", text, color="#666", fontSize=9, angle=270, **place, **side),
+        chart_mark(data, "text", text, color="#666", fontSize=9, angle=270, **along, **across),
     ]
 
-# %% ../../nbs/plot/03_charts.ipynb #d103bcf0
-def inline_data(
-    table: pd.DataFrame,
-    names: bool,  # are values names?
-) -> dict:  # data of a chart
-    "A table as altair takes it without a limit on its rows; as CSV, because altair checks lists entry by entry"
-    kinds = {c: "number" if c == "score" or c == "value" and not names else "string" for c in table}
-    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
-
-# %% ../../nbs/plot/03_charts.ipynb #df3d7233
+# %% ../../nbs/plot/03_charts.ipynb #c4cb8886
 def line_style(
     scores: pd.DataFrame,
     colours: dict,  # name of a label -> colour
     lines: set,  # of a bool for each panel: does it have lines, or points alone?
 ) -> dict:  # encodings: color, strokeDash, shape
     "Colour by label; where there are several models, dashes of lines and shapes of points by model"
-    legend = dict(symbolOpacity=1, symbolSize=80)
-    style = dict(
-        color=chart_field(
-            "label:N",
-            scale=dict(domain=list(colours), range=list(colours.values())),
-            legend=dict(title="label (click one)", symbolType="circle", **legend),
-        )
-    )
+    symbols = dict(symbolOpacity=1, symbolSize=80)
+    scale = dict(domain=list(colours), range=list(colours.values()))
+    legend = dict(title="label (click one)", symbolType="circle", **symbols)
+    style = dict(color=chart_field("label:N", scale=scale, legend=legend))
     models = list(scores.model.unique())
     if len(models) == 1:
         return style
@@ -182,14 +210,37 @@ def line_style(
         return f"model ({what})" if len(lines) > 1 else "model"
 
     if True in lines:
-        style["strokeDash"] = chart_field(
-            "model:N", sort=models, title=title("lines"), legend=dict(symbolType="stroke", **legend)
-        )
+        dashes = dict(symbolType="stroke", **symbols)
+        style["strokeDash"] = chart_field("model:N", sort=models, title=title("lines"), legend=dashes)
     if False in lines:
-        style["shape"] = chart_field("model:N", sort=models, title=title("dots"), legend=legend)
+        style["shape"] = chart_field("model:N", sort=models, title=title("dots"), legend=symbols)
     return style
 
-# %% ../../nbs/plot/03_charts.ipynb #c7df5c5e
+# %% ../../nbs/plot/03_charts.ipynb #1eb94173
+def value_runs(
+    rows: pd.DataFrame,  # with the columns model, label, value, case, score
+) -> pd.DataFrame:  # model, label, value, cases, of, run
+    "How many cases have a score at each value, and a number for each run of values at which they are the same cases"
+    at_value, at_all = {}, {}
+    for model, label, value, case, known in zip(rows.model, rows.label, rows.value, rows.case, rows.score.notna()):
+        cases = [case] if known else []
+        at_value.setdefault((model, label, value), set()).update(cases)
+        at_all.setdefault((model, label), set()).update(cases)
+    keys = sorted(at_value)
+    run, runs, before = 0, [], None
+    for key in keys:
+        here = (key[:2], at_value[key])
+        if here != before:
+            run += 1
+        runs.append(run)
+        before = here
+    return pd.DataFrame(keys, columns=["model", "label", "value"]).assign(
+        cases=[len(at_value[key]) for key in keys],
+        of=[len(at_all[key[:2]]) for key in keys],
+        run=runs,
+    )
+
+# %% ../../nbs/plot/03_charts.ipynb #00c4fc7b
 INFINITY_BAND = [
     ("triangle-up", True, "▲"),
     ("triangle-up", False, "△"),
@@ -197,75 +248,115 @@ INFINITY_BAND = [
     ("triangle-down", False, "▽"),
     ("diamond", True, "◆"),
     ("diamond", False, "◇"),
-]
+]  # shape, filled?, the same in text; one for each model
 
 
 def infinite_part(
     rows: pd.DataFrame,  # of one transform and one metric
 ) -> pd.DataFrame:  # model, label, value, far, of, infinite (in words); a row for each value with an infinite score
-    "How many of the cases are infinitely far"
+    "How many of the cases have an infinite score"
     if not np.isinf(rows.score).any():
         return pd.DataFrame(columns=["model", "label", "value", "far", "of", "infinite"])
-    counts = (
-        rows.assign(far=np.isinf(rows.score), of=rows.score.notna())
-        .groupby(["model", "label", "value"], sort=False)[["far", "of"]]
-        .sum()
-        .reset_index()
-    )
-    return counts.assign(infinite=[f"{k} of {n}" for k, n in zip(counts.far, counts.of)])[counts.far > 0]
+    marked = rows.assign(far=np.isinf(rows.score), of=rows.score.notna())
+    counts = marked.groupby(["model", "label", "value"], sort=False)[["far", "of"]].sum().reset_index()
+    words = [f"{k} of {n}" for k, n in zip(counts.far, counts.of)]
+    return counts.assign(infinite=words)[counts.far > 0]
 
-# %% ../../nbs/plot/03_charts.ipynb #43cb188f
-def infinity_strip(depth: float) -> list:
+# %% ../../nbs/plot/03_charts.ipynb #77ee409c
+def infinity_strip(
+    depth: float,  # in pixels
+) -> list:  # of layers
     "A strip at the upper end of a panel for scores that are infinite"
     blank = dict(values=[{}])
+    area = dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth))
+    sign = dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞"))
     return [
-        chart_mark(
-            blank,
-            "rect",
-            dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth)),
-            color="#f0f0f0",
-            opacity=1,
-        ),
-        chart_mark(
-            blank,
-            "text",
-            dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞")),
-            align="right",
-            dx=-6,
-            fontSize=13,
-            clip=False,
-        ),
+        chart_mark(blank, "rect", area, color="#f0f0f0", opacity=1),
+        chart_mark(blank, "text", sign, align="right", dx=-6, fontSize=13, clip=False),
     ]
 
 
-def infinity_marks(far, x, models, pitch, names, metric, **encodings) -> list:
-    "Rows of triangles, `pitch` pixels apart"
-    tooltip, layers = (
-        [
-            chart_field("label:N"),
-            chart_field("value:N" if names else "value:Q"),
-            chart_field("infinite:N", title=f"{metric} infinite, cases"),
-            chart_field("model:N"),
-        ],
-        [],
-    )
+def infinity_marks(
+    far: pd.DataFrame,  # from `infinite_part`
+    x: dict,  # encoding of the values
+    models: list,  # of the whole table
+    pitch: float,  # between rows, in pixels
+    names: bool,  # are values names?
+    metric: str,
+    **encodings,  # color, opacity
+) -> list:  # of layers
+    "Rows of triangles, one for each label and model"
+    tooltip = [
+        chart_field("label:N"),
+        chart_field("value:N" if names else "value:Q"),
+        chart_field("infinite:N", title=f"{metric} infinite, cases"),
+        chart_field("model:N"),
+    ]
+    layers = []
     for k, ((model, _), rows) in enumerate(far.groupby(["model", "label"], sort=False)):
         shape, filled, _ = INFINITY_BAND[models.index(model) % len(INFINITY_BAND)]
         encoding = dict(x=x, y=alt.value((k + 0.5) * pitch), tooltip=tooltip, **encodings)
-        layers.append(
-            chart_mark(
-                dict(values=rows.to_dict("records")),
-                "point",
-                encoding,
-                shape=shape,
-                filled=filled,
-                size=40,
-                strokeWidth=1.3,
-            )
-        )
+        data = dict(values=rows.to_dict("records"))
+        layers.append(chart_mark(data, "point", encoding, shape=shape, filled=filled, size=40, strokeWidth=1.3))
     return layers
 
-# %% ../../nbs/plot/03_charts.ipynb #7db6348d
-def check_panel_size(columns, width, height):
-    check_numbers(Domain(1, whole=True), columns=columns)
-    check_numbers(Domain(1), width=width, height=height)
+# %% ../../nbs/plot/03_charts.ipynb #75072d49
+def check_panel_size(
+    columns: int | None,  # panels in a row
+    width: float,  # in pixels
+    height: float,  # in pixels
+):
+    "Errors for the size and number of panels"
+    check_number("columns", columns, Domain(1, whole=True), optional=True)
+    check_number("width", width, Domain(1))
+    check_number("height", height, Domain(1))
+
+# %% ../../nbs/plot/03_charts.ipynb #5f26235b
+SPECIFICATION = "application/vnd.vegalite.v5+json"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+
+
+def chart_png(
+    chart,  # of Altair
+    scale: float = 1,  # pixels of the picture to one of the chart
+    colours: int = 128,  # of its palette, which makes the file a third as large
+) -> bytes:  # a PNG file
+    "A chart as a picture"
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    chart.save(buffer, format="png", scale_factor=scale)
+    buffer.seek(0)
+    small = io.BytesIO()
+    Image.open(buffer).convert("RGB").quantize(colours).save(small, format="PNG", optimize=True)
+    return small.getvalue()
+
+# %% ../../nbs/plot/03_charts.ipynb #f91e4af5
+class _Displayed:
+    "How a chart of misas shows itself in a notebook"
+
+    def _repr_mimebundle_(self, *args, **kwargs):
+        usual = super()._repr_mimebundle_(*args, **kwargs)
+        if alt.renderers.active not in ("default", "html"):
+            return usual  # the user's own choice
+        bundle = {"image/png": base64.b64encode(chart_png(self)).decode()}
+        if "google.colab" in sys.modules:
+            page = usual[0] if isinstance(usual, tuple) else usual
+            return bundle | page
+        return bundle | {SPECIFICATION: self.to_dict() | {"$schema": SCHEMA}, "text/plain": repr(type(self).__name__)}
+
+
+@functools.cache
+def _displayed_class(cls: type) -> type:
+    "A class of Altair's charts that shows itself as those of misas do"
+    return type(cls.__name__, (_Displayed, cls), {})
+
+
+def displayed(
+    chart,  # of Altair
+):  # the same chart
+    "Have a chart show itself alive without a network, and as a picture where no script runs"
+    object.__setattr__(
+        chart, "__class__", _displayed_class(type(chart))
+    )  # Altair takes other attributes for words of Vega-Lite
+    return chart

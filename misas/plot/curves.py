@@ -5,19 +5,29 @@
 # %% auto #0
 __all__ = ['plot_scores']
 
-# %% ../../nbs/plot/04_curves.ipynb #932c979a
+# %% ../../nbs/plot/04_curves.ipynb #b5da7c7c
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ..eval.table import check_scores, finite_rows, has_named_values, metric_facts, plain_column, transform_facts
+from ..core.checks import check_choice
+from misas.eval.table import (
+    check_scores,
+    finite_rows,
+    has_named_values,
+    metric_facts,
+    plain_column,
+    transform_facts,
+)
 from misas.plot.charts import (
     INFINITY_BAND,
     alt,
     chart_field,
     chart_mark,
     check_panel_size,
+    displayed,
     infinite_part,
     infinity_marks,
     infinity_strip,
@@ -33,211 +43,263 @@ from misas.plot.charts import (
 from .colours import label_colour_scale
 from .text import check_label_names
 
-# %% ../../nbs/plot/04_curves.ipynb #f4befc84
+# %% ../../nbs/plot/04_curves.ipynb #784a41fd
+_COLUMNS = ["model", "case", "value", "label", "score", "several", "run"]
+
+
+def _means(
+    rows: pd.DataFrame,  # of several cases
+) -> pd.DataFrame:  # a row for each model, label and value
+    "Means over cases: of all of them, or of fewer"
+    groups = rows.groupby(["model", "label", "value"], sort=False)
+    mean = groups.score.mean().reset_index().merge(value_runs(rows), how="left")
+    fewer = mean.cases.between(1, mean.of - 1)
+    texts = []
+    for known, of, is_fewer in zip(mean.cases, mean.of, fewer):
+        texts.append(f"mean of {known} of {of} cases" if is_fewer else f"mean of {of} cases")
+    return mean.assign(case=texts, several=np.where(fewer, "fewer", "mean"))[_COLUMNS]
+
+
 def _panel_table(
     rows: pd.DataFrame,  # of one transform and one metric
     names: bool,  # are values names?
-) -> (
-    pd.DataFrame
-):  # with the column `several`: "cases" for one of several, "mean" and "fewer" for the means of all and of fewer cases
+) -> pd.DataFrame:  # with the column `several`: "cases" for one of several, "mean" and "fewer" for means
     "The rows of a panel, ready for drawing"
     value = rows.value.map(plain_column) if names else pd.to_numeric(rows.value)
-    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[
-        ["model", "case", "value", "label", "score", "several", "run"]
-    ]
+    rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[_COLUMNS]
     if rows.case.nunique() == 1:
         return rows
-    mean = (
-        rows.groupby(["model", "label", "value"], sort=False)
-        .score.mean()
-        .reset_index()
-        .merge(value_runs(rows), how="left")
-    )
-    fewer = mean.cases.between(1, mean.of - 1)
-    case = [
-        f"mean of {k} of {n} cases" if less else f"mean of {n} cases" for k, n, less in zip(mean.cases, mean.of, fewer)
-    ]
-    return pd.concat(
-        [rows.assign(several="cases"), mean.assign(case=case, several=np.where(fewer, "fewer", "mean"))[rows.columns]]
-    )
+    return pd.concat([rows.assign(several="cases"), _means(rows)])
 
-# %% ../../nbs/plot/04_curves.ipynb #31afc323
-def _far_rows(scores) -> int:
+# %% ../../nbs/plot/04_curves.ipynb #b7040f27
+@dataclass(frozen=True)
+class _Panels:
+    "What the panels of a chart have in common"
+
+    kind: str  # "line" or "point"
+    style: dict  # encodings: color, strokeDash, shape
+    click: object  # the selection of a label
+    cases: bool  # draw single cases?
+    models: list  # of the whole table
+    width: int  # in pixels
+    height: int  # in pixels
+
+    def clicked(self, opacity: float) -> dict:
+        "Opacity of a label that is clicked, or of all; the others fade"
+        return alt.when(self.click).then(alt.value(opacity)).otherwise(alt.value(0.04))
+
+
+@dataclass(frozen=True)
+class _Metric:
+    "What the panels of a metric have in common"
+
+    name: str
+    unit: str
+    domain: list = field(default_factory=lambda: [0, 1])  # of the scores that are finite
+    far_rows: int = 0  # rows of triangles in the fullest panel
+
+    def pitch(self, height: float) -> float:
+        "Distance of the rows of triangles, in pixels"
+        return min(9, height / 2 / max(self.far_rows, 1))
+
+    def room(self, height: float) -> float:
+        "Pixels at the upper end for infinite scores; the highest dot stays below them"
+        return self.far_rows * self.pitch(height) + 4 if self.far_rows else 0
+
+# %% ../../nbs/plot/04_curves.ipynb #7071cb52
+def _far_rows(
+    scores: pd.DataFrame,  # of one metric
+) -> int:
     "How many rows of triangles the fullest panel of a metric has"
-    far = scores[np.isinf(pd.to_numeric(scores.score))].drop_duplicates(["transform", "model", "label"])
+    is_far = np.isinf(pd.to_numeric(scores.score))
+    far = scores[is_far].drop_duplicates(["transform", "model", "label"])
     return int(far.groupby("transform").size().max()) if len(far) else 0
 
-# %% ../../nbs/plot/04_curves.ipynb #beed4cde
-def _notes(table, far, models) -> list:
+
+def _notes(
+    table: pd.DataFrame,  # from `_panel_table`
+    far: pd.DataFrame,  # from `infinite_part`
+    models: list,
+) -> list:
     "What a panel says below its title"
-    several = len(models) > 1
-    which = (
-        [", ".join(f"{INFINITY_BAND[i % len(INFINITY_BAND)][2]} {m}" for i, m in enumerate(models))] if several else []
-    )
-    notes = (
-        ["infinitely far (missed or invented):" if several else "▲ infinitely far: missed or invented", *which]
-        if len(far)
-        else []
-    )
-    return notes + ["○ mean of fewer cases"] * bool((table.several == "fewer").any())
+    notes = []
+    if len(far) and len(models) == 1:
+        notes.append("▲ infinite distance: missing or spurious")
+    elif len(far):
+        marks = [INFINITY_BAND[i % len(INFINITY_BAND)][2] for i in range(len(models))]
+        notes.append("infinite distance (missing or spurious):")
+        notes.append(", ".join(f"{mark} {model}" for mark, model in zip(marks, models)))
+    if (table.several == "fewer").any():
+        notes.append("○ mean of fewer cases")
+    return notes
 
-# %% ../../nbs/plot/04_curves.ipynb #2c3283a9
-def _joined_by_lines(rows, facts, kind):
-    return kind == "line" and not has_named_values(rows, facts)
+# %% ../../nbs/plot/04_curves.ipynb #58d37075
+def _marks(
+    lines: bool,  # lines, or points alone?
+    several: str,  # "cases", "mean" or "fewer"
+) -> list:  # of (kind, size)
+    "Kind and size of what is drawn: a bold line has its points marked"
+    if not lines:
+        return [("point", 12 if several == "cases" else 45)]
+    if several == "cases":
+        return [("line", 1)]
+    return [("line", 2.2), ("point", 24)] if several == "mean" else [("line", 1.4), ("point", 30)]
 
-# %% ../../nbs/plot/04_curves.ipynb #c34a987c
-def _score_panel(
-    rows: pd.DataFrame,  # of one transform and one metric
-    facts: dict,  # from `transform_facts`
-    domain: list,  # of the scores that are finite
-    kind: str,  # "line" or "point"
-    style: dict,  # encodings: color, strokeDash, shape
-    click,  # the selection of a label
+
+def _layer(
+    base: dict,  # encodings that all layers have
+    several: str,  # "cases", "mean" or "fewer"
+    mark: str,  # "line" or "point"
+    size: float,
+    panels: _Panels,
+    lines: bool,  # does this panel have lines?
+    params: list,  # selections
+) -> "alt.Chart":
+    "One layer of a panel: all lines or all points of one kind"
+    detail = [chart_field("case:N" if several == "cases" else "run:N"), chart_field("model:N")]
+    encoding = base | dict(opacity=panels.clicked(0.5 if several == "cases" else 1), detail=detail)
+    own = "strokeDash" if mark == "line" else "shape"
+    if own in panels.style and (mark == "line" or not lines):
+        encoding[own] = panels.style[own]
+    if mark == "line":
+        look = dict(strokeWidth=size)
+    else:
+        look = dict(filled=several != "fewer", size=size)
+        if lines:
+            look["shape"] = "circle"
+    return chart_mark(None, mark, encoding, f"(datum.several === '{several}')", params, **look)
+
+# %% ../../nbs/plot/04_curves.ipynb #93775545
+def _curve_layers(
+    table: pd.DataFrame,  # from `_panel_table`
+    base: dict,  # encodings that all layers have
+    panels: _Panels,
+    lines: bool,
+    names: bool,  # are values names?
     number: int,  # of the panel
-    unit: str = "",  # of the metric
-    cases: bool = True,  # draw single cases?
-    models: tuple = (),  # of the whole table
-    far_rows: int = 0,  # of triangles, in the fullest panel of this metric
-    width: int = 240,  # in pixels
-    height: int = 180,  # in pixels
-) -> "alt.LayerChart":
-    "The chart of one transform and one metric"
-    names, lines, metric = has_named_values(rows, facts), _joined_by_lines(rows, facts, kind), rows.metric.iloc[0]
-    table, pitch = _panel_table(rows, names), min(9, height / 2 / max(far_rows, 1))
-    far, room = (
-        infinite_part(table[table.several == table.several.iloc[0]]),
-        far_rows and far_rows * pitch + 4,
-    )  # the highest dot stays below the strip
-    table = table.assign(score=finite_rows(table.score))[cases | (table.several != "cases")]
-    x = value_axis(table, facts, names).to_dict(validate=False)
-    tooltip = [
+) -> list:
+    "Lines and points of cases and of means; the last layer has the selections"
+    drawn = []
+    for several in ("cases", "mean", "fewer"):
+        if (table.several == several).any():
+            drawn += [(several, mark, size) for mark, size in _marks(lines, several)]
+    zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
+    params = [[] for _ in drawn]
+    if params:
+        params[-1] = [zoom, panels.click] if number == 0 else [zoom]
+    return [_layer(base, *what, panels, lines, own) for what, own in zip(drawn, params)]
+
+
+def _tooltip(names: bool, param: str, metric: str) -> list:
+    "What is said of a point"
+    return [
         chart_field("label:N"),
-        chart_field("value:N" if names else "value:Q", title=facts["param"]),
+        chart_field("value:N" if names else "value:Q", title=param),
         chart_field("score:Q", title=metric, format=".3~f"),
         chart_field("case:N"),
         chart_field("model:N"),
     ]
-    base = dict(
-        x=x,
-        y=score_axis(score_title(metric, unit), domain, room / height)("score"),
-        color=style["color"],
-        tooltip=tooltip,
-    )
-    drawn = [
-        (several, mark, size)
-        for several in ("cases", "mean", "fewer")
-        if (table.several == several).any()
-        for mark, size in _marks(lines, several)
-    ]
-    zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
-    params = [[]] * (len(drawn) - 1) + [[zoom, *[click] * (number == 0)]]
-    layers = [
-        _layer(base, several, mark, size, style, lines, click, p) for (several, mark, size), p in zip(drawn, params)
-    ]
-    strip = infinity_strip(far_rows * pitch) if far_rows else []
-    seen = dict(color=style["color"], opacity=_clicked(click, 1))
-    title = dict(text=rows["transform"].iloc[0], subtitle=_notes(table, far, list(models)))
+
+# %% ../../nbs/plot/04_curves.ipynb #cc0aefdf
+def _joined_by_lines(rows: pd.DataFrame, facts: dict, kind: str) -> bool:
+    "Lines join numbers, never names"
+    return kind == "line" and not has_named_values(rows, facts)
+
+
+def _score_panel(
+    rows: pd.DataFrame,  # of one transform and one metric
+    facts: dict,  # from `transform_facts`
+    metric: _Metric,
+    panels: _Panels,
+    number: int = 0,  # of the panel
+) -> "alt.LayerChart":
+    "The chart of one transform and one metric"
+    names = has_named_values(rows, facts)
+    lines = _joined_by_lines(rows, facts, panels.kind)
+    pitch, room = metric.pitch(panels.height), metric.room(panels.height)
+    strip = metric.far_rows * pitch
+
+    table = _panel_table(rows, names)
+    far = infinite_part(table[table.several == table.several.iloc[0]])
+    table = table.assign(score=finite_rows(table.score))
+    if not panels.cases:
+        table = table[table.several != "cases"]
+
+    x = value_axis(table, facts, names).to_dict(validate=False)
+    y = score_axis(score_title(metric.name, metric.unit), metric.domain, room / panels.height)("score")
+    colour = panels.style["color"]
+    base = dict(x=x, y=y, color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
+    seen = dict(color=colour, opacity=panels.clicked(1))
     return alt.layer(
-        *neutral_line(table, facts, x, names, domain, far_rows * pitch),
-        *layers,
-        *strip,
-        *infinity_marks(far, x, list(models), pitch, names, metric, **seen),
+        *neutral_line(table, facts, x, names, metric.domain, strip),
+        *_curve_layers(table, base, panels, lines, names, number),
+        *(infinity_strip(strip) if metric.far_rows else []),
+        *infinity_marks(far, x, panels.models, pitch, names, metric.name, **seen),
         data=inline_data(table, names),
-        title=title,
-        width=width,
-        height=height,
+        title=dict(text=rows["transform"].iloc[0], subtitle=_notes(table, far, panels.models)),
+        width=panels.width,
+        height=panels.height,
     )
 
-# %% ../../nbs/plot/04_curves.ipynb #c76ec3a2
-def _marks(lines, several):
-    "Kind and size of what is drawn: a bold line has its points marked"
-    if not lines:
-        return [("point", 12 if several == "cases" else 45)]
-    return dict(cases=[("line", 1)], mean=[("line", 2.2), ("point", 24)], fewer=[("line", 1.4), ("point", 30)])[several]
-
-
-def _clicked(click, opacity) -> dict:
-    "Opacity of a label that is clicked, or of all; the others fade"
-    return alt.when(click).then(alt.value(opacity)).otherwise(alt.value(0.04))
-
-# %% ../../nbs/plot/04_curves.ipynb #99124b45
-def _layer(base, several, mark, size, style, lines, click, params):
-    "One layer of a panel: all lines or all points of one kind"
-    own, detail = (
-        "strokeDash" if mark == "line" else "shape",
-        [chart_field("run:N" if several != "cases" else "case:N"), chart_field("model:N")],
-    )
-    encoding = (
-        base
-        | dict(opacity=_clicked(click, 0.5 if several == "cases" else 1), detail=detail)
-        | {k: v for k, v in style.items() if k == own and (mark == "line" or not lines)}
-    )
-    look = (
-        dict(strokeWidth=size)
-        if mark == "line"
-        else dict(filled=several != "fewer", size=size) | (dict(shape="circle") if lines else {})
-    )
-    return chart_mark(None, mark, encoding, f"(datum.several === '{several}')", params, **look)
-
-# %% ../../nbs/plot/04_curves.ipynb #c789cde9
-def plot_scores(
-    scores: pd.DataFrame,  # with the columns model, case, transform, param, value, label, metric, score
-    kind: str = "line",  # "line" or "point"; names on the axis are never joined by lines
-    labels: Sequence = None,  # names of the labels 0, 1, 2, ..., for their colours; None: in order of appearance
-    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
-    columns: int = None,  # panels in a row; None: one for each metric, or 3 where there is one metric
-    width: int = 240,  # of a panel, in pixels
-    height: int = 180,  # of a panel, in pixels
-    cases: bool = True,  # draw each of several cases as a thin line?
-) -> "alt.Chart":
-    "Scores against the values of each transform: an interactive chart"
-    scores = check_scores(scores).assign(
-        label=scores.label.astype(str), model=scores.model.astype(str), case=scores.case.astype(str)
-    )
-    if kind not in ("line", "point"):
-        raise ValueError(f"kind is {kind!r}; allowed are 'line' and 'point'")
-    check_panel_size(columns, width, height)
-    metrics, click = scores.metric.unique(), alt.selection_point(name="label_click", fields=["label"], bind="legend")
-    known, units = (
-        {t: transform_facts(scores, t) for t in scores["transform"].unique()},
-        {m: metric_facts(scores, m)["unit"] for m in metrics},
-    )
-    scores.attrs = {}  # pandas would copy them with every part of the table
-    groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
-    parts = [groups[t, m] for t in known for m in metrics if (t, m) in groups]
-    facts = [known[rows["transform"].iloc[0]] for rows in parts]
-    style = line_style(
-        scores,
-        label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours),
-        {_joined_by_lines(r, f, kind) for r, f in zip(parts, facts)},
-    )
-    own = {m: scores[scores.metric == m] for m in metrics}
-    about = {
-        m: dict(domain=score_domain(rows.score), unit=units[m], far_rows=_far_rows(rows)) for m, rows in own.items()
-    }
-    shared = dict(
-        kind=kind,
-        style=style,
-        click=click,
-        cases=cases,
-        models=tuple(scores.model.unique()),
-        width=width,
-        height=height,
-    )
-    panels = [
-        _score_panel(rows, f, number=i, **about[rows.metric.iloc[0]], **shared)
-        for i, (rows, f) in enumerate(zip(parts, facts))
-    ]
-    chart = alt.concat(
-        *panels, columns=columns or (len(metrics) if len(metrics) > 1 else 3), resolve=dict(scale=dict(x="independent"))
-    )
-    return _everywhere(chart, click.name)
-
-# %% ../../nbs/plot/04_curves.ipynb #983de9d7
-def _everywhere(chart, name):
+# %% ../../nbs/plot/04_curves.ipynb #a4afd2eb
+def _everywhere(
+    chart,  # of panels
+    name: str,  # of a selection
+):  # the same chart
     "The selection of that name, made in one panel, listens in all panels"
     views = [view for param in chart.params for view in param.views if param.name != name]
     for param in chart.params:
         if param.name == name:
             param.views = views
     return chart
+
+
+def _metrics_of(scores: pd.DataFrame) -> dict:  # {name: _Metric}
+    "The metrics of a table, with unit and range"
+    metrics = {}
+    for name in scores.metric.unique():
+        own = scores[scores.metric == name]
+        unit = metric_facts(scores, name)["unit"]
+        metrics[name] = _Metric(name, unit, score_domain(own.score), _far_rows(own))
+    return metrics
+
+# %% ../../nbs/plot/04_curves.ipynb #48f369f4
+def plot_scores(
+    scores: pd.DataFrame,  # with the columns model, case, transform, param, value, label, metric, score
+    kind: str = "line",  # "line" or "point"; names on the axis are never joined by lines
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ..., for their colours; None: as they appear
+    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
+    columns: int | None = None,  # panels in a row; None: one for each metric, or 3 where there is one metric
+    width: int = 240,  # of a panel, in pixels
+    height: int = 180,  # of a panel, in pixels
+    cases: bool = True,  # draw each of several cases as a thin line?
+) -> "alt.Chart":
+    """Scores against the values of each transform: an interactive chart
+
+    >>> import misas as ms
+    >>> case = ms.phantom((48, 48), seed=1)
+    >>> scores = ms.evaluate(ms.demo_model(), case, [ms.Rotate()], values=[-30, 0, 30], progress=False)
+    >>> chart = ms.plot_scores(scores, labels=["background", "LV", "MY", "RV"])
+    >>> len(chart.to_dict()["concat"])  # one panel for each transform and metric
+    1
+    """
+    check_choice("kind", kind, ("line", "point"))
+    check_panel_size(columns, width, height)
+    scores = check_scores(scores)
+    texts = {column: scores[column].astype(str) for column in ("label", "model", "case")}
+    scores = scores.assign(**texts)
+    facts = {name: transform_facts(scores, name) for name in scores["transform"].unique()}
+    metrics = _metrics_of(scores)
+
+    groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
+    parts = [(t, m, groups[t, m]) for t in facts for m in metrics if (t, m) in groups]
+    lines = {_joined_by_lines(rows, facts[t], kind) for t, _, rows in parts}
+    colour_of = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
+    click = alt.selection_point(name="label_click", fields=["label"], bind="legend")
+    style = line_style(scores, colour_of, lines)
+    panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height)
+
+    drawn = [_score_panel(rows, facts[t], metrics[m], panels, i) for i, (t, m, rows) in enumerate(parts)]
+    columns = columns or (len(metrics) if len(metrics) > 1 else 3)
+    chart = alt.concat(*drawn, columns=columns, resolve=dict(scale=dict(x="independent")))
+    return displayed(_everywhere(chart, click.name))

@@ -11,14 +11,15 @@ import hashlib
 import html
 import io
 import json
-import os
-import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..core.checks import Domain
+from ..core.checks import Domain, atomic_path, check_number, invalid
 from ..core.sweeps import Series, Step
 from .colours import label_rgb
 from .figures import legend_entries, mask_styles
@@ -33,7 +34,7 @@ from misas.plot.overlays import (
     to_array,
 )
 from .planes import like_look, plane_letters, plane_look, plane_zoom
-from .text import check_label_names, check_numbers
+from .text import check_label_names
 from misas.plot.viewer import (
     all_labels,
     canvas_size,
@@ -56,17 +57,23 @@ def _mask_layer(
     colours: int,  # used in turn
 ) -> np.ndarray:  # uint8: number of the colour from 1; 0 where nothing is painted
     "What `overlay` paints of a mask"
-    mask, width = resize_nearest(mask, shape), max(1, round(max(shape) / 250))
+    mask = resize_nearest(mask, shape)
+    width = max(1, round(max(shape) / 250))
     inside = mask > 0 if style == "fill" else mask_edge(mask, width)
     if dashed:
         inside = inside & dash_pattern(shape, 4 * width)
     return np.where(inside, (mask - 1) % colours + 1, 0).astype(np.uint8)
 
 
-def _padded(array, shape):
+def _padded(
+    array: np.ndarray,  # `(H, W)` or `(H, W, 3)`
+    shape: tuple,  # (height, width), at least as large
+) -> np.ndarray:
     "The array in the middle of a larger one"
-    before = [(n - m) // 2 for n, m in zip(shape, array.shape)]
-    return np.pad(array, [(b, n - m - b) for b, n, m in zip(before, shape, array.shape)] + [(0, 0)] * (array.ndim - 2))
+    before = [(larger - own) // 2 for larger, own in zip(shape, array.shape)]
+    margins = [(b, larger - own - b) for b, larger, own in zip(before, shape, array.shape)]
+    no_margin = [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, margins + no_margin)
 
 # %% ../../nbs/plot/18_page.ipynb #9e865515
 def _step_layers(
@@ -77,199 +84,169 @@ def _step_layers(
     colours: int,
 ) -> list:  # image, prediction, truth: uint8, or None
     "The layers of one picture"
-    levels, scale = grey_levels(to_array(view.pixels(step)), view.window, view.channel), zoom * min(view.spacing)
-    shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(view.spacing)))
-    canvas, both = np.maximum(shape, canvas), (view.pred, view.truth) == ("contour", "contour")
-    masks = [
-        None
-        if mask is None or style is None
-        else _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, both and mask is step.truth, colours)
-        for mask, style in ((step.pred, view.pred), (step.truth, view.truth))
+    levels = grey_levels(to_array(view.pixels(step)), view.window, view.channel)
+    scale = zoom * min(view.spacing)
+    stretched = [n * stretch * scale for n, stretch in zip(levels.shape, pixel_stretch(view.spacing))]
+    shape = tuple(max(1, round(n)) for n in stretched)
+    both_contours = (view.pred, view.truth) == ("contour", "contour")
+
+    def layer(mask, style, dashed):
+        if mask is None or style is None:
+            return None
+        return _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, dashed, colours)
+
+    layers = [
+        scaled_size(levels, shape),
+        layer(step.pred, view.pred, dashed=False),
+        layer(step.truth, view.truth, dashed=both_contours),
     ]
-    return [None if layer is None else _padded(layer, canvas) for layer in (scaled_size(levels, shape), *masks)]
+    canvas = np.maximum(shape, canvas)
+    return [None if one is None else _padded(one, canvas) for one in layers]
 
 # %% ../../nbs/plot/18_page.ipynb #1cd6061d
 def _uri(
     layer: np.ndarray,  # uint8: an image `(H, W)` or `(H, W, 3)`, or numbers of colours `(H, W)`
-    rgb: np.ndarray = None,  # `(n, 3)`, 0..255: the colours, for a mask
-    quality: int = None,  # of an image, 1..100; None: without losses
+    rgb: np.ndarray | None = None,  # `(n, 3)`, 0..255: the colours, for a mask
+    quality: int | None = None,  # of an image, 1..100; None: without losses
 ) -> str:
     "A layer as a data URI"
-    picture, buffer = Image.fromarray(layer), io.BytesIO()
+    picture = Image.fromarray(layer)
+    buffer = io.BytesIO()
     if rgb is None:
-        picture.save(buffer, "webp", **dict(lossless=True) if quality is None else dict(quality=quality))
+        kind = "webp"
+        options = dict(lossless=True) if quality is None else dict(quality=quality)
     else:
+        kind = "png"
+        options = dict(transparency=0, optimize=True)
         picture.putpalette(np.concatenate([[[0] * 3], rgb]).astype(np.uint8).tobytes())
-        picture.save(buffer, "png", transparency=0, optimize=True)
-    return f"data:image/{'webp' if rgb is None else 'png'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 # %% ../../nbs/plot/18_page.ipynb #8cf2432a
-def _keeper(
-    pictures: list,  # grows
-    limit: float,  # MB
-):  # function (layer, rgb, quality) -> index in `pictures`, -1 for None
-    "Equal layers are encoded and kept once"
-    known, room = {}, [limit * 1e6]
+class _Pictures:
+    "The pictures of a page; equal layers are encoded and kept once"
 
-    def keep(layer, rgb=None, quality=None):
+    def __init__(
+        self,
+        limit: float,  # MB
+    ):
+        self.limit = limit
+        self.uris: list[str] = []
+        self.places: dict[tuple, int] = {}
+        self.room = limit * 1e6
+
+    def keep(
+        self,
+        layer,  # as `_uri` takes it, or None
+        rgb=None,
+        quality=None,
+    ) -> int:  # its place among the pictures, -1 for None
+        "Keep a layer, and say where"
         if layer is None:
             return -1
-        key = layer.shape, rgb is None, hashlib.sha256(layer).digest()
-        if key not in known:
-            known[key] = len(pictures)
-            pictures.append(_uri(layer, rgb, quality))
-            room[0] -= len(pictures[-1])
-        if room[0] < 0:
-            raise ValueError(
-                f"limit is {limit} MB, and the page is larger; allowed are fewer values (series[::2]), fewer slices, a smaller size, or a higher limit"
-            )
-        return known[key]
-
-    return keep
+        key = (layer.shape, rgb is None, hashlib.sha256(layer).digest())
+        if key not in self.places:
+            self.places[key] = len(self.uris)
+            self.uris.append(_uri(layer, rgb, quality))
+            self.room -= len(self.uris[-1])
+        if self.room < 0:
+            remedy = "or give fewer values (series[::2]), fewer slices or a smaller size"
+            raise ValueError(f"limit must be larger than {self.limit} MB for this page; {remedy}")
+        return self.places[key]
 
 # %% ../../nbs/plot/18_page.ipynb #c87edd65
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>@NAME@</title>
-<style>
-body { margin: 0; padding: 1rem; background: #111; color: #ddd; font: 16px system-ui, sans-serif; }
-main { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
-h1 { font-size: 1.2rem; margin: 0 0 .5rem; }
-#stack { position: relative; width: min(100vw - 26rem, 78vh * @WIDTH@ / @HEIGHT@); aspect-ratio: @WIDTH@ / @HEIGHT@; background: #000; }
-#stack img { position: absolute; inset: 0; width: 100%; height: 100%; }
-#stack b { position: absolute; text-shadow: 0 0 3px #000, 0 0 3px #000; color: #fff; }
-#left { left: .4em; top: 50%; transform: translateY(-50%); } #right { right: .4em; top: 50%; transform: translateY(-50%); }
-#top { top: .2em; left: 50%; transform: translateX(-50%); } #bottom { bottom: .2em; left: 50%; transform: translateX(-50%); }
-label { display: grid; grid-template-columns: 6rem 14rem; align-items: center; margin: .6rem 0; }
-input[type=checkbox] { justify-self: start; } p { margin: .6rem 0; } small { color: #999; }
-@media (max-width: 50rem) { #stack { width: min(94vw, 60vh * @WIDTH@ / @HEIGHT@); } }
-[hidden] { display: none !important; }
-</style>
-</head>
-<body>
-<h1>@NAME@</h1>
-<main>
-<div><div id="stack"><img id="image" alt=""><img id="prediction" alt=""><img id="truth" alt=""><b id="left"></b><b id="right"></b><b id="top"></b><b id="bottom"></b></div>
-<p><output id="caption"></output></p><p>@LEGEND@</p></div>
-<div>
-<label>series <select id="series"></select></label>
-<label>value <input id="value" type="range" min="0"></label>
-<label>slice <input id="slice" type="range" min="0"></label>
-<label>prediction <input id="show-prediction" type="checkbox" checked></label>
-<label>truth <input id="show-truth" type="checkbox" checked></label>
-<label>opacity <input id="alpha" type="range" min="0" max="1" step="0.05"></label>
-<small>@NOTE@</small>
-</div>
-</main>
-<script>
-const data = @DATA@;
-const get = id => document.getElementById(id);
-const layers = ["image", "prediction", "truth"], sides = ["left", "right", "top", "bottom"];
-
-function draw() {
-  const step = data.series[get("series").value].steps[get("value").value], slice = get("slice").value;
-  layers.forEach((id, i) => {
-    const picture = step.layers[slice][i], box = get("show-" + id);
-    get(id).hidden = picture < 0 || (box && !box.checked);
-    if (picture >= 0) get(id).src = data.pictures[picture];
-    get(id).style.opacity = data.styles[id] == "fill" ? get("alpha").value : 1;
-  });
-  sides.forEach((id, i) => get(id).textContent = step.letters ? step.letters[i] : "");
-  get("caption").textContent = step.captions[slice];
-}
-
-function chooseSeries() {
-  const series = data.series[get("series").value];
-  get("value").max = series.steps.length - 1;
-  get("value").value = series.start;
-  draw();
-}
-
-data.series.forEach((series, i) => get("series").add(new Option(series.name, i)));
-get("series").parentElement.hidden = data.series.length < 2;
-get("value").parentElement.hidden = data.series.every(series => series.steps.length < 2);
-get("slice").max = data.slices - 1;
-get("slice").value = data.start;
-get("slice").parentElement.hidden = data.slices < 2;
-get("alpha").value = data.alpha;
-get("alpha").parentElement.hidden = !Object.values(data.styles).includes("fill");
-for (const id of ["prediction", "truth"]) {
-  get("show-" + id).parentElement.hidden = !data.styles[id];
-  get(id).style.zIndex = data.styles[id] == "contour" ? 1 : 0;  // so that no contour is hidden
-}
-for (const id of sides) get(id).style.zIndex = 2;
-document.querySelectorAll("input").forEach(input => input.addEventListener("input", draw));
-get("series").addEventListener("input", chooseSeries);
-get("stack").addEventListener("wheel", event => {
-  const slider = get(data.slices > 1 ? "slice" : "value");
-  slider.value = +slider.value + Math.sign(event.deltaY);
-  event.preventDefault();
-  draw();
-});
-chooseSeries();
-</script>
-</body>
-</html>
-"""
-
-
 def _filled_page(
     data: dict,  # for the script
     **texts,  # HTML in place of @NAME@, @LEGEND@ ...
 ) -> str:
-    "The page with everything in it"
-    page = _PAGE
+    "The page `page.html` of this package with everything in it"
+    page = files("misas.plot").joinpath("page.html").read_text(encoding="utf-8")
     for name, text in texts.items():
         page = page.replace(f"@{name}@", str(text))
-    return page.replace("@DATA@", json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
+    # no text of a user's can end the script
+    told = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return page.replace("@DATA@", told)
 
 # %% ../../nbs/plot/18_page.ipynb #88ada4d5
-def _page_path(path):
+def _page_path(
+    path,  # of a file to be written
+) -> Path:
+    "A path that ends with .html, in a folder that is there"
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"path is '{path}'; allowed are names that end with .html")
+        raise invalid("path", "a name that ends with .html", str(path))
     if not path.parent.is_dir():
-        raise ValueError(f"path is '{path}'; there is no folder '{path.parent}'")
+        raise invalid("path", "in a folder that exists", str(path))
     return path
 
 
-def _page_slices(depth, slices) -> list:
+def _page_slices(
+    depth: int,  # slices of the volume
+    slices: int | None,  # how many of them, at most; None: all
+) -> list:
     "Slices at equal distances through the volume"
-    if slices is not None and slices not in Domain(1, whole=True):
-        raise ValueError(f"slices is {slices!r}; allowed are {Domain(1, whole=True)}, and None for all")
-    return np.unique(np.linspace(0, depth - 1, int(min(slices or depth, depth))).round().astype(int)).tolist()
+    check_number("slices", slices, Domain(1, whole=True), optional=True)
+    count = int(min(slices or depth, depth))
+    return np.unique(np.linspace(0, depth - 1, count).round().astype(int)).tolist()
 
 # %% ../../nbs/plot/18_page.ipynb #3b6b3d61
+@dataclass(frozen=True)
+class _Cut:
+    "How series are cut and drawn on a page"
+
+    look: View
+    axis: int  # across which a volume is cut
+    slices: list  # indices
+    start: int  # index of the slice shown first
+    zoom: float  # pixels per mm
+    canvas: tuple  # (height, width)
+    quality: int | None  # of images
+
+
 def _page_series(
     series: Series,
-    look: View,
-    axis: int,
-    slices: list,  # indices
-    zoom: float,  # pixels per mm
-    canvas: tuple,  # (height, width)
-    keep,  # from `_keeper`
-    quality: int,  # of images
+    cut: _Cut,
+    pictures: _Pictures,  # grows
 ) -> dict:
     "What the script knows of a series"
-    rgb = label_rgb(look.colours, 1)
+    rgb = label_rgb(cut.look.colours, 1)
 
     def layers(step, index):
-        image, *masks = _step_layers(step, step_view(look, step, series.case, axis, index), zoom, canvas, len(rgb))
-        return [keep(image, quality=quality), *(keep(mask, rgb) for mask in masks)]
+        view = step_view(cut.look, step, series.case, cut.axis, index)
+        image, *masks = _step_layers(step, view, cut.zoom, cut.canvas, len(rgb))
+        return [pictures.keep(image, quality=cut.quality), *(pictures.keep(mask, rgb) for mask in masks)]
 
     steps = [
         dict(
-            letters=plane_letters(series, step, axis),
-            captions=[step_caption(series, step, axis, k) for k in slices],
-            layers=[layers(step, k) for k in slices],
+            letters=plane_letters(series, step, cut.axis),
+            captions=[step_caption(series, step, cut.axis, k) for k in cut.slices],
+            layers=[layers(step, k) for k in cut.slices],
         )
         for step in series
     ]
     return dict(start=start_value(series), steps=steps)
+
+# %% ../../nbs/plot/18_page.ipynb #195b3bba
+def _cut(several, look, axis, slices, size, quality) -> _Cut:
+    "All series in one scale, on one canvas"
+    case = several[0].case
+    start = first_slices(several[0], axis, None)[axis]
+    zoom = plane_zoom(case, size, axis if case.ndim == 3 else None)
+    canvas = np.max([canvas_size(series, axis, zoom) for series in several], 0)
+    shown = _page_slices(volume_depths(case)[axis], slices)
+    return _Cut(look, axis, shown, start, zoom, canvas, quality)
+
+
+def _page_data(
+    several: list,  # of `Series`
+    cut: _Cut,
+    limit: float,  # MB
+) -> dict:
+    "What the script is told"
+    pictures = _Pictures(limit)
+    series = [dict(name=name) | _page_series(one, cut, pictures) for one, name in zip(several, series_names(several))]
+    nearest = int(np.abs(np.subtract(cut.slices, cut.start)).argmin())
+    return dict(series=series, pictures=pictures.uris, slices=len(cut.slices), start=nearest)
 
 # %% ../../nbs/plot/18_page.ipynb #5b28a81b
 @like_look
@@ -277,64 +254,44 @@ def save_viewer(
     series,  # a `Series`, or a list of series of one case; or a `Case`
     path,  # of the file to write; ends with .html
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
-    slices: int = 32,  # of a volume, at equal distances, at most; None: all
+    slices: int | None = 32,  # of a volume, at equal distances, at most; None: all
     size: int = 384,  # longest side of a picture, in pixels, about
-    quality: int = 90,  # of the images, 1..100; None: without losses
+    quality: int | None = 90,  # of the images, 1..100; None: without losses
     limit: float = 30,  # largest size of the pictures, in MB; more is an error
-    labels=None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> Path:  # of the file
     "One web page with sliders for value and slice, which needs neither Python nor a network"
-    several, path = one_case(series), _page_path(path)
-    check_numbers(Domain(0, open=True), limit=limit)
-    if quality is not None and quality not in Domain(1, 100, whole=True):
-        raise ValueError(f"quality is {quality!r}; allowed are {Domain(1, 100, whole=True)}, and None")
-    look, names, steps = (
-        plane_look(several[0], **look),
-        check_label_names(labels) or several[0].labels,
-        [step for s in several for step in s],
+    several = one_case(series)
+    path = _page_path(path)
+    check_number("limit", limit, Domain(0, open=True))
+    check_number("quality", quality, Domain(1, 100, whole=True), optional=True)
+    view = plane_look(several[0], **look)
+    names = check_label_names(labels) or several[0].labels
+    steps = [step for one in several for step in one]
+
+    cut = _cut(several, view, axis, slices, size, quality)
+    data = _page_data(several, cut, limit)
+    styles = mask_styles(view, steps)
+    data |= dict(alpha=view.alpha, styles=dict(styles))
+
+    height, width = cut.canvas
+    page = _filled_page(
+        data,
+        NAME=html.escape(several[0].case.name),
+        LEGEND=html_legend(legend_entries(all_labels(several, view), names, view), styles),
+        NOTE=html.escape(_note(several, steps, data)),
+        HEIGHT=height,
+        WIDTH=width,
     )
-    data, (height, width) = _page_data(several, look, axis, slices, size, quality, limit)
-    styles = mask_styles(look, steps)
-    data |= dict(alpha=look.alpha, styles={what: style for what, style in styles})
-    models = ", ".join(dict.fromkeys(s.model for s in several if s.model is not None))
-    note = f"{models and f'model: {models}; '}{len(steps)} values, {data['slices']} slices, {sum(map(len, data['pictures'])) / 1e6:.1f} MB"
-    legend = html_legend(legend_entries(all_labels(several, look), names, look), styles)
-    _write_page(
-        path,
-        _filled_page(
-            data,
-            NAME=html.escape(several[0].case.name),
-            LEGEND=legend,
-            NOTE=html.escape(note),
-            HEIGHT=height,
-            WIDTH=width,
-        ),
-    )
+    with atomic_path(path) as part:
+        part.write_text(page, encoding="utf-8")
     return path
 
-# %% ../../nbs/plot/18_page.ipynb #0f0abb7e
-def _page_data(several, look, axis, slices, size, quality, limit):
-    "What the script is told, and the height and width of the pictures"
-    case, (start, depth) = (
-        several[0].case,
-        (first_slices(several[0], axis, None)[axis], volume_depths(several[0].case)[axis]),
-    )
-    zoom, shown = plane_zoom(case, size, axis if case.ndim == 3 else None), _page_slices(depth, slices)
-    canvas, keep = np.max([canvas_size(s, axis, zoom) for s in several], 0), _keeper(pictures := [], limit)
-    series = [
-        dict(name=name) | _page_series(s, look, axis, shown, zoom, canvas, keep, quality)
-        for s, name in zip(several, series_names(several))
-    ]
-    return dict(
-        series=series, pictures=pictures, slices=len(shown), start=int(np.abs(np.subtract(shown, start)).argmin())
-    ), canvas
 
-
-def _write_page(path, page):
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.html")  # so that nothing half-written stands under the name
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _note(several, steps, data) -> str:
+    "What stands below the controls: the models, and how much the page holds"
+    models = ", ".join(dict.fromkeys(one.model for one in several if one.model is not None))
+    size = sum(map(len, data["pictures"])) / 1e6
+    amount = f"{len(steps)} values, {data['slices']} slices, {size:.1f} MB"
+    return f"model: {models}; {amount}" if models else amount

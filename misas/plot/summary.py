@@ -5,14 +5,17 @@
 # %% auto #0
 __all__ = ['plot_summary']
 
-# %% ../../nbs/plot/05_summary.ipynb #a3eb8266
+# %% ../../nbs/plot/05_summary.ipynb #78560594
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from ..analysis.summary import check_summary, fewest_text, range_text, with_unit, worst_text
-from .charts import alt, value_axis
+from ..core.checks import Domain, check_number
+from .charts import alt, displayed, value_axis
 
-# %% ../../nbs/plot/05_summary.ipynb #67aba815
+# %% ../../nbs/plot/05_summary.ipynb #0252f697
 _INTERVALS = dict(
     tried=("tried_low", "tried_high"),
     tolerated=("tolerance_low", "tolerance_high"),
@@ -25,144 +28,163 @@ _EXPLAINED = [
 ]
 
 
-def _inline(table, columns):
-    return alt.InlineData(values=table[columns].to_dict("records"))
+def _records(table: pd.DataFrame, columns: list) -> "alt.InlineData":
+    "Some columns of a table, as data of a layer; JSON has no NaN"
+    chosen = table[columns].astype(object)
+    return alt.InlineData(values=chosen.where(chosen.notna(), None).to_dict("records"))
 
 
-def _from_to(rows, which) -> "alt.InlineData":
+def _intervals(rows: pd.DataFrame, which: str) -> "alt.InlineData":
     "Intervals of rows, with the ends `value` and `value2`"
     low, high = _INTERVALS[which]
     table = rows.assign(value=rows[low], value2=rows[high]).dropna(subset=["value", "value2"])
-    return _inline(table, ["who", "value", "value2", "drop", "tolerates", "worst"])
+    return _records(table, ["who", "value", "value2", "drop", "tolerates", "worst"])
 
-# %% ../../nbs/plot/05_summary.ipynb #5e171679
-def _open_ends(rows, end, x, y):
-    "A triangle where the range tried has cut the interval; no triangle on a side where nothing was tried"
+# %% ../../nbs/plot/05_summary.ipynb #8610f7bc
+@dataclass(frozen=True)
+class _Axes:
+    "Encodings that the layers of a panel share"
+
+    x: object
+    y: object
+    colour: object
+
+
+def _open_ends(rows: pd.DataFrame, end: str, axes: _Axes) -> "alt.Chart":
+    "A triangle where the range tried has cut the interval; none on a side where nothing was tried"
     at = rows[f"tolerance_{end}"]
-    cut = rows.assign(value=at)[
-        rows[f"tolerance_{end}_cut"].fillna(False).astype(bool) & (at != rows.neutral.astype(float))
-    ]
+    is_cut = rows[f"tolerance_{end}_cut"].fillna(False).astype(bool)
+    cut = rows.assign(value=at)[is_cut & (at != rows.neutral.astype(float))]
     shape, shift = ("triangle-left", 7) if end == "low" else ("triangle-right", -7)
-    return (
-        alt.Chart(_inline(cut, ["who", "value"]))
-        .mark_point(shape=shape, filled=True, color="black", size=45, xOffset=shift, opacity=1)
-        .encode(x, y)
+    triangles = alt.Chart(_records(cut, ["who", "value"])).mark_point(
+        shape=shape, filled=True, color="black", size=45, xOffset=shift, opacity=1
     )
+    return triangles.encode(axes.x, axes.y)
 
 
-def _interval_layers(rows, x, y, colour) -> list:
+def _interval_layers(rows: pd.DataFrame, axes: _Axes) -> list:
     "Range tried, interval, neutral value, bounds, open ends"
 
     def bars(which):
-        return alt.Chart(_from_to(rows, which)).encode(x, y, x2="value2")
+        return alt.Chart(_intervals(rows, which)).encode(axes.x, axes.y, x2="value2")
 
-    interval = (
-        bars("tolerated")
-        .mark_bar(height=15, stroke="#444", strokeWidth=0.5)
-        .encode(colour, tooltip=["who:N", "tolerates:N", "worst:N"])
-    )
-    neutral = (
-        alt.Chart(alt.InlineData(values=[dict(value=float(rows.neutral.iloc[0]))]))
-        .mark_rule(color="black", strokeDash=[3, 2])
-        .encode(x)
-    )
-    bounds = [bars(end).mark_rule(color="black", strokeWidth=1.3) for end in ("low", "high")]
+    tolerated = bars("tolerated").mark_bar(height=15, stroke="#444", strokeWidth=0.5)
+    unchanged = alt.InlineData(values=[dict(value=float(rows.neutral.iloc[0]))])
     return [
         bars("tried").mark_bar(color="#e6e6e6", height=15),
-        interval,
-        neutral,
-        *bounds,
-        *(_open_ends(rows, end, x, y) for end in ("low", "high")),
+        tolerated.encode(axes.colour, tooltip=["who:N", "tolerates:N", "worst:N"]),
+        alt.Chart(unchanged).mark_rule(color="black", strokeDash=[3, 2]).encode(axes.x),
+        bars("low").mark_rule(color="black", strokeWidth=1.3),
+        bars("high").mark_rule(color="black", strokeWidth=1.3),
+        _open_ends(rows, "low", axes),
+        _open_ends(rows, "high", axes),
     ]
 
-# %% ../../nbs/plot/05_summary.ipynb #edd64993
-def _text_layers(rows, y, column, heading, dx, **style) -> list:
-    "A column of text to the right of the bars, and what stands above it"
-    text = (
-        alt.Chart(_inline(rows, ["who", column]))
-        .mark_text(align="left", dx=dx, **style)
-        .encode(y, x=alt.value("width"), text=f"{column}:N")
-    )
-    above = (
-        alt.Chart(alt.InlineData(values=[{}]))
-        .mark_text(align="left", dx=dx, color="#666", text=heading)
-        .encode(x=alt.value("width"), y=alt.value(-9))
-    )
-    return [text, above]
+# %% ../../nbs/plot/05_summary.ipynb #c41a015b
+def _text_layer(rows: pd.DataFrame, y, column: str, dx: float, **style) -> "alt.Chart":
+    "A column of text, `dx` pixels to the right of the bars' area"
+    text = alt.Chart(_records(rows, ["who", column])).mark_text(align="left", dx=dx, **style)
+    return text.encode(y, x=alt.value("width"), text=f"{column}:N")
 
 
-def _summary_panel(rows, colour, width) -> "alt.LayerChart":
+def _heading(text: str, dx: float) -> "alt.Chart":
+    "What stands above a column of text"
+    blank = alt.Chart(alt.InlineData(values=[{}]))
+    above = blank.mark_text(align="left", dx=dx, color="#666", text=text)
+    return above.encode(x=alt.value("width"), y=alt.value(-9))
+
+# %% ../../nbs/plot/05_summary.ipynb #f290ca75
+def _with_texts(
+    rows: pd.DataFrame,  # of a summary, of one transform and metric
+) -> pd.DataFrame:  # with the columns who, tolerates, worst
+    "What is said of each row"
+    who = rows.label.astype(str)
+    if rows.model.nunique() > 1:
+        who = who + " · " + rows.model.astype(str)
+    tolerates, worst = [], []
+    for _, row in rows.iterrows():
+        tolerates.append(range_text(row))
+        said = [worst_text(row), fewest_text(row)]
+        worst.append("; ".join(text for text in said if text))
+    return rows.assign(who=who, tolerates=tolerates, worst=worst)
+
+
+def _limit_text(row) -> str:
+    "What the bars allow"
+    worse = "loses" if row.better == "higher" else "rises by"
+    return f"{worse} at most {with_unit(f'{row.delta:g}', row.metric_unit)}"
+
+# %% ../../nbs/plot/05_summary.ipynb #7a3aad1b
+def _summary_panel(
+    rows: pd.DataFrame,  # of a summary, of one transform and metric
+    colour,  # encoding of the bars' colours
+    width: int,  # of the bars, in pixels
+) -> "alt.LayerChart":
     "The chart of one transform and one metric"
-    who = rows.label.astype(str) + (" · " + rows.model.astype(str) if rows.model.nunique() > 1 else "")
-    rows = rows.assign(
-        who=who,
-        tolerates=[range_text(r) for _, r in rows.iterrows()],
-        worst=["; ".join(filter(None, (worst_text(r), fewest_text(r)))) for _, r in rows.iterrows()],
-    )
-    first, y = (
-        rows.iloc[0],
-        alt.Y("who:N", sort=list(who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)),
-    )
-    worse = f"{'loses' if first.better == 'higher' else 'rises by'} at most {with_unit(f'{first.delta:g}', first.metric_unit)}"
-    layers = _text_layers(rows, y, "tolerates", worse, 12, fontWeight="bold") + _text_layers(
-        rows, y, "worst", f"{first.metric}, unchanged → worst", 170
-    )
-    if not first.categorical and pd.notna(first.neutral):
-        ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))
-        layers = (
-            _interval_layers(
-                rows, value_axis(ends, dict(param=first.param, unit=first.unit, log=first.log), False), y, colour
-            )
-            + layers
-        )
+    rows = _with_texts(rows)
+    first = rows.iloc[0]
+    y = alt.Y("who:N", sort=list(rows.who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False))
+    texts = [
+        _text_layer(rows, y, "tolerates", 12, fontWeight="bold"),
+        _heading(_limit_text(first), 12),
+        _text_layer(rows, y, "worst", 170),
+        _heading(f"{first.metric}, unchanged → worst", 170),
+    ]
+    if first.categorical or pd.isna(first.neutral):
+        why = "not a range" if first.categorical else "no unchanged image to compare with"
+        layers = [*texts, _text_layer(rows[:1].assign(why=why), y, "why", -width + 8, color="#888")]
     else:
-        layers += _text_layers(
-            rows[:1].assign(why="not a range" if first.categorical else "no unchanged image to compare with"),
-            y,
-            "why",
-            "",
-            -width + 8,
-            color="#888",
-        )[:1]
-    return alt.layer(*layers).properties(
-        width=width, height=alt.Step(22), title=alt.TitleParams(first["transform"], anchor="start")
-    )
+        ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))
+        facts = dict(param=first.param, unit=first.unit, log=first.log)
+        x = value_axis(ends, facts, names=False)
+        layers = [*_interval_layers(rows, _Axes(x, y, colour)), *texts]
+    title = alt.TitleParams(first["transform"], anchor="start")
+    return alt.layer(*layers).properties(width=width, height=alt.Step(22), title=title)
 
-# %% ../../nbs/plot/05_summary.ipynb #403b4817
-def _summary_panels(summary, width) -> "alt.VConcatChart":
+# %% ../../nbs/plot/05_summary.ipynb #a564b02c
+def _summary_panels(
+    summary: pd.DataFrame,  # of metrics with the same unit
+    width: int,
+) -> "alt.VConcatChart":
     "Panels of metrics with the same unit, their bars coloured on the same scale"
-    unit, largest = (
-        summary.metric_unit.iloc[0],
-        np.nan_to_num(summary["drop"].astype(float).replace(np.inf, np.nan).max()),
-    )
-    # in mm and the like, dark is what is several times as much as is tolerated; an infinite drop is darkest
+    unit = summary.metric_unit.iloc[0]
+    drops = summary["drop"].astype(float).replace(np.inf, np.nan)
+    largest = np.nan_to_num(drops.max())
     top = max(5 * summary.delta.max() if unit else 1.0, largest)
     summary = summary.assign(drop=summary["drop"].clip(upper=top))
-    title = f"{'drop' if summary.better.iloc[0] == 'higher' else 'rise'} at worst{f' [{unit}]' if unit else ''}"
+    title = "drop at worst" if summary.better.iloc[0] == "higher" else "rise at worst"
+    if unit:
+        title += f" [{unit}]"
     # pale to dark brown: lightness alone tells the order
     colour = alt.Color("drop:Q", title=title, scale=alt.Scale(domain=[0, top], scheme="yelloworangebrown"))
-    return alt.vconcat(
-        *(_summary_panel(rows, colour, width) for _, rows in summary.groupby(["transform", "metric"], sort=False)),
-        spacing=8,
-    )
+    groups = summary.groupby(["transform", "metric"], sort=False)
+    return alt.vconcat(*(_summary_panel(rows, colour, width) for _, rows in groups), spacing=8)
 
-# %% ../../nbs/plot/05_summary.ipynb #d7dd9834
+# %% ../../nbs/plot/05_summary.ipynb #ebd04b5a
 def plot_summary(
     summary: pd.DataFrame,  # from `summarise`
     width: int = 300,  # of the bars, in pixels
 ) -> "alt.Chart":
-    "What a model tolerates: a bar per transform and label"
+    """What a model tolerates: a bar per transform and label
+
+    >>> import misas as ms
+    >>> case = ms.phantom((48, 48), seed=1)
+    >>> scores = ms.evaluate(ms.demo_model(), case, [ms.Rotate()], values=[-30, 0, 30], progress=False)
+    >>> chart = ms.plot_summary(ms.summarise(scores, resamples=50))
+    """
     summary = check_summary(summary)
+    check_number("width", width, Domain(1))
     groups = [_summary_panels(rows, width) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)]
-    chart = groups[0] if len(groups) == 1 else alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
+    chart = groups[0]
+    if len(groups) > 1:
+        chart = alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
     models = ", ".join(map(str, summary.model.unique()))
-    return chart.properties(
-        title=alt.TitleParams(
-            f"What {models} tolerates",
-            subtitle=_EXPLAINED,
-            anchor="start",
-            fontSize=15,
-            subtitleColor="#666",
-            offset=14,
-        )
-    ).configure_view(stroke=None)
+    title = alt.TitleParams(
+        f"What {models} tolerates",
+        subtitle=_EXPLAINED,
+        anchor="start",
+        fontSize=15,
+        subtitleColor="#666",
+        offset=14,
+    )
+    return displayed(chart.properties(title=title).configure_view(stroke=None))

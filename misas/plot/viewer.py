@@ -8,13 +8,14 @@ __all__ = ['view']
 # %% ../../nbs/plot/17_viewer.ipynb #40d1d63e
 import html
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import Domain
+from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, same_value
 from ..core.sweeps import Series, Step
 from .animation import centre_on_canvas
 from .directions import axis_text, plane_sides
@@ -50,13 +51,17 @@ def step_view(
     return plane_of(view, step, case, axis, index)
 
 
-def canvas_size(series, axis, zoom) -> tuple:  # (height, width), in pixels
+def canvas_size(
+    series: Series,
+    axis: int,  # across which a volume is cut
+    zoom: float,  # pixels per mm
+) -> tuple:  # (height, width), in pixels
     "Room for the largest step"
     case = series.case
-    sizes = np.max([np.multiply(s.image.shape[1:], s.spacing or case.spacing) * zoom for s in series], 0)
-    return tuple(
-        int(sizes[a] + 0.5) for a in ((0, 1) if case.ndim == 2 else (a for a, _ in plane_sides(axis, case.affine)))
-    )
+    extents = [np.multiply(step.image.shape[1:], step.spacing or case.spacing) * zoom for step in series]
+    largest = np.max(extents, 0)
+    shown = (0, 1) if case.ndim == 2 else [side for side, _ in plane_sides(axis, case.affine)]
+    return tuple(int(largest[side] + 0.5) for side in shown)
 
 # %% ../../nbs/plot/17_viewer.ipynb #4c0aa385
 def _picture(
@@ -81,65 +86,66 @@ def _png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 # %% ../../nbs/plot/17_viewer.ipynb #4819ac40
-def _import_widgets():
-    try:
-        import ipywidgets
-    except ImportError as e:
-        raise ImportError(
-            "view needs ipywidgets, which is not installed: pip install misas[viewer] (save_viewer does without)"
-        ) from e
-    return ipywidgets
+def _widgets():
+    "The package of sliders and buttons for notebooks"
+    return import_optional("ipywidgets", "viewer")
 
 # %% ../../nbs/plot/17_viewer.ipynb #71301b4a
-def one_case(series) -> list:
+def one_case(
+    series,  # a `Series`, or a list of series of one case; or a `Case`
+) -> list:  # of `Series`
     "One or several series, all of one case; a case alone has one step without a prediction"
     if isinstance(series, Case):
         return [without_prediction(series)]
     several = list(series) if isinstance(series, (list, tuple)) else [series]
     if not several:
-        raise ValueError("series is an empty list; allowed is at least one series")
+        raise invalid("series", "at least one series", series)
     first = checked_series(several[0]).case
-    for s in several:
-        if checked_series(s).case.name != first.name or s.case.shape != first.shape:
-            raise ValueError(
-                f"series are of the cases {first.name!r} {first.shape} and {s.case.name!r} {s.case.shape}; allowed are series of one case"
-            )
+    for one in several:
+        other = checked_series(one).case
+        if (other.name, other.shape) != (first.name, first.shape):
+            cases = f"{first.name!r} {first.shape} and {other.name!r} {other.shape}"
+            raise ValueError(f"series must be of one case, got the cases {cases}")
     return several
 
 
-def series_names(several) -> list:
+def series_names(several: list) -> list:
     "What tells the series apart"
-    models = len({s.model for s in several}) > 1
-    return [f"{s.model}, {s.transform}" if models else str(s.transform) for s in several]
+    many_models = len({series.model for series in several}) > 1
+    return [f"{series.model}, {series.transform}" if many_models else str(series.transform) for series in several]
 
 # %% ../../nbs/plot/17_viewer.ipynb #f977eb9a
-def start_value(series) -> int:
+def start_value(series: Series) -> int:
     "The step at the neutral value, where there is one, else the first"
     neutral = series.transform.neutral_for(series.case)
-    return next((i for i, s in enumerate(series) if neutral is not None and s.value == neutral), 0)
+    if neutral is None:
+        return 0
+    at_neutral = [i for i, step in enumerate(series) if same_value(step.value, neutral)]
+    return at_neutral[0] if at_neutral else 0
 
 
-def step_caption(series, step, axis, index) -> str:
+def step_caption(
+    series: Series,
+    step: Step,
+    axis: int,
+    index: int,  # of a slice of the case
+) -> str:
     "Value, and slice of a volume"
     text = step_value_text(series, step)
     if series.case.ndim == 2:
         return text
-    return " · ".join(
-        filter(
-            None,
-            [
-                text,
-                slice_number_text(
-                    index_along(step, series.case, axis, index), (step.spacing or series.case.spacing)[axis]
-                ),
-            ],
-        )
-    )
+    spacing = (step.spacing or series.case.spacing)[axis]
+    where = slice_number_text(index_along(step, series.case, axis, index), spacing)
+    return f"{text} · {where}" if text else where
 
 # %% ../../nbs/plot/17_viewer.ipynb #f287ef4e
-def all_labels(several, view) -> list:
+def all_labels(
+    several: list,  # of `Series`
+    view: View,
+) -> list:
     "Labels that occur in any step"
-    return sorted({k for s in several for k in drawn_labels(s, replace(view, index=None))})
+    whole = replace(view, index=None)
+    return sorted({label for series in several for label in drawn_labels(series, whole)})
 
 
 def html_legend(
@@ -148,112 +154,131 @@ def html_legend(
 ) -> str:  # HTML
     "Squares in the labels' colours, and what is filled and what outlined"
     square = '<span style="display:inline-block;width:.8em;height:.8em;background:rgb({},{},{})"></span> '
-    texts = [
-        ("" if colour is None else square.format(*colour.astype(int))) + html.escape(text) for text, colour in entries
-    ]
+    texts = []
+    for text, colour in entries:
+        mark = "" if colour is None else square.format(*colour.astype(int))
+        texts.append(mark + html.escape(text))
     return " &nbsp; ".join(texts + style_texts(styles))
 
 # %% ../../nbs/plot/17_viewer.ipynb #a877294d
 def first_slices(
     series: Series,
     axis: int,
-    index: int,  # along this axis; None: through the foreground
+    index: int | None,  # along this axis; None: through the foreground
 ) -> list:  # along each axis; 0 for a 2D image
     "Slices that are shown first"
-    if axis not in (0, 1, 2):
-        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+    check_choice("axis", axis, (0, 1, 2))
     depth = volume_depths(series.case)[axis]
-    if index is not None and index not in Domain(0, depth - 1, whole=True):
-        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+    check_number("index", index, Domain(0, depth - 1, whole=True), optional=True)
     at = list(structure_centre(series)) if series.case.ndim == 3 else [0, 0, 0]
-    return at if index is None else [int(index) if a == axis else k for a, k in enumerate(at)]
+    if index is not None:
+        at[axis] = int(index)
+    return at
 
 
-def volume_depths(case):
+def volume_depths(case: Case) -> tuple:
+    "Slices along each axis; an image of two dimensions has one"
     return case.shape if case.ndim == 3 else (1, 1, 1)
 
 # %% ../../nbs/plot/17_viewer.ipynb #f4ff9fea
 _STYLE_NAMES = [("filled", "fill"), ("outlined", "contour"), ("hidden", None)]
 
 
-def _controls(several, look, axis, at) -> dict:
+def _controls(
+    several: list,  # of `Series`
+    look: View,
+    axis: int,
+    at: list,  # slice shown first, along each axis
+) -> dict:  # {name: widget}
     "Widgets by name; those with nothing to choose from are not shown"
-    w, case, predicted = _import_widgets(), several[0].case, several[0].model is not None
+    w = _widgets()
+    case = several[0].case
+    predicted = several[0].model is not None
+    has_truth = any(step.truth is not None for series in several for step in series)
+    numbered = [(name, i) for i, name in enumerate(series_names(several))]
+    axes = [(axis_text(a, case.affine), a) for a in range(3)]
 
     def put(kind, name, shown=True, **options):
-        return kind(description=name, layout=w.Layout(width="24em", display=None if shown else "none"), **options)
+        layout = w.Layout(width="24em", display=None if shown else "none")
+        return kind(description=name, layout=layout, **options)
+
+    def slider(name, shown, last, value):
+        return put(w.IntSlider, name, shown, max=last, value=value, readout=False)
 
     return dict(
-        series=put(
-            w.Dropdown, "series", len(several) > 1, options=[(n, i) for i, n in enumerate(series_names(several))]
-        ),
-        value=put(
-            w.IntSlider, "value", predicted, max=len(several[0]) - 1, value=start_value(several[0]), readout=False
-        ),
-        axis=put(
-            w.Dropdown, "across", case.ndim == 3, options=[(axis_text(a, case.affine), a) for a in range(3)], value=axis
-        ),
-        slice=put(
-            w.IntSlider, "slice", case.ndim == 3, max=volume_depths(case)[axis] - 1, value=at[axis], readout=False
-        ),
+        series=put(w.Dropdown, "series", len(several) > 1, options=numbered),
+        value=slider("value", predicted, len(several[0]) - 1, start_value(several[0])),
+        axis=put(w.Dropdown, "across", case.ndim == 3, options=axes, value=axis),
+        slice=slider("slice", case.ndim == 3, volume_depths(case)[axis] - 1, at[axis]),
         pred=put(w.Dropdown, "prediction", predicted, options=_STYLE_NAMES, value=look.pred),
-        truth=put(
-            w.Dropdown,
-            "truth",
-            any(s.truth is not None for series in several for s in series),
-            options=_STYLE_NAMES,
-            value=look.truth,
-        ),
+        truth=put(w.Dropdown, "truth", has_truth, options=_STYLE_NAMES, value=look.truth),
         alpha=put(w.FloatSlider, "opacity", max=1, step=0.05, value=look.alpha),
     )
 
 # %% ../../nbs/plot/17_viewer.ipynb #61a6b610
+class _Viewer:
+    "The picture with its caption and legend, and what redraws it"
+
+    def __init__(
+        self,
+        several: list,  # of `Series`
+        look: View,
+        axis: int,
+        at: list,  # slice shown first, along each axis
+        names: tuple | None,  # of labels
+        size: int,  # longest side of the picture, in pixels
+    ):
+        w = _widgets()
+        self.several, self.look, self.at, self.size = several, look, at, size
+        self.entries = legend_entries(all_labels(several, look), names, look)
+        self.controls = _controls(several, look, axis, at)
+        self.picture = w.Image(format="png")
+        self.caption = w.Label()
+        self.legend = w.HTML()
+        self.controls["series"].observe(self.choose_series, "value")
+        self.controls["axis"].observe(self.choose_axis, "value")
+        for control in self.controls.values():
+            control.observe(self.draw, "value")
+        self.draw()
+
+    def draw(self, change=None):
+        "Show what the controls say"
+        now = {name: control.value for name, control in self.controls.items()}
+        series = self.several[now["series"]]
+        step = series[min(now["value"], len(series) - 1)]
+        shown = replace(self.look, pred=now["pred"], truth=now["truth"], alpha=now["alpha"])
+        self.picture.value = _png(_picture(series, step, shown, now["axis"], now["slice"], self.size))
+        self.caption.value = step_caption(series, step, now["axis"], now["slice"])
+        self.legend.value = html_legend(self.entries, mask_styles(shown, [step]))
+
+    def choose_series(self, change):
+        "Start at the unchanged image of another series"
+        series = self.several[change["new"]]
+        self.controls["value"].max = len(series) - 1
+        self.controls["value"].value = start_value(series)
+
+    def choose_axis(self, change):
+        "Start in the middle of the structure along another axis"
+        axis = change["new"]
+        self.controls["slice"].max = volume_depths(self.several[0].case)[axis] - 1
+        self.controls["slice"].value = self.at[axis]
+
+# %% ../../nbs/plot/17_viewer.ipynb #702171db
 @like_look
 def view(
     series,  # a `Series`, or a list of series of one case; or a `Case`
     axis: int = 0,  # across which a volume is cut at first: 0, 1 or 2
-    index: int = None,  # of the slice shown first; None: through the centre of mass of the foreground
-    labels=None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    index: int | None = None,  # of the slice shown first; None: through the centre of mass of the foreground
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: int = 480,  # longest side of the picture, in pixels, about
     **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ):  # an ipywidgets.HBox
     "Sliders for value and slice, and switches for prediction and truth, in a notebook"
-    w, several = _import_widgets(), one_case(series)
-    look, at, names = (
-        plane_look(several[0], **look),
-        first_slices(several[0], axis, index),
-        check_label_names(labels) or several[0].labels,
-    )
-    entries, controls = legend_entries(all_labels(several, look), names, look), _controls(several, look, axis, at)
-    picture, caption, legend = w.Image(format="png"), w.Label(), w.HTML()
-
-    def draw(change=None):
-        now = {name: control.value for name, control in controls.items()}
-        chosen, shown = several[now["series"]], replace(look, pred=now["pred"], truth=now["truth"], alpha=now["alpha"])
-        step = chosen[min(now["value"], len(chosen) - 1)]
-        picture.value = _png(_picture(chosen, step, shown, now["axis"], now["slice"], size))
-        caption.value, legend.value = (
-            step_caption(chosen, step, now["axis"], now["slice"]),
-            html_legend(entries, mask_styles(shown, [step])),
-        )
-
-    def choose_series(change):
-        controls["value"].max, controls["value"].value = (
-            len(several[change["new"]]) - 1,
-            start_value(several[change["new"]]),
-        )
-
-    def choose_axis(change):
-        controls["slice"].max, controls["slice"].value = (
-            volume_depths(several[0].case)[change["new"]] - 1,
-            at[change["new"]],
-        )
-
-    controls["series"].observe(choose_series, "value")
-    controls["axis"].observe(choose_axis, "value")
-    for control in controls.values():
-        control.observe(draw, "value")
-    draw()
-    return w.HBox(
-        [w.VBox([picture, caption, legend]), w.VBox(list(controls.values()))], layout=w.Layout(flex_flow="row wrap")
-    )
+    w = _widgets()
+    several = one_case(series)
+    names = check_label_names(labels) or several[0].labels
+    at = first_slices(several[0], axis, index)
+    viewer = _Viewer(several, plane_look(several[0], **look), axis, at, names, size)
+    seen = w.VBox([viewer.picture, viewer.caption, viewer.legend])
+    chosen = w.VBox(list(viewer.controls.values()))
+    return w.HBox([seen, chosen], layout=w.Layout(flex_flow="row wrap"))
