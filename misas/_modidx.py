@@ -878,6 +878,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'misas.eval.table._text_in': ('eval/table.html#_text_in', 'misas/eval/table.py'),
                                   'misas.eval.table._to_json': ('eval/table.html#_to_json', 'misas/eval/table.py'),
                                   'misas.eval.table._warn_of_lost_facts': ('eval/table.html#_warn_of_lost_facts', 'misas/eval/table.py'),
+                                  'misas.eval.table._warn_user': ('eval/table.html#_warn_user', 'misas/eval/table.py'),
                                   'misas.eval.table.check_scores': ('eval/table.html#check_scores', 'misas/eval/table.py'),
                                   'misas.eval.table.concat_scores': ('eval/table.html#concat_scores', 'misas/eval/table.py'),
                                   'misas.eval.table.described_metric': ('eval/table.html#described_metric', 'misas/eval/table.py'),

@@ -7,6 +7,7 @@ __all__ = ['COLUMNS', 'concat_scores', 'transform_facts', 'metric_facts']
 
 # %% ../../nbs/eval/00_table.ipynb #bb1f1bbe
 import json
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -338,8 +339,18 @@ def described_metric(
     known = known_metric(metric)
     return None if known is None else dict(unit=known.unit, better=known.better)
 
-# %% ../../nbs/eval/00_table.ipynb #35970a2f
+# %% ../../nbs/eval/00_table.ipynb #a4981530
 _REMEDY = "Join tables with concat_scores and keep them with save_scores, or add the columns"
+
+
+def _warn_user(message: str) -> None:
+    "A warning at the user's line, however many functions of misas are between"
+    frame = sys._getframe()
+    level = 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("misas."):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, stacklevel=level)
 
 
 def _warn_of_lost_facts(transform: str, member: type[Transform] | None) -> None:
@@ -350,7 +361,7 @@ def _warn_of_lost_facts(transform: str, member: type[Transform] | None) -> None:
     else:
         lost = f"the neutral value of {transform!r} depends on the image, and scores do not say it"
         assumed = "none is assumed"
-    warnings.warn(f"{lost}: {assumed}. {_REMEDY} {', '.join(TRANSFORM_COLUMNS)}", stacklevel=3)
+    _warn_user(f"{lost}: {assumed}. {_REMEDY} {', '.join(TRANSFORM_COLUMNS)}")
 
 
 def _resolved_neutral(
@@ -389,7 +400,7 @@ def metric_facts(
     if facts is None and better is None:
         lost = f"scores say nothing about the metric {metric!r}, which misas does not know: more is taken as better"
         remedy = f"Where less is better: lower_is_better=[{metric!r}]. {_REMEDY} {', '.join(METRIC_COLUMNS)}"
-        warnings.warn(f"{lost}. {remedy}", stacklevel=2)
+        _warn_user(f"{lost}. {remedy}")
     facts = facts or dict(unit="", better="higher")
     return dict(unit=facts["unit"], better=better or facts["better"])
 

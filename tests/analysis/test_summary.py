@@ -1,13 +1,11 @@
 "Summaries: conventions, bounds, references, errors, words"
 
-import doctest
 import io
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import misas.analysis.summary
 from misas.analysis.measures import degradation, tolerance_interval
 from misas.analysis.summary import (
     _amount_text,
@@ -70,10 +68,6 @@ def zoomed():
 
 def from_file(table):
     return pd.read_csv(io.StringIO(table.to_csv(index=False)))
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(misas.analysis.summary).failed == 0
 
 
 # one curve

@@ -1,6 +1,5 @@
 "Scoring: labels, references, stores, processes, errors"
 
-import doctest
 import json
 import math
 from contextlib import contextmanager
@@ -59,10 +58,6 @@ def halves():
 
 def quiet(*arguments, **options):
     return evaluate(*arguments, **options, progress=False)
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(misas.eval.scoring).failed == 0
 
 
 # labels

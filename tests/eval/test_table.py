@@ -135,6 +135,8 @@ def test_after_plain_concat_a_warning_names_what_is_lost(parts):
     assert any("nothing about the transform 'fade', which misas does not know" in text for text in texts)
     assert any("nothing about the metric 'misses'" in text and "lower_is_better=['misses']" in text for text in texts)
     assert all("concat_scores" in text for text in texts)
+    # at the line of the user, not inside of misas
+    assert {warning.filename for warning in said} == {__file__}
 
 
 def test_after_plain_concat_facts_of_misas_are_found_again_by_their_names(parts, cases):
