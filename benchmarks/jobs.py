@@ -14,9 +14,11 @@ def unet(seed=0):
     "A small U-Net, 16-32-64-128 channels, as users write it: float32, NCHW, evaluation mode"
     from torch import nn
 
+    def layers(i, o):
+        return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+
     def block(i, o):
-        layers = lambda i: [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers(i), *layers(o))
+        return nn.Sequential(*layers(i, o), *layers(o, o))
 
     class UNet(nn.Module):
         def __init__(self, widths=(16, 32, 64, 128), classes=4):
@@ -26,7 +28,8 @@ def unet(seed=0):
                 nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in zip(widths[:0:-1], widths[-2::-1])
             )
             self.join = nn.ModuleList(block(2 * o, o) for o in widths[-2::-1])
-            self.head, self.pool = nn.Conv2d(widths[0], classes, 1), nn.MaxPool2d(2)
+            self.head = nn.Conv2d(widths[0], classes, 1)
+            self.pool = nn.MaxPool2d(2)
 
         def forward(self, x):
             skips = []
@@ -42,12 +45,10 @@ def unet(seed=0):
     with torch.no_grad():
         for m in net.modules():  # as after training: statistics that are not 0 and 1
             if isinstance(m, nn.BatchNorm2d):
-                (
-                    m.running_mean.normal_(0, 0.1),
-                    m.running_var.uniform_(0.5, 1.5),
-                    m.weight.uniform_(0.5, 1.5),
-                    m.bias.normal_(0, 0.1),
-                )
+                m.running_mean.normal_(0, 0.1)
+                m.running_var.uniform_(0.5, 1.5)
+                m.weight.uniform_(0.5, 1.5)
+                m.bias.normal_(0, 0.1)
     return net.eval()
 
 
@@ -55,17 +56,14 @@ def trained():
     "The U-Net that ships with misas, also where misas 0.1.1 is installed: for pictures, with masks as people have them"
     from safetensors.torch import load_file
 
-    package = Path(__file__).parents[1] / "misas"
-    spec = spec_from_file_location("demo", package / "demo.py")
+    # by its file: where misas 0.1.1 is installed, `import misas` finds that one
+    folder = Path(__file__).parents[1] / "misas" / "models"
+    spec = spec_from_file_location("demo", folder / "demo.py")
     demo = module_from_spec(spec)
     spec.loader.exec_module(demo)
     net = demo.UNet()
-    net.load_state_dict(
-        {
-            k: v.float() if v.is_floating_point() else v
-            for k, v in load_file(package / "weights" / "demo.safetensors").items()
-        }
-    )
+    weights = load_file(folder / "weights" / "demo.safetensors")
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return net.eval()
 
 

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"
-answers, sys.stdout = sys.stdout, open(os.devnull, "w")  # misas 0.1.1 prints progress bars, whatever it is told
+# misas 0.1.1 prints progress bars, whatever it is told
+replies = sys.stdout
+sys.stdout = open(os.devnull, "w")
 sys.path.append(str(Path(__file__).parent))  # behind the environment's own misas
 
 import matplotlib
@@ -26,42 +28,49 @@ import misas.core as core
 LABELS = ["bg", "LV", "MY", "RV"]
 
 
+SHOW = {
+    "rotation": "get_rotation_series",
+    "zoom": "get_zoom_series",
+    "brightness": "get_brightness_series",
+    "contrast": "get_contrast_series",
+    "spike": "get_spike_series",
+}
+METRICS = (core.dice_by_component, core.precision_by_component, core.recall_by_component)
+
+
 def evaluate(model, image, mask, name):
+    "Dice of each label at all steps"
     _, function, arguments = STEPS[name]
-    return getattr(core, function, None) or getattr(mri, function), arguments
+    job = getattr(core, function, None) or getattr(mri, function)
+    job(image, mask, model, components=LABELS, **arguments)
 
 
 def workflow(model, image, mask, folder):
     "Overlays, a GIF, Dice, precision and recall of each label, for five transforms"
-    for name, show in [
-        ("rotation", "get_rotation_series"),
-        ("zoom", "get_zoom_series"),
-        ("brightness", "get_brightness_series"),
-        ("contrast", "get_contrast_series"),
-        ("spike", "get_spike_series"),
-    ]:
+    for name, show in SHOW.items():
         _, function, arguments = STEPS[name]
-        where = mri if name == "spike" else core
-        series = getattr(where, show)(
-            image, model, **arguments, **(dict(log_steps=False) if name in ("brightness", "contrast") else {})
-        )
+        module = mri if name == "spike" else core
+        linear = dict(log_steps=False) if name in ("brightness", "contrast") else {}
+        series = getattr(module, show)(image, model, **arguments, **linear)
         core.plot_series(series[:: max(1, len(series) // 8)][:9], nrow=3)
         plt.savefig(folder / f"{name}.png")
         plt.close("all")
         core.gif_series(series, folder / f"{name}.gif")
-        for metric in (core.dice_by_component, core.precision_by_component, core.recall_by_component):
-            getattr(where, function)(image, mask, model, components=LABELS, eval_function=metric, **arguments)
+        for metric in METRICS:
+            getattr(module, function)(image, mask, model, components=LABELS, eval_function=metric, **arguments)
 
 
 def main():
     torch.set_num_threads(int(sys.argv[2]))
     data = np.load(sys.argv[1])
-    image, mask = Image.fromarray(data["image"]).convert("RGB"), Image.fromarray(data["mask"])
+    image = Image.fromarray(data["image"]).convert("RGB")
+    mask = Image.fromarray(data["mask"])
     models = {cheap: Wrapper(unet(), cheap) for cheap in (False, True)}
     pictured = Wrapper(trained())
+    turn = dict(start=0, end=360, step=10)
     series = {
-        name: core.get_rotation_series(image, m, start=0, end=360, step=10)
-        for name, m in {"gif": pictured, "noisy gif": models[True]}.items()
+        "gif": core.get_rotation_series(image, pictured, **turn),
+        "noisy gif": core.get_rotation_series(image, models[True], **turn),
     }
     for line in sys.stdin:
         job = json.loads(line)
@@ -73,9 +82,8 @@ def main():
             elif job["name"] in series:
                 core.gif_series(series[job["name"]], Path(folder) / "x.gif")
             else:
-                function, arguments = evaluate(model, image, mask, job["name"])
-                function(image, mask, model, components=LABELS, **arguments)
-            print(json.dumps(time.perf_counter() - start), file=answers, flush=True)
+                evaluate(model, image, mask, job["name"])
+            print(json.dumps(time.perf_counter() - start), file=replies, flush=True)
 
 
 main()

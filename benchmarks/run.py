@@ -3,8 +3,9 @@
     python benchmarks/run.py
 
 Every figure is a ratio measured in one run: the two sides take turns, at least five times, and the medians are divided.
-The bare loops run in processes of their own, for misas sets how memory is allocated in the process that it runs in.
-misas 0.1.1 gets a virtual environment of its own (.bench/, kept for the next run) with the same torch, Pillow and matplotlib.
+The bare loops run in processes of their own, as misas keeps memory for the next image in the process that it runs in.
+misas 0.1.1 gets a virtual environment of its own (.bench/, kept for the next run) with the same torch, Pillow and
+matplotlib.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import venv
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,19 @@ import numpy as np
 import torch
 from jobs import SIZE, STEPS, trained, unet
 
-from misas.all import *
+from misas import (
+    Resize,
+    as_model,
+    demo_model,
+    evaluate,
+    get_series,
+    gif_series,
+    load_case,
+    phantom,
+    plot_series,
+    score,
+)
+from misas.plot.colours import OKABE_ITO
 
 HERE = Path(__file__).parent
 LABELS = ["bg", "LV", "MY", "RV"]
@@ -36,10 +50,10 @@ LABELS = ["bg", "LV", "MY", "RV"]
 
 
 def clock(job) -> float:
-    "Seconds that a job takes; one that answers with seconds was timed elsewhere"
+    "Seconds that a job takes; one that returns seconds was timed elsewhere"
     start = time.perf_counter()
-    answer = job()
-    return answer if isinstance(answer, float) else time.perf_counter() - start
+    result = job()
+    return result if isinstance(result, float) else time.perf_counter() - start
 
 
 def turns(jobs: dict, rounds: int) -> dict:
@@ -60,12 +74,8 @@ class Other:
         self.data = tempfile.NamedTemporaryFile(suffix=".npz")
         np.savez(self.data, image=image, mask=mask)
         self.data.flush()
-        self.process = subprocess.Popen(
-            [python, HERE / script, self.data.name, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [python, HERE / script, self.data.name, str(threads)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, name, **options) -> float:
         "Seconds that a job took there"
@@ -74,10 +84,11 @@ class Other:
 
 
 class InTurn:
-    "Several processes that do the same, one after the other: by chance the C library lays out memory better in one than in the next"
+    "Several processes that do the same, one after the other: memory is laid out better in one than in the next"
 
     def __init__(self, name, others):
-        self.name, self.others = name, cycle(others)
+        self.name = name
+        self.others = cycle(others)
         for other in others:
             other(name, n=9)  # warm
 
@@ -92,9 +103,8 @@ def environment() -> Path:
     if not python.exists():
         venv.create(folder, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "misas==0.1.1"], check=True)
-        site = subprocess.run(
-            [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        find_site = [python, "-c", "import site; print(site.getsitepackages()[0])"]
+        site = subprocess.run(find_site, capture_output=True, text=True, check=True).stdout.strip()
         Path(site, "zz_shared.pth").write_text(str(Path(np.__file__).parents[1]))
     return python
 
@@ -104,8 +114,11 @@ def environment() -> Path:
 
 def model_of(net, size=None):
     "The network as misas takes it, with pictures from 0 to 255 and, where it must be, of one size"
-    prepare = None if size is None else lambda case: Resize()(case, size) if max(case.shape) != size else case
-    return as_model(net, preprocess=lambda x: x / 255, prepare=prepare)
+
+    def resized(case):
+        return Resize()(case, size) if max(case.shape) != size else case
+
+    return as_model(net, preprocess=lambda x: x / 255, prepare=None if size is None else resized)
 
 
 def workflow(model, case, folder):
@@ -117,22 +130,30 @@ def workflow(model, case, folder):
         score(series, ["dice", "precision", "recall"], LABELS)
 
 
+def different_values(name) -> list:
+    "72 values of which no two are equal and none is neutral: as many forwards for everyone"
+    values = [v + 1e-3 * k for k in range(1, 10) for v in STEPS[name][0]]
+    return values[:72]
+
+
+def evaluate_anew(net, case, name, values):
+    "With a model made for this call"
+    evaluate(model_of(net), case, name, values, labels=LABELS)
+
+
 def against_bare(case, bare, rounds) -> list:
     "(a) and (b): evaluate against the bare loop of as many forwards, as users write it and at its best"
-    net, rows = unet(), []
-    eager, best = InTurn("eager", bare), InTurn("best", bare)
+    net = unet()
+    eager = InTurn("eager", bare)
+    best = InTurn("best", bare)
+    rows = []
     for name in ("rotation", "brightness", "spike"):
-        values = [v + 1e-3 * k for k in range(1, 10) for v in STEPS[name][0]][
-            :72
-        ]  # all different and none neutral: 72 forwards for everyone
-        t = turns(
-            {
-                "evaluate": lambda: evaluate(model_of(net), case, name, values, labels=LABELS),
-                "eager": lambda: eager(n=72),
-                "best": lambda: best(n=72),
-            },
-            rounds,
-        )
+        jobs = {
+            "evaluate": partial(evaluate_anew, net, case, name, different_values(name)),
+            "eager": partial(eager, n=72),
+            "best": partial(best, n=72),
+        }
+        t = turns(jobs, rounds)
         rows.append((name, t["evaluate"] / t["eager"], t["evaluate"] / t["best"], t["evaluate"]))
     return rows
 
@@ -148,16 +169,15 @@ def same_labels(case) -> float:
 
 def against_old(case, old, rounds) -> list:
     "(c): every transform that both have"
-    model, rows = model_of(unet(), SIZE), []
+    model = model_of(unet(), SIZE)
+    rows = []
     for name, (values, *_) in STEPS.items():
-        t = turns(
-            {
-                "misas": lambda: evaluate(model, case, name, values, labels=LABELS),
-                "misas 0.1.1": lambda: old(name),
-                "misas 0.1.1, cheap argmax": lambda: old(name, cheap=True),
-            },
-            rounds,
-        )
+        jobs = {
+            "misas": partial(evaluate, model, case, name, values, labels=LABELS),
+            "misas 0.1.1": partial(old, name),
+            "misas 0.1.1, cheap argmax": partial(old, name, cheap=True),
+        }
+        t = turns(jobs, rounds)
         rows.append((name, len(values), t["misas 0.1.1"] / t["misas"], t["misas 0.1.1, cheap argmax"] / t["misas"]))
         print(rows[-1], flush=True)
     return rows
@@ -165,17 +185,20 @@ def against_old(case, old, rounds) -> list:
 
 def workflows(case, old, rounds) -> dict:
     "(d) and (e), with a trained network; the animation also with the speckled masks of one that is not"
-    model, result = model_of(trained(), SIZE), {}
-    series = {
-        name: get_series(model_of(net), case, "rotation", list(range(0, 360, 10)))
-        for name, net in {"gif": trained(), "noisy gif": unet()}.items()
-    }
+    angles = list(range(0, 360, 10))
+    trained_model = model_of(trained(), SIZE)
+    smooth = get_series(trained_model, case, "rotation", angles)
+    speckled = get_series(model_of(unet(), SIZE), case, "rotation", angles)
+    result = {}
     with tempfile.TemporaryDirectory() as folder:
-        jobs = {"workflow": lambda: workflow(model, case, Path(folder))} | {
-            name: lambda s=s: gif_series(s, Path(folder) / "x.gif") for name, s in series.items()
+        gif = Path(folder) / "x.gif"
+        jobs = {
+            "workflow": partial(workflow, trained_model, case, Path(folder)),
+            "gif": partial(gif_series, smooth, gif),
+            "noisy gif": partial(gif_series, speckled, gif),
         }
         for name, job in jobs.items():
-            t = turns({"misas": job, "misas 0.1.1": lambda: old(name)}, rounds)
+            t = turns({"misas": job, "misas 0.1.1": partial(old, name)}, rounds)
             result[name] = t["misas 0.1.1"] / t["misas"], t["misas"]
     return result
 
@@ -184,31 +207,42 @@ def bfloat16(rounds) -> dict:
     "What `autocast=torch.bfloat16` costs in Dice and saves in time, with the demo model on 20 phantoms"
     cases = [phantom((192, 192), seed=s) for s in range(900, 920)]
     models = {"float32": as_model(demo_model()), "bfloat16": as_model(demo_model(), autocast=torch.bfloat16)}
-    job = {
-        k: lambda m=m: evaluate(m, cases, "rotation", [-20, 0, 20], labels={1: "LV", 2: "MY", 3: "RV"}, progress=False)
-        for k, m in models.items()
+    labels = {1: "LV", 2: "MY", 3: "RV"}
+    jobs = {
+        name: partial(evaluate, model, cases, "rotation", [-20, 0, 20], labels=labels, progress=False)
+        for name, model in models.items()
     }
-    scores, t = {k: j().score for k, j in job.items()}, turns(job, rounds)
-    return dict(
-        mean=scores["bfloat16"].mean() - scores["float32"].mean(),
-        largest=(scores["bfloat16"] - scores["float32"]).abs().max(),
-        time=t["bfloat16"] / t["float32"],
-    )
+    scores = {name: job().score for name, job in jobs.items()}
+    change = scores["bfloat16"] - scores["float32"]
+    t = turns(jobs, rounds)
+    return dict(mean=change.mean(), largest=change.abs().max(), time=t["bfloat16"] / t["float32"])
 
 
 # ---- memory, import, growth: each in a fresh process
 
 CHILD = """
-import os, sys; os.environ["TQDM_DISABLE"] = "1"; sys.path[:0] = [{here!r}]
-import torch; torch.set_num_threads({threads})
+import os, sys
+os.environ["TQDM_DISABLE"] = "1"
+sys.path[:0] = [{here!r}]
+import torch
+torch.set_num_threads({threads})
 from jobs import unet
-from misas.all import *
-# a volume of noise: making a phantom of that size would take more memory than the sweep
-case = phantom({shape}, seed=0) if len({shape}) == 2 else Case(torch.rand(1, *{shape}), truth=(4 * torch.rand({shape})).int(), spacing=(1.2, 1, 1))
-net = unet() if case.ndim == 2 else (lambda x: x[0] > .5)
-evaluate(net, case, "rotation" if case.ndim == 2 else Rotate3D(axis=(1, 2, .5)), [k * 360 / {steps} for k in range({steps})])
+from misas import Case, Rotate, Rotate3D, evaluate, phantom
+
+shape = {shape}
+if len(shape) == 2:
+    case = phantom(shape, seed=0)
+    model = unet()
+    transform = Rotate()
+else:
+    # noise: making a phantom of that size would take more memory than the sweep
+    case = Case(torch.rand(1, *shape), truth=(4 * torch.rand(shape)).int(), spacing=(1.2, 1, 1))
+    model = lambda x: x[0] > 0.5
+    transform = Rotate3D(axis=(1, 2, 0.5))
+evaluate(model, case, transform, [k * 360 / {steps} for k in range({steps})])
 # not getrusage: its maximum is handed down from the process that started this one
-print(int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) / 1024)
+status = open("/proc/self/status").read()
+print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 """
 
 
@@ -220,25 +254,20 @@ def peak(shape, steps, threads) -> float:
 
 def import_seconds(what, rounds) -> float:
     "Median wall seconds of a fresh process that imports it"
-    return median(
-        clock(lambda: subprocess.run([sys.executable, "-c", f"import {what}"], check=True)) for _ in range(rounds)
-    )
+    command = [sys.executable, "-c", f"import {what}"]
+    return median(clock(partial(subprocess.run, command, check=True)) for _ in range(rounds))
 
 
 def growth(rounds) -> list:
     "(h): seconds of evaluate as one thing grows"
-    net, rows = unet(), []
+    net = unet()
+    rows = []
 
     def seconds(n=256, steps=24, labels=4, cases=1):
         several = [phantom((n, n), seed=s) for s in range(cases)]
-        return median(
-            clock(
-                lambda: evaluate(
-                    net, several, "rotation", [k + 0.5 for k in range(steps)], labels={i: str(i) for i in range(labels)}
-                )
-            )
-            for _ in range(rounds)
-        )
+        angles = [k + 0.5 for k in range(steps)]
+        names = {i: str(i) for i in range(labels)}
+        return median(clock(partial(evaluate, net, several, "rotation", angles, labels=names)) for _ in range(rounds))
 
     for what, sizes in dict(steps=(12, 24, 48, 96), n=(128, 256, 512), labels=(2, 8, 32), cases=(1, 2, 4)).items():
         rows += [(what, size, seconds(**{what: size})) for size in sizes]
@@ -253,22 +282,17 @@ def table(head, rows) -> str:
     return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *cells])
 
 
+def cpu_name() -> str:
+    "What Linux says of the processor, or Python"
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def machine(threads) -> str:
-    cpu = (
-        next(
-            (
-                l.split(":")[1].strip()
-                for l in Path("/proc/cpuinfo").read_text().splitlines()
-                if l.startswith("model name")
-            ),
-            platform.processor(),
-        )
-        if Path("/proc/cpuinfo").exists()
-        else platform.processor()
-    )
-    return (
-        f"{cpu}, {threads} threads, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{cpu_name()}, {threads} threads, {platform.system()}, {versions}"
 
 
 def main():
@@ -278,49 +302,62 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     heart = phantom((SIZE, SIZE), seed=0)
-    image, mask = (heart.image[0] * 255).byte().numpy(), heart.truth.byte().numpy()
+    image = (heart.image[0] * 255).byte().numpy()
+    mask = heart.truth.byte().numpy()
     case = load_case(image, mask)
-    bare, old = (
-        [Other(sys.executable, "bare.py", image, mask, args.threads) for _ in range(args.rounds)],
-        Other(environment(), "old.py", image, mask, args.threads),
-    )
-    ab, same = against_bare(case, bare, args.rounds), same_labels(case)
-    print(ab, same, flush=True)
-    c, de = against_old(case, old, args.rounds), workflows(case, old, args.rounds)
-    print(de, flush=True)
-    b16 = bfloat16(args.rounds)
-    print(b16, flush=True)
-    few, many = peak((512, 512), 36, args.threads), peak((512, 512), 360, args.threads)
-    deep = peak((160, 256, 256), 12, args.threads), peak((160, 256, 256), 90, args.threads)
-    imports = {what: import_seconds(what, args.rounds) for what in ("torch", "torch, misas", "misas.all")}
-    h = growth(args.rounds)
-    (HERE / "RESULTS.md").write_text(report(args, ab, same, c, de, b16, (few, many), deep, imports, h))
-    draw(ab, c, h)
+    bare = [Other(sys.executable, "bare.py", image, mask, args.threads) for _ in range(args.rounds)]
+    old = Other(environment(), "old.py", image, mask, args.threads)
+    results = dict(ab=against_bare(case, bare, args.rounds), same=same_labels(case))
+    print(results, flush=True)
+    results["c"] = against_old(case, old, args.rounds)
+    results["de"] = workflows(case, old, args.rounds)
+    print(results["de"], flush=True)
+    results["b16"] = bfloat16(args.rounds)
+    print(results["b16"], flush=True)
+    results["flat"] = [peak((512, 512), steps, args.threads) for steps in (36, 360)]
+    results["deep"] = [peak((160, 256, 256), steps, args.threads) for steps in (12, 90)]
+    results["imports"] = {what: import_seconds(what, args.rounds) for what in ("torch", "torch, misas", "misas.all")}
+    results["h"] = growth(args.rounds)
+    (HERE / "RESULTS.md").write_text(report(args, **results))
+    draw(results["ab"], results["c"], results["h"])
 
 
 def report(args, ab, same, c, de, b16, flat, deep, imports, h) -> str:
-    return "\n\n".join(
-        [
-            "# Benchmarks",
-            f"Made by `python benchmarks/run.py`; {machine(args.threads)}. Each ratio is of medians of {args.rounds} turns taken in one run. The network is a U-Net with 16-32-64-128 channels, the image a phantom of {SIZE} × {SIZE} pixels.",
-            "## evaluate against the bare model, 72 images",
-            "A ratio of 1 is the cost of the forwards alone. *Eager*: float32, NCHW, `argmax(1)`, as most users write it. *Best*: channels_last, inference mode, `max(1).indices`. Both run in processes of their own, each turn in another one, which leave memory to the C library; misas keeps what one image frees for the next one (`misas.allocation`), so that its ratio can be below 1.",
-            table(["transform", "evaluate / eager", "evaluate / best", "evaluate, s"], ab),
-            f"Same label as the eager forward: {same:.4%} of pixels.",
-            "## Faster than misas 0.1.1, times",
-            table(["transform", "steps", "wrapper as documented", "wrapper with cheap argmax"], c),
-            f"Workflow (rotation, zoom, brightness, contrast, spike; each with overlays, a GIF, and Dice, precision and recall of four labels; the network that ships with misas): {de['workflow'][0]:.1f} times. "
-            f"GIF of 36 frames: {de['gif'][0]:.1f} times ({de['gif'][1]:.2f} s); with the speckled masks of an untrained network {de['noisy gif'][0]:.1f} times ({de['noisy gif'][1]:.2f} s).",
-            f"bfloat16 (`as_model(net, autocast=torch.bfloat16)`, off by default): Dice changes by {b16['mean']:+.4f} on average and by at most {b16['largest']:.4f}, and the sweep takes {b16['time']:.2f} times as long as in float32.",
-            "## Memory and import",
-            f"Peak memory of `evaluate` at 512 × 512: {flat[0]:.0f} MB for 36 steps, {flat[1]:.0f} MB for 360 (ratio {flat[1] / flat[0]:.3f}). A volume of 160 × 256 × 256 (image and truth together 84 MB), rotated about an oblique axis, its model a threshold: {deep[0]:.0f} MB for 12 steps, {deep[1]:.0f} MB for 90 (ratio {deep[1] / deep[0]:.3f}).",
-            f"Import, fresh process: torch {imports['torch']:.2f} s, torch and misas {imports['torch, misas']:.2f} s, `misas.all` {imports['misas.all']:.2f} s.",
-            "## Growth",
-            table(["what grows", "to", "seconds"], h),
-            "![Speed-ups and growth](results.png)",
-            "",
-        ]
-    )
+    "RESULTS.md"
+    paragraphs = [
+        "# Benchmarks",
+        f"Made by `python benchmarks/run.py`; {machine(args.threads)}. "
+        f"Each ratio is of medians of {args.rounds} turns taken in one run. "
+        f"The network is a U-Net with 16-32-64-128 channels, the image a phantom of {SIZE} × {SIZE} pixels.",
+        "## evaluate against the bare model, 72 images",
+        "A ratio of 1 is the cost of the forwards alone. *Eager*: float32, NCHW, `argmax(1)`, as most users write it. "
+        "*Best*: channels_last, inference mode, `max(1).indices`. "
+        "Both run in processes of their own, each turn in another one, which leave memory to the C library; "
+        "misas keeps what one image frees for the next one (`misas.core.memory`), so that its ratio can be below 1.",
+        table(["transform", "evaluate / eager", "evaluate / best", "evaluate, s"], ab),
+        f"Same label as the eager forward: {same:.4%} of pixels.",
+        "## Faster than misas 0.1.1, times",
+        table(["transform", "steps", "wrapper as documented", "wrapper with cheap argmax"], c),
+        "Workflow (rotation, zoom, brightness, contrast, spike; each with overlays, a GIF, and Dice, precision and "
+        f"recall of four labels; the network that ships with misas): {de['workflow'][0]:.1f} times. "
+        f"GIF of 36 frames: {de['gif'][0]:.1f} times ({de['gif'][1]:.2f} s); with the speckled masks of an untrained "
+        f"network {de['noisy gif'][0]:.1f} times ({de['noisy gif'][1]:.2f} s).",
+        "bfloat16 (`as_model(net, autocast=torch.bfloat16)`, off by default): "
+        f"Dice changes by {b16['mean']:+.4f} on average and by at most {b16['largest']:.4f}, "
+        f"and the sweep takes {b16['time']:.2f} times as long as in float32.",
+        "## Memory and import",
+        f"Peak memory of `evaluate` at 512 × 512: {flat[0]:.0f} MB for 36 steps, {flat[1]:.0f} MB for 360 "
+        f"(ratio {flat[1] / flat[0]:.3f}). A volume of 160 × 256 × 256 (image and truth together 84 MB), "
+        f"rotated about an oblique axis, its model a threshold: {deep[0]:.0f} MB for 12 steps, "
+        f"{deep[1]:.0f} MB for 90 (ratio {deep[1] / deep[0]:.3f}).",
+        f"Import, fresh process: torch {imports['torch']:.2f} s, torch and misas {imports['torch, misas']:.2f} s, "
+        f"`misas.all` {imports['misas.all']:.2f} s.",
+        "## Growth",
+        table(["what grows", "to", "seconds"], h),
+        "![Speed-ups and growth](results.png)",
+        "",
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def draw(ab, c, h):

@@ -18,6 +18,7 @@ GROUPS = {
     "kspace": "MR artefacts made in k-space",
     "mri": "MR artefacts made in the image",
     "ct": "CT",
+    "projections": "CT artefacts made in the sinogram",
     "photo": "Photographs and microscopy",
 }
 

@@ -19,8 +19,8 @@ NBS = DOCS.parent / "nbs"
 PACKAGE = DOCS.parent / "misas"
 
 # in the order in which a reader meets them; what holds the rest together comes last
-PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "data", "models", "core")
-TOP_LEVEL = ("cli", "compat")
+PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "data", "models", "core", "compat")
+TOP_LEVEL = ("cli",)
 
 HOW = """# {package}
 

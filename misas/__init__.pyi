@@ -40,6 +40,7 @@ from .core.wrapper import (
     Wrapper,
 )
 from .data.files import (
+    InvalidImageError,
     Raw,
     save_image,
     save_mask,
@@ -74,15 +75,14 @@ from .transforms.basic import (
     Resize,
     Rotate,
     Zoom,
+)
+from .transforms.contract import (
     conforms,
 )
 from .transforms.ct import (
     CalibrationShift,
     Dose,
-    MetalStreaks,
     QuantumNoise,
-    Rings,
-    SparseView,
     WindowLevel,
     WindowWidth,
 )
@@ -129,6 +129,11 @@ from .transforms.photo import (
     ShotNoise,
     SpeckleNoise,
     common_corruptions,
+)
+from .transforms.projections import (
+    MetalStreaks,
+    Rings,
+    SparseView,
 )
 from .transforms.spatial import (
     Spatial,
@@ -429,6 +434,7 @@ __all__ = [
     "ImpulseNoise",
     "InSize",
     "Intensity",
+    "InvalidImageError",
     "JPEG",
     "Job",
     "KSpaceLines",

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "misas"
 ORDER = ["core", "data", "transforms", "metrics", "models", "eval", "analysis", "plot", "cli", "compat", "all"]
 SIDE_BY_SIDE = [{"data", "transforms", "metrics"}, {"models", "eval"}, {"cli", "compat", "all"}]
 
-DRAWING = {"matplotlib", "altair", "gif"}
+DRAWING = {"matplotlib", "altair.vegalite", "gif"}  # Altair itself is a stand-in until it is used
 FRAMEWORKS = {
     "fastai", "tensorflow", "keras", "onnx", "onnxruntime", "monai", "transformers", "segmentation_models_pytorch",
     "nnunetv2", "ipywidgets", "httpx", "torchio", "SimpleITK", "captum",

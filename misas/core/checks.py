@@ -240,7 +240,8 @@ def atomic_path(
 ):  # the path to write to in the meantime, in the same folder and with the same ending
     "A file that appears when it is complete; after an error nothing is left of it"
     path = Path(path)
-    handle, part = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=f".part{path.suffix}", dir=path.parent)
+    suffix = f".part{_whole_suffix(path)}".lower()
+    handle, part = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     part = Path(part)
     try:
@@ -259,6 +260,12 @@ def _copy_permissions(path: Path, part: Path):
     mask = os.umask(0)
     os.umask(mask)
     part.chmod(0o666 & ~mask)
+
+
+def _whole_suffix(path: Path) -> str:
+    "The ending of a file, and the one before where the last one is a compression, as in .nii.gz"
+    compressed = path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst")
+    return "".join(path.suffixes[-2:]) if compressed else path.suffix
 
 # %% ../../nbs/core/01_checks.ipynb #6ea04223
 def progress_bar(

@@ -21,3 +21,13 @@ __all__ = [
     *folders.__all__,
     *phantoms.__all__,
 ]
+
+
+def __getattr__(name):
+    "Names of earlier versions"
+    if name == "Unfit":
+        import warnings
+
+        warnings.warn("Unfit is now called InvalidImageError", DeprecationWarning, stacklevel=2)
+        return files.InvalidImageError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

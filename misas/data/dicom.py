@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import InvalidImageError, Raw, raw_volume, tidy_spacing
+from ..core.checks import invalid
+from .files import InvalidImageError, Raw, raw_volume, tidy_affine
 
 # %% ../../nbs/data/03_dicom.ipynb #678ff8e2
+_VECTORS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing")
 _FACTS = (
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
+    *_VECTORS,
     "SpacingBetweenSlices",
     "SliceThickness",
     "RescaleSlope",
@@ -43,67 +42,81 @@ def _facts(
     *headers,  # `pydicom.Dataset`; a later one adds to an earlier one
 ) -> dict:
     "What the library needs of a header, and nothing else"
-    found = {k: h.get(k) for h in headers for k in _FACTS if h.get(k) not in (None, "")}
-    return found | {
-        k: [float(x) for x in found[k]]
-        for k in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing")
-        if k in found
-    }
-
-# %% ../../nbs/data/03_dicom.ipynb #27eb48c3
-def frame_facts(header) -> list:  # of dicts, one for each frame
-    "What is said of each frame: by the file, by the groups that all frames share, by the frame's own groups"
-    n = int(header.get("NumberOfFrames") or 1)
-
-    def groups(holder):
-        return [item for element in holder if element.VR == "SQ" for item in element.value or []]
-
-    shared = [g for holder in header.get("SharedFunctionalGroupsSequence") or [] for g in groups(holder)]
-    if own := header.get("PerFrameFunctionalGroupsSequence"):
-        return [_facts(header, *shared, *groups(holder)) | dict(frame=i) for i, holder in enumerate(own[:n])]
-    return [
-        facts | dict(frame=i) for i, facts in enumerate(_spread(_facts(header), n, header.get("GridFrameOffsetVector")))
-    ]
+    found = {}
+    for header in headers:
+        found |= {k: header.get(k) for k in _FACTS if header.get(k) not in (None, "")}
+    return found | {k: [float(x) for x in found[k]] for k in _VECTORS if k in found}
 
 # %% ../../nbs/data/03_dicom.ipynb #70364393
-def _spread(facts: dict, n: int, offsets=None) -> list:
-    "Frames of a file that says where the first one is, and how far from it the others are"
+def _spread(
+    facts: dict,  # of the file
+    n: int,  # frames
+    offsets=None,  # mm along the normal, one for each frame
+) -> list:  # of dicts
+    "The facts of each frame of a plain file"
     if offsets is None and "SpacingBetweenSlices" in facts:
         offsets = np.arange(n) * float(facts["SpacingBetweenSlices"])
-    if n == 1 or offsets is None or not {"ImagePositionPatient", "ImageOrientationPatient"} <= set(facts):
+    placed = {"ImagePositionPatient", "ImageOrientationPatient"} <= set(facts)
+    if n == 1 or offsets is None or not placed:
         return [facts] * n
     normal = np.cross(*np.reshape(facts["ImageOrientationPatient"], (2, 3)))
-    return [
-        facts
-        | dict(ImagePositionPatient=(facts["ImagePositionPatient"] + (float(d) - float(offsets[0])) * normal).tolist())
-        for d in offsets
-    ]
+    first = facts["ImagePositionPatient"]
+    positions = [first + (float(offset) - float(offsets[0])) * normal for offset in offsets]
+    return [facts | dict(ImagePositionPatient=position.tolist()) for position in positions]
+
+# %% ../../nbs/data/03_dicom.ipynb #27eb48c3
+def frame_facts(
+    header,  # `pydicom.Dataset` of a file
+) -> list:  # of dicts, one for each frame
+    "What is said of each frame: by the file, by the groups that all frames share, by the frame's own groups"
+    n = int(header.get("NumberOfFrames") or 1)
+    own = header.get("PerFrameFunctionalGroupsSequence")
+    if own:
+        shared = [g for holder in header.get("SharedFunctionalGroupsSequence") or [] for g in _groups(holder)]
+        facts = [_facts(header, *shared, *_groups(holder)) for holder in own[:n]]
+    else:
+        facts = _spread(_facts(header), n, header.get("GridFrameOffsetVector"))
+    return [f | dict(frame=i) for i, f in enumerate(facts)]
 
 
-def _first(value) -> float:
-    "The first of several values, or the only one"
-    return float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
+def _groups(holder) -> list:
+    "The datasets in the sequences of a dataset"
+    return [item for element in holder if element.VR == "SQ" for item in element.value or []]
 
 # %% ../../nbs/data/03_dicom.ipynb #2847148a
+def _first(value) -> float:
+    "The first of several values, or the only one"
+    several = hasattr(value, "__getitem__") and not isinstance(value, str)
+    return float(value[0] if several else value)
+
+
 def _window(facts: dict) -> tuple | None:
     "(centre, width) that the file recommends, or None"
-    return (
-        (_first(facts["WindowCenter"]), _first(facts["WindowWidth"]))
-        if {"WindowCenter", "WindowWidth"} <= set(facts)
-        else None
-    )
+    if not {"WindowCenter", "WindowWidth"} <= set(facts):
+        return None
+    return _first(facts["WindowCenter"]), _first(facts["WindowWidth"])
 
-
+# %% ../../nbs/data/03_dicom.ipynb #6b236bed
 def _rescaled(
     array: np.ndarray,  # stored values
     facts: dict,
 ) -> np.ndarray:
     "Real values; the stored dtype is kept where there is nothing to rescale"
-    slope, intercept = (
-        (float(facts.get("RescaleSlope", 1)) or 1) * (float(facts.get("DoseGridScaling", 1)) or 1),
-        float(facts.get("RescaleIntercept", 0)),
-    )
-    return array if (slope, intercept) == (1, 0) else (array * slope + intercept).astype(np.float32)
+    slope = float(facts.get("RescaleSlope", 1)) or 1
+    dose = float(facts.get("DoseGridScaling", 1)) or 1
+    intercept = float(facts.get("RescaleIntercept", 0))
+    if (slope * dose, intercept) == (1, 0):
+        return array
+    return (array * (slope * dose) + intercept).astype(np.float32)
+
+
+def _brightened(frames: list) -> list:
+    "Frames in which low values are bright (MONOCHROME1) inverted, within the range of all of them"
+    if not any(f.get("PhotometricInterpretation") == "MONOCHROME1" for _, f in frames):
+        return frames
+    low = min(p.min() for p, _ in frames)
+    high = max(p.max() for p, _ in frames)
+    return [(high - (p - low), f) for p, f in frames]
 
 # %% ../../nbs/data/03_dicom.ipynb #5ee396e2
 def _frames(
@@ -115,38 +128,29 @@ def _frames(
 
     header = dcmread(path)
     if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        kind = header.get("Modality", "unknown")
         raise InvalidImageError(
-            f"it holds no image (its kind is {header.get('Modality', 'unknown')}); allowed are images here, and structures (RTSTRUCT, SEG) as the truth of one"
+            f"it holds no image (its kind is {kind}); structures (RTSTRUCT, SEG) can only be the truth of an image"
         )
-    pixels, facts, palette = (
-        header.pixel_array,
-        frame_facts(header),
-        header.get("PhotometricInterpretation") == "PALETTE COLOR",
-    )
+    pixels = header.pixel_array
+    facts = frame_facts(header)
+    palette = header.get("PhotometricInterpretation") == "PALETTE COLOR"
     if palette:
         pixels = apply_color_lut(pixels, header)
     coloured = palette or header.get("SamplesPerPixel", 1) > 1
-    pixels = pixels.reshape(len(facts), *pixels.shape[-2 - coloured :])
+    pixels = pixels.reshape(len(facts), *pixels.shape[-3 if coloured else -2 :])
     return [(p if coloured else _rescaled(p, f), f) for p, f in zip(pixels, facts)]
-
-
-def _brightened(frames: list) -> list:
-    "Frames in which low values are bright (MONOCHROME1) inverted, within the range of all of them"
-    if not any(f.get("PhotometricInterpretation") == "MONOCHROME1" for _, f in frames):
-        return frames
-    low, high = min(p.min() for p, _ in frames), max(p.max() for p, _ in frames)
-    return [(high - (p - low), f) for p, f in frames]
 
 # %% ../../nbs/data/03_dicom.ipynb #981da349
 def _plane_spacing(facts: dict) -> tuple | None:  # mm
     "Distance of rows and of columns"
     plane = facts.get("PixelSpacing") or facts.get("ImagerPixelSpacing")
     if plane is not None and not min(plane) > 0:
-        raise InvalidImageError(f"its pixel spacing is {tuple(plane)} mm; allowed are numbers > 0")
+        raise invalid("its pixel spacing", "numbers > 0, in mm", tuple(plane), InvalidImageError)
     return plane and tuple(plane)
 
 
-def _depth(facts: dict) -> float:
+def _depth(facts: dict) -> float:  # mm
     "Distance of slices, as far as one frame knows; 1 where it does not"
     return abs(float(facts.get("SpacingBetweenSlices") or facts.get("SliceThickness") or 1)) or 1.0
 
@@ -155,17 +159,15 @@ def slice_position(facts: dict) -> np.ndarray | None:  # `(4, 4)`
     "The affine of a frame; None where the header does not say"
     if not {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts):
         return None
-    rows, columns = np.reshape(
-        facts["ImageOrientationPatient"], (2, 3)
-    )  # the direction along a row, and along a column
-    normal = np.cross(rows, columns)
+    along_row, along_column = np.reshape(facts["ImageOrientationPatient"], (2, 3))
+    normal = np.cross(along_row, along_column)
     if not np.linalg.norm(normal) > 0.5:
         return None
     down, right = _plane_spacing(facts)
-    steps = [v / np.linalg.norm(v) * s for v, s in [(normal, _depth(facts)), (columns, down), (rows, right)]]
-    return np.diag([-1, -1, 1, 1]) @ np.block(
-        [[np.column_stack([*steps, facts["ImagePositionPatient"]])], [np.array([0, 0, 0, 1])]]
-    )
+    steps = [v / np.linalg.norm(v) * s for v, s in [(normal, _depth(facts)), (along_column, down), (along_row, right)]]
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([*steps, facts["ImagePositionPatient"]])
+    return np.diag([-1, -1, 1, 1]) @ affine
 
 # %% ../../nbs/data/03_dicom.ipynb #ecc3c82b
 def _one_frame(pixels: np.ndarray, facts: dict) -> Raw:
@@ -173,38 +175,49 @@ def _one_frame(pixels: np.ndarray, facts: dict) -> Raw:
     place = slice_position(facts)
     return Raw(
         pixels,
-        "array",
-        _plane_spacing(facts),
-        "last" if pixels.ndim == 3 else "none",
-        _window(facts),
-        None if place is None else tidy_spacing(place),
+        spacing=_plane_spacing(facts),
+        channels="last" if pixels.ndim == 3 else "none",
+        window=_window(facts),
+        affine=None if place is None else tidy_affine(place),
     )
 
 # %% ../../nbs/data/03_dicom.ipynb #4aad4669
 def _places(frames: list) -> np.ndarray | None:  # `(n, 4, 4)`
     "Affines of frames that have one size and lie in parallel planes; None where none of them says where it is"
-    if len(sizes := {p.shape for p, _ in frames}) > 1:
-        raise InvalidImageError(
-            f"its {len(frames)} frames have the sizes {', '.join(map(str, sorted(sizes)))}; allowed is one size"
-        )
+    sizes = {p.shape for p, _ in frames}
+    if len(sizes) > 1:
+        listed = ", ".join(map(str, sorted(sizes)))
+        raise InvalidImageError(f"its {len(frames)} frames must have one size, got {listed}")
     places = [slice_position(f) for _, f in frames]
-    if all(p is None for p in places):
+    lost = sum(p is None for p in places)
+    if lost == len(places):
         return None
-    if any(p is None for p in places):
-        raise InvalidImageError(
-            f"{sum(p is None for p in places)} of its {len(frames)} frames do not say where they are; allowed are all or none"
-        )
-    lengths = np.linalg.norm(np.stack(places)[:, :3, :3], axis=1)
+    if lost:
+        raise InvalidImageError(f"all or none of its {len(frames)} frames must say where they are, but {lost} do not")
+    places = np.stack(places)
+    _check_parallel(places)
+    return places
+
+
+def _check_parallel(
+    places: np.ndarray,  # `(n, 4, 4)`
+) -> None:
+    "An error unless all frames have one pixel spacing and one orientation"
+    lengths = np.linalg.norm(places[:, :3, :3], axis=1)
     if (np.ptp(lengths[:, 1:], axis=0) > 1e-3 * lengths[0, 1:]).any():
-        raise InvalidImageError(f"its {len(frames)} frames have different pixel spacings; allowed is one")
-    if np.ptp(np.stack(places)[:, :3, :3] / lengths[:, None], axis=0).max() > 1e-3:
         raise InvalidImageError(
-            f"its {len(frames)} frames lie in different directions; allowed is one orientation (not, say, scout images)"
+            f"its {len(places)} frames must have one pixel spacing, but have different pixel spacings"
         )
-    return np.stack(places)
+    if np.ptp(places[:, :3, :3] / lengths[:, None], axis=0).max() > 1e-3:
+        raise InvalidImageError(
+            f"its {len(places)} frames must have one orientation, "
+            "but lie in different directions (are there scout images among them?)"
+        )
 
 # %% ../../nbs/data/03_dicom.ipynb #1adcc3f1
-def slice_depths(places: np.ndarray) -> np.ndarray:  # `(n,)`, mm
+def slice_depths(
+    places: np.ndarray,  # `(n, 4, 4)`
+) -> np.ndarray:  # `(n,)`, mm
     "How far along their normal frames lie"
     return places[:, :3, 3] @ places[0, :3, 0] / np.linalg.norm(places[0, :3, 0])
 
@@ -215,24 +228,31 @@ def _step(
     "The way from a slice to the next one, if it is always the same"
     steps = np.diff(places[:, :3, 3], axis=0)
     lengths = np.linalg.norm(steps, axis=1)
-    if doubled := int((lengths < 1e-3).sum()):
+    doubled = int((lengths < 1e-3).sum())
+    if doubled:
         raise InvalidImageError(
-            f"{doubled} of its {len(places)} frames lie where another one does; allowed is one frame at each place (load_cine reads images of several times)"
+            f"its frames must lie at different places, but {doubled} of its {len(places)} frames lie where another "
+            "one does (load_cine reads images of several times)"
         )
     usual = steps[lengths.argsort()[(len(steps) - 1) // 2]]
-    length = np.linalg.norm(usual)
-    odd = np.linalg.norm(steps - usual, axis=1) > 0.05 * length
+    odd = np.linalg.norm(steps - usual, axis=1) > 0.05 * np.linalg.norm(usual)
     if odd.any():
-        i = odd.argmax()
-        how = (
-            f"are {lengths[i]:.4g} mm apart and others {length:.4g} mm"
-            if abs(lengths[i] - length) > 0.01 * length
-            else "are shifted sideways, unlike others"
-        )
-        raise InvalidImageError(
-            f"its slices {i + 1} and {i + 2} of {len(places)} {how}; allowed is an even distance (is a slice missing?)"
-        )
+        raise _uneven(int(odd.argmax()), lengths, np.linalg.norm(usual))
     return steps.mean(0)
+
+
+def _uneven(
+    i: int,  # of the odd step
+    lengths: np.ndarray,  # of all steps, in mm
+    usual: float,
+) -> InvalidImageError:
+    "The error of slices that are no even block"
+    if abs(lengths[i] - usual) > 0.01 * usual:
+        how = f"are {lengths[i]:.4g} mm apart and others {usual:.4g} mm (is a slice missing?)"
+    else:
+        how = "are shifted sideways, unlike others"
+    between = f"slices {i + 1} and {i + 2} of {len(lengths) + 1}"
+    return InvalidImageError(f"its slices must be evenly spaced, but {between} {how}")
 
 # %% ../../nbs/data/03_dicom.ipynb #f44330b7
 def _stack(
@@ -243,49 +263,51 @@ def _stack(
     if places is None:
         return _evenly_spaced(frames)
     order = slice_depths(places).argsort(kind="stable")
-    places, frames = places[order], [frames[i] for i in order]
-    affine, step = places[0].copy(), _step(places)
-    slant = np.degrees(np.arccos(min(1, step @ affine[:3, 0] / np.linalg.norm(step) / np.linalg.norm(affine[:3, 0]))))
+    places = places[order]
+    frames = [frames[i] for i in order]
+    step = _step(places)
+    _warn_of_slant(places[0], step)
+    affine = places[0].copy()
+    affine[:3, 0] = step
+    return raw_volume(np.stack([p for p, _ in frames]), affine, window=_window(frames[0][1]))
+
+
+def _warn_of_slant(
+    affine: np.ndarray,  # of the first frame
+    step: np.ndarray,  # `(3,)`, mm, from it to the next one
+) -> None:
+    "A warning where slices do not follow each other along their normal"
+    cosine = step @ affine[:3, 0] / np.linalg.norm(step) / np.linalg.norm(affine[:3, 0])
+    slant = np.degrees(np.arccos(min(1, cosine)))
     if slant > 0.5:
         warnings.warn(
             f"slices are slanted by {slant:.1f} degrees (gantry tilt), which is kept in the affine, but not made even",
-            stacklevel=2,
+            stacklevel=3,
         )
-    affine[:3, 0] = step
-    return raw_volume(np.stack([p for p, _ in frames]), affine, window=_window(frames[0][1]))
 
 # %% ../../nbs/data/03_dicom.ipynb #0b57430e
 def _evenly_spaced(frames: list) -> Raw:
     "Frames that say how far apart they are, but not where; others are taken for a film"
     facts = frames[0][1]
-    if facts["frame"] == frames[-1][1]["frame"] or "SpacingBetweenSlices" not in facts:
+    one_file = facts["frame"] != frames[-1][1]["frame"]
+    if not one_file or "SpacingBetweenSlices" not in facts:
         raise InvalidImageError(
-            f"its {len(frames)} frames do not say where they are; allowed are slices with positions (load_cine reads a film)"
+            "slices must say where they are, "
+            f"but its {len(frames)} frames do not say where they are (load_cine reads a film)"
         )
-    spacing = None if _plane_spacing(facts) is None else (_depth(facts), *_plane_spacing(facts))
+    plane = _plane_spacing(facts)
     return Raw(
-        np.stack([p for p, _ in frames]), "array", spacing, "last" if frames[0][0].ndim == 3 else "none", _window(facts)
+        np.stack([p for p, _ in frames]),
+        spacing=None if plane is None else (_depth(facts), *plane),
+        channels="last" if frames[0][0].ndim == 3 else "none",
+        window=_window(facts),
     )
 
 # %% ../../nbs/data/03_dicom.ipynb #1c5d1170
-_DICOM_ENDINGS, _OTHER_ENDINGS = (
-    (".dcm", ".dicom", ".ima"),
-    (
-        ".nii",
-        ".nii.gz",
-        ".npy",
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".csv",
-        ".txt",
-        ".json",
-        ".xml",
-    ),
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_OTHER_ENDINGS = (
+    *(".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".csv", ".txt", ".json", ".xml"),
 )
 
 # %% ../../nbs/data/03_dicom.ipynb #2147f442
@@ -294,74 +316,89 @@ def is_dicom(path: Path) -> bool:
     name = path.name.lower()
     if name.startswith(".") or name.endswith(_OTHER_ENDINGS) or not path.is_file():
         return False
-    if name.endswith(_DICOM_ENDINGS):
-        return True
+    return name.endswith(_DICOM_ENDINGS) or begins_as_dicom(path)
+
+
+def begins_as_dicom(path: Path) -> bool:
+    "Does a file have DICOM's mark after the first 128 bytes?"
     with open(path, "rb") as f:
         return f.read(132)[128:] == b"DICM"
 
 # %% ../../nbs/data/03_dicom.ipynb #3d4cd94e
+_SERIES_TAGS = ["Rows", "Columns", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageOrientationPatient"]
+
+
 def _series_in(folder: Path) -> list:  # of lists of pairs (path, header)
     "The image files of a folder, by the series that they belong to"
     import pydicom
 
-    found, wanted = (
-        defaultdict(list),
-        ["Rows", "Columns", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageOrientationPatient"],
-    )
+    found = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if not is_dicom(path):
             continue
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_SERIES_TAGS)
         if "Rows" in header and header.get("Modality") != "SEG":
-            found[int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID"))].append((path, header))
+            key = (int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID")))
+            found[key].append((path, header))
     return [found[key] for key in sorted(found)]
 
 
 def _described(series: list) -> str:
     "A series in a few words, none of which is of the patient"
-    header, directions = series[0][1], series[0][1].get("ImageOrientationPatient")
-    plane = (
-        ""
-        if not directions
-        else (" sagittal", " coronal", " axial")[int(np.abs(np.cross(directions[:3], directions[3:])).argmax())]
-    )
+    header = series[0][1]
+    directions = header.get("ImageOrientationPatient")
+    plane = ""
+    if directions:
+        normal = np.cross(directions[:3], directions[3:])
+        plane = (" sagittal", " coronal", " axial")[int(np.abs(normal).argmax())]
     return f"{header.get('Modality', 'image')}{plane}, {len(series)} x {header.Rows} x {header.Columns}"
 
-# %% ../../nbs/data/03_dicom.ipynb #29fa6cda
-def _dicom_frames(
+# %% ../../nbs/data/03_dicom.ipynb #2d1c0ff1
+def _dicom_files(
     path: Path,  # of a file or of a folder
-    series: int = None,  # which one, where a folder holds several
-) -> list:
-    "The frames of a file, or of all files of a series"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
-        return _brightened([frame for file in _dicom_files(path, series) for frame in _frames(file)])
-
-
-def _dicom_files(path: Path, series: int = None) -> list:  # of paths
+    series: int | None = None,  # which one, where a folder holds several
+) -> list:  # of paths
     "The file, or all files of a series in a folder"
     if not path.is_dir():
         return [path]
     several = _series_in(path)
     if not several:
-        raise InvalidImageError("it is a folder without DICOM images; allowed is a folder of one series of them")
+        raise InvalidImageError(
+            "a folder must hold one series of DICOM images, but it is a folder without DICOM images"
+        )
     listed = "; ".join(f"series={i}: {_described(s)}" for i, s in enumerate(several))
     if series is None and len(several) > 1:
-        raise InvalidImageError(f"it is a folder of {len(several)} series; allowed is one of {listed}")
+        raise InvalidImageError(f"it is a folder of {len(several)} series, of which one must be chosen: {listed}")
     if series is not None and series not in range(len(several)):
-        raise InvalidImageError(f"series is {series!r}; allowed are {listed}")
+        raise InvalidImageError(f"series must be one of {listed}, got {series!r}")
     return [file for file, _ in several[series or 0]]
 
-# %% ../../nbs/data/03_dicom.ipynb #93f47df1
-def from_dicom(path: Path, series: int = None) -> Raw:
-    frames = _dicom_frames(path, series)
-    return _in_world(_one_frame(*frames[0]) if len(frames) == 1 else _stack(frames), frames)
+
+def _dicom_frames(path: Path, series: int | None = None) -> list:
+    "The frames of a file, or of all files of a series"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
+        return _brightened([frame for file in _dicom_files(path, series) for frame in _frames(file)])
 
 # %% ../../nbs/data/03_dicom.ipynb #0cfcf46e
 def _in_world(raw: Raw, frames: list) -> Raw:
     "With the frame of reference, if all frames have the same one"
     worlds = {f.get("FrameOfReferenceUID") for _, f in frames}
     return replace(raw, world=str(*worlds)) if len(worlds) == 1 and None not in worlds else raw
+
+
+def _volume_or_plane(frames: list) -> Raw:
+    "One frame as it is stored, several as a volume"
+    raw = _one_frame(*frames[0]) if len(frames) == 1 else _stack(frames)
+    return _in_world(raw, frames)
+
+# %% ../../nbs/data/03_dicom.ipynb #93f47df1
+def from_dicom(
+    path: Path,  # of a file or of a folder
+    series: int | None = None,  # which one, where a folder holds several
+) -> Raw:
+    "A file, or a series of them, as a plane or a volume"
+    return _volume_or_plane(_dicom_frames(path, series))
 
 # %% ../../nbs/data/03_dicom.ipynb #ce9d463e
 _TIMES = (
@@ -381,28 +418,33 @@ def _in_time(frames: list) -> list:
         if None not in times and len(set(times)) == len(frames):
             return [frames[i] for i in np.argsort(np.array(times, dtype=float))]
     raise InvalidImageError(
-        f"its {len(frames)} frames of one place do not say which is first; allowed are frames with TriggerTime or InstanceNumber"
+        "frames of one place must say which is first (TriggerTime or InstanceNumber), "
+        f"but its {len(frames)} frames do not"
     )
 
 # %% ../../nbs/data/03_dicom.ipynb #66a60665
 def read_film(
     path: Path,  # of a multi-frame file, or of a folder
-    series: int = None,
+    series: int | None = None,
 ) -> list:  # of `Raw`, planes or volumes
     "A cine series, a plane or a volume for each time"
-    frames = _dicom_frames(path, series)
-    places = _places(frames)
-    depths = np.zeros(len(frames)) if places is None else slice_depths(places)
-    order = depths.argsort(kind="stable")
-    slices = [
-        _in_time([frames[i] for i in group])
-        for group in np.split(order, np.flatnonzero(np.diff(depths[order]) > 0.01) + 1)
-    ]
-    if len(counts := {len(s) for s in slices}) > 1:
+    slices = [_in_time(group) for group in _by_place(_dicom_frames(path, series))]
+    counts = {len(s) for s in slices}
+    if len(counts) > 1:
+        listed = ", ".join(map(str, sorted(counts)))
         raise InvalidImageError(
-            f"its {len(slices)} slices have different numbers of frames, {', '.join(map(str, sorted(counts)))}; allowed is one frame of each slice at each time"
+            "each slice must have one frame at each time, "
+            f"but its {len(slices)} slices have different numbers of frames, {listed}"
         )
-    return [
-        _in_world(_one_frame(*moment[0]) if len(moment) == 1 else _stack(list(moment)), moment)
-        for moment in zip(*slices)
-    ]
+    return [_volume_or_plane(list(moment)) for moment in zip(*slices)]
+
+
+def _by_place(frames: list) -> list:  # of lists
+    "Frames of one slice together, the slices in order"
+    places = _places(frames)
+    if places is None:
+        return [frames]
+    depths = slice_depths(places)
+    order = depths.argsort(kind="stable")
+    ends = np.flatnonzero(np.diff(depths[order]) > 0.01) + 1
+    return [[frames[i] for i in group] for group in np.split(order, ends)]

@@ -9,193 +9,221 @@ __all__ = ['find_cases', 'read_cases']
 import re
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-import pandas as pd
-
 from ..core.cases import Case, as_case
+from ..core.checks import invalid
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
 
 # %% ../../nbs/data/07_folders.ipynb #0ce13d1e
-_MASK_FOLDERS = (
-    "masks",
-    "mask",
-    "labels",
-    "label",
-    "truth",
-    "truths",
-    "segmentations",
-    "segmentation",
-    "labelstr",
-    "labelsts",
-)
 _NNUNET_FOLDERS = ("imagestr", "imagests")
 _IMAGE_FOLDERS = ("images", "image", *_NNUNET_FOLDERS)
-_MASK_END, _IMAGE_END = (
-    re.compile(r"[_-](mask|truth|label|labels|seg|segmentation|gt)$", re.I),
-    re.compile(r"[_-](image|img|0000)$", re.I),
+_MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "truth", "truths", "segmentations", "segmentation"),
+    *("labelstr", "labelsts"),
 )
+_MASK_END = re.compile(r"[_-](mask|truth|label|labels|seg|segmentation|gt)$", re.I)
+_IMAGE_END = re.compile(r"[_-](image|img|0000)$", re.I)
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".ima", ".nii", ".nii.gz", ".npy")
 
+# %% ../../nbs/data/07_folders.ipynb #73e00fbf
+def _is_image(path: Path) -> bool:
+    "An image file, or a folder that holds DICOM files?"
+    if path.name.startswith("."):
+        return False
+    if path.is_file():
+        return path.name.lower().endswith(_ENDINGS)
+    return any(is_dicom(file) for file in sorted(path.iterdir()))
 
-def _images_in(folder: Path) -> list:
+
+def _images_in(folder: Path) -> list:  # of paths
     "Image files, and subfolders of DICOM files"
+    return sorted(path for path in folder.iterdir() if _is_image(path))
 
-    def holds(p):
-        return p.name.lower().endswith(_ENDINGS) if p.is_file() else any(is_dicom(f) for f in sorted(p.iterdir()))
-
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and holds(p))
-
-
+# %% ../../nbs/data/07_folders.ipynb #c6dcab3d
 def _split_folder(folder: Path) -> tuple:  # two lists of paths
     "Images and masks of a folder"
     below = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
-    images, masks = (next((below[n] for n in names if n in below), None) for names in (_IMAGE_FOLDERS, _MASK_FOLDERS))
+    images = next((below[n] for n in _IMAGE_FOLDERS if n in below), None)
+    masks = next((below[n] for n in _MASK_FOLDERS if n in below), None)
     if images:
         return _images_in(images), _images_in(masks) if masks else []
     files = _images_in(folder)
-    return [p for p in files if not _MASK_END.search(file_stem(p))], [
-        p for p in files if _MASK_END.search(file_stem(p))
-    ]
+    masks = {p for p in files if _MASK_END.search(file_stem(p))}
+    return [p for p in files if p not in masks], sorted(masks)
 
-# %% ../../nbs/data/07_folders.ipynb #19ad9c7b
-def _by_key(paths, ending, known=()) -> dict:
+# %% ../../nbs/data/07_folders.ipynb #cd034042
+def _by_key(
+    paths: Iterable[Path],
+    ending: re.Pattern,  # of a name, which is no part of the key
+    known: Iterable[str] = (),  # keys
+) -> dict:  # {key: path}
     "Paths by the name that image and mask share: as it stands where it is known, else without its ending"
     keyed = {}
-    for p in paths:
-        key = file_stem(p) if file_stem(p) in known else ending.sub("", file_stem(p))
+    for path in paths:
+        stem = file_stem(path)
+        key = stem if stem in known else ending.sub("", stem)
         if key in keyed:
-            raise ValueError(f"folder has two files for {key!r}: {keyed[key].name} and {p.name}; allowed is one")
-        keyed[key] = p
+            raise ValueError(f"folder must have one file for {key!r}, got two: {keyed[key].name} and {path.name}")
+        keyed[key] = path
     return keyed
+
+# %% ../../nbs/data/07_folders.ipynb #9a0ce13e
+def _as_in_nnunet(path: Path) -> bool:
+    "A NIfTI file, or any file in a folder called as nnU-Net's?"
+    return path.name.endswith((".nii", ".nii.gz")) or path.parent.name.lower() in _NNUNET_FOLDERS
 
 
 def _channel_groups(
-    paths: list,  # of images
-    truths: dict,  # {name: path}
+    paths: Iterable[Path],  # of images
+    truths: Mapping,  # {name: path}
 ) -> dict:  # {name: tuple of paths}
     "Files that are the channels of one case, see above"
     found = defaultdict(dict)
-    for p in paths:
-        if m := re.search(r"(.+)_(\d{4})$", file_stem(p)):
-            found[m[1]][int(m[2])] = p
+    for path in paths:
+        numbered = re.search(r"(.+)_(\d{4})$", file_stem(path))
+        if numbered:
+            found[numbered[1]][int(numbered[2])] = path
+    groups = {}
+    for key, files in found.items():
+        complete = len(files) > 1 and set(files) == set(range(len(files)))
+        if complete and (key in truths or not truths and _as_in_nnunet(files[0])):
+            groups[key] = tuple(files[i] for i in range(len(files)))
+    return groups
 
-    def nnunet(files):
-        return files[0].name.endswith((".nii", ".nii.gz")) or files[0].parent.name.lower() in _NNUNET_FOLDERS
-
-    return {
-        key: tuple(files[i] for i in range(len(files)))
-        for key, files in found.items()
-        if len(files) > 1 and set(files) == set(range(len(files))) and (key in truths or not truths and nnunet(files))
-    }
+# %% ../../nbs/data/07_folders.ipynb #c1d350f2
+def _image_paths(
+    images: list,  # of paths
+    truths: Mapping,  # {name: path}
+) -> dict:  # {name: path or tuple of paths}, sorted by name
+    "The images of the cases in a folder"
+    groups = _channel_groups(images, truths)
+    grouped = {path for group in groups.values() for path in group}
+    single = _by_key([p for p in images if p not in grouped], _IMAGE_END, truths)
+    paths = {key: tuple(map(str, group)) for key, group in groups.items()}
+    paths |= {key: str(path) for key, path in single.items()}
+    return dict(sorted(paths.items()))
 
 # %% ../../nbs/data/07_folders.ipynb #2a7a51d9
 def find_cases(
-    folder,  # of images, and of their masks where there are any
-    masks=None,  # folder of the masks; None: they are found in `folder`, see above
-    rois=None,  # of masks in RTSTRUCT or SEG: see `load_case`
-) -> list:  # of `CaseFile`, sorted by name
+    folder: str | Path,  # of images, and of their masks where there are any
+    masks: str | Path | None = None,  # folder of the masks; None: they are found in `folder`, see above
+    rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
+) -> list[CaseFile]:  # sorted by name
     "The cases in a folder; images and masks without a partner are left out with a warning"
-    folder, masks = Path(folder), None if masks is None else Path(masks)
-    for name, f in (("folder", folder), ("masks", masks)):
-        if f is not None and not f.is_dir():
-            raise ValueError(f"{name} is {str(f)!r}; allowed is a folder that exists")
-    images, truths = _split_folder(folder) if masks is None else (_images_in(folder), _images_in(masks))
+    for argument, path in (("folder", folder), ("masks", masks)):
+        if path is not None and not Path(path).is_dir():
+            raise invalid(argument, "a folder that exists", str(path))
+    folder = Path(folder)
+    if masks is None:
+        images, truths = _split_folder(folder)
+    else:
+        images, truths = _images_in(folder), _images_in(Path(masks))
     truths = _by_key(truths, _MASK_END)
-    several = _channel_groups(images, truths)
-    single = _by_key([p for p in images if not any(p in group for group in several.values())], _IMAGE_END, truths)
-    images = dict(
-        sorted(({k: tuple(map(str, v)) for k, v in several.items()} | {k: str(p) for k, p in single.items()}).items())
-    )
+    images = _image_paths(images, truths)
     if not images:
-        raise ValueError(f"folder is {str(folder)!r}, in which there are no images; allowed are {', '.join(READABLE)}")
+        raise invalid("folder", f"a folder with images ({', '.join(READABLE)})", str(folder))
     if not truths:
-        return [CaseFile(p, name=key) for key, p in images.items()]
-    alone = [
-        Path(p if is_path(p) else p[0]).name
-        for a, b in ((images, truths), (truths, images))
-        for key, p in a.items()
-        if key not in b
-    ]
+        return [CaseFile(path, name=key) for key, path in images.items()]
+    alone = [images[key] for key in images if key not in truths]
+    alone += [truths[key] for key in truths if key not in images]
     if alone:
-        warnings.warn(f"left out, because they have no partner of the same name: {', '.join(alone)}", stacklevel=2)
-    return [CaseFile(p, str(truths[key]), key, rois) for key, p in images.items() if key in truths]
+        names = ", ".join(Path(p if is_path(p) else p[0]).name for p in alone)
+        warnings.warn(f"left out, because they have no partner of the same name: {names}", stacklevel=2)
+    return [CaseFile(path, str(truths[key]), key, rois) for key, path in images.items() if key in truths]
 
 # %% ../../nbs/data/07_folders.ipynb #82030e6e
 def read_cases(
-    csv,  # path of a CSV file with columns image, truth (or mask; may be empty), name (optional)
-    rois=None,  # of masks in RTSTRUCT or SEG: see `load_case`
-) -> list:  # of `CaseFile`
+    csv: str | Path,  # a CSV file with columns image, truth (or mask; may be empty), name (optional)
+    rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
+) -> list[CaseFile]:
     "The cases that a CSV file names"
+    import pandas as pd
 
     csv = Path(csv)
     if not csv.is_file():
-        raise ValueError(f"csv is {str(csv)!r}; allowed is a file that exists")
+        raise invalid("csv", "a file that exists", str(csv))
     table = pd.read_csv(csv, dtype=str).rename(columns={"mask": "truth"})
     if "image" not in table:
-        raise ValueError(f"csv {str(csv)!r} has the columns {list(table)}; allowed are image, truth (or mask) and name")
-    where = lambda x: None if pd.isna(x) else str(csv.parent / x)
-    rows = table.reindex(columns=["image", "truth", "name"]).itertuples(index=False)
-    return [
-        CaseFile(
-            where(r.image), where(r.truth), None if pd.isna(r.name) else r.name, None if pd.isna(r.truth) else rois
+        columns = ", ".join(map(str, table))
+        raise ValueError(
+            f"csv must have the columns image, truth (or mask) and name, but {str(csv)!r} has the columns {columns}"
         )
-        for r in rows
-    ]
+
+    def beside(path):
+        return None if pd.isna(path) else str(csv.parent / path)
+
+    cases = []
+    for row in table.reindex(columns=["image", "truth", "name"]).itertuples(index=False):
+        truth = beside(row.truth)
+        name = None if pd.isna(row.name) else row.name
+        cases.append(CaseFile(beside(row.image), truth, name, None if truth is None else rois))
+    return cases
 
 # %% ../../nbs/data/07_folders.ipynb #d9cabcc3
 def _is_pair(x) -> bool:
     "A tuple of two is an image and its truth; two cases are two cases"
-    return isinstance(x, tuple) and len(x) == 2 and not any(isinstance(part, (tuple, Case, CaseFile)) for part in x)
+    if not isinstance(x, tuple) or len(x) != 2:
+        return False
+    return not any(isinstance(part, (tuple, Case, CaseFile)) for part in x)
 
 # %% ../../nbs/data/07_folders.ipynb #c9e609f3
-def as_list(x, kinds) -> list:
+def as_list(
+    x,  # one thing or several
+    kinds: type | tuple,  # types of things that stand alone, although they can be iterated over
+) -> list:
     "A list of what may be given alone"
+    is_one = isinstance(x, kinds) or callable(x) or not hasattr(x, "__iter__")
     # arrays and torchio's subjects can be iterated over, and are one thing
-    return (
-        [x]
-        if isinstance(x, kinds)
-        or callable(x)
-        or not hasattr(x, "__iter__")
-        or hasattr(x, "__array__")
-        or hasattr(x, "keys")
-        else list(x)
-    )
+    is_one = is_one or hasattr(x, "__array__") or hasattr(x, "keys")
+    return [x] if is_one else list(x)
 
 # %% ../../nbs/data/07_folders.ipynb #e2581147
-def _lazy(x):
+def _unread(x) -> Case | CaseFile:
     "A case that is in memory, or says where it is"
-    if isinstance(x, (str, Path)):
+    if is_path(x):
         return CaseFile(str(x))
-    if isinstance(x, tuple) and all(isinstance(p, (str, Path)) for p in x):
+    if isinstance(x, tuple) and all(map(is_path, x)):
         return CaseFile(*map(str, x))
     return x if isinstance(x, (Case, CaseFile)) else as_case(x)
 
-# %% ../../nbs/data/07_folders.ipynb #ea05956c
-def as_cases(cases) -> list:  # of `Case` and `CaseFile`, no two of the same name
-    "A folder, a CSV file, one case or several, as a list"
-    if isinstance(cases, (str, Path)) and Path(cases).is_dir():
-        cases = find_cases(cases)
-    elif isinstance(cases, (str, Path)) and str(cases).lower().endswith(".csv"):
-        cases = read_cases(cases)
-    several = [_lazy(c) for c in ([cases] if _is_pair(cases) else as_list(cases, (str, Path, Case, CaseFile)))]
-    # other processes may stand in another folder
-    several = [c.resolved() if isinstance(c, CaseFile) else c for c in several]
-    return [
-        c if c.name == name else c.replace(name=name) if isinstance(c, Case) else replace(c, name=name)
-        for c, name in zip(several, _distinct_names([c.name for c in several]))
-    ]
-
 # %% ../../nbs/data/07_folders.ipynb #299aea8a
-def _distinct_names(names) -> list:
+def _distinct_names(names: Sequence[str]) -> list[str]:
     "a, a, b becomes a, a-2, b, whatever else is called a-2"
-    taken, distinct = set(names), []
+    taken = set(names)
+    distinct = {}  # in order, and quick to look up
     for name in names:
-        free = name if name not in distinct else next(f"{name}-{k}" for k in count(2) if f"{name}-{k}" not in taken)
+        free = name
+        if name in distinct:
+            free = next(f"{name}-{k}" for k in count(2) if f"{name}-{k}" not in taken)
         taken.add(free)
-        distinct.append(free)
-    return distinct
+        distinct[free] = None
+    return list(distinct)
+
+
+def _renamed(case: Case | CaseFile, name: str) -> Case | CaseFile:
+    "The case under a name"
+    if case.name == name:
+        return case
+    return case.replace(name=name) if isinstance(case, Case) else replace(case, name=name)
+
+# %% ../../nbs/data/07_folders.ipynb #ea05956c
+def as_cases(
+    cases,  # a folder, a CSV file, one case or several
+) -> list:  # of `Case` and `CaseFile`, no two of the same name
+    "Cases as a list; files stay unread"
+    if is_path(cases) and Path(cases).is_dir():
+        cases = find_cases(cases)
+    elif is_path(cases) and str(cases).lower().endswith(".csv"):
+        cases = read_cases(cases)
+    several = [cases] if _is_pair(cases) else as_list(cases, (str, Path, Case, CaseFile))
+    several = [_unread(case) for case in several]
+    # other processes may stand in another folder
+    several = [case.resolved() if isinstance(case, CaseFile) else case for case in several]
+    names = _distinct_names([case.name for case in several])
+    return [_renamed(case, name) for case, name in zip(several, names)]

@@ -9,6 +9,7 @@ __all__ = ['CaseFile', 'load_case', 'load_cine', 'slices_of']
 import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ import numpy as np
 import torch
 
 from ..core.cases import READERS, Case, Source
-from ..core.checks import as_numbers
+from ..core.checks import as_numbers, check_choice, invalid
 from .dicom import is_dicom, read_film
-from .files import Raw, slice_of_raw
+from .files import Raw, slice_along
 from misas.data.sources import (
     channels_first,
     find_channels,
@@ -30,50 +31,14 @@ from misas.data.sources import (
 )
 from .structures import chosen_rois, read_truth
 
-# %% ../../nbs/data/06_loading.ipynb #f6d14e3e
-@dataclass(frozen=True)
-class CaseFile:
-    "A case that is read when it is needed"
-
-    image: str  # path of a file or of a folder of DICOM files; or a tuple of paths, one for each channel
-    truth: str = None  # path; None where there is none
-    name: str = None  # None: the image file's name without its ending
-    rois: tuple = None  # of a truth in RTSTRUCT or SEG: see `load_case`
-
-    def __post_init__(self):
-        object.__setattr__(self, "rois", chosen_rois(self.rois))
-        if self.name is None:
-            object.__setattr__(self, "name", _name_of(self.image))
-
-    @property
-    def paths(self) -> tuple:
-        "All paths, that of the truth last"
-        return (*((self.image,) if is_path(self.image) else self.image), *([] if self.truth is None else [self.truth]))
-
-    @property
-    def files(self) -> list:
-        "All files, those in folders among them: whoever wants to know whether a case has changed looks at them"
-        return [f for p in map(Path, self.paths) for f in (sorted(p.iterdir()) if p.is_dir() else [p])]
-
-    def resolved(self) -> "CaseFile":
-        "The same with full paths, for processes that stand in another folder"
-        paths = [str(Path(p).resolve()) for p in self.paths]
-        images = paths if self.truth is None else paths[:-1]
-        return replace(
-            self,
-            image=images[0] if is_path(self.image) else tuple(images),
-            truth=None if self.truth is None else paths[-1],
-        )
-
 # %% ../../nbs/data/06_loading.ipynb #4cfce475
-def file_stem(path) -> str:
+def file_stem(
+    path: str | Path,
+) -> str:
     "A file's name without its endings, or a folder's, and without unique identifiers"
     path = Path(path)
-    name = re.sub(
-        r"[0-2](\.\d+){5,}",
-        lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8],
-        path.name or path.resolve().name,
-    )
+    name = path.name or path.resolve().name
+    name = re.sub(r"[0-2](\.\d+){5,}", lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8], name)
     return name if path.is_dir() else re.sub(r"\.(nii\.gz|[^.]+)$", "", name)
 
 # %% ../../nbs/data/06_loading.ipynb #6f2e77d8
@@ -83,35 +48,81 @@ def _name_of(image) -> str:
         return file_stem(image)
     if not (isinstance(image, (list, tuple)) and len(image) and all(map(is_path, image))):
         return "case"
-    common = re.match(r"(.*)[_\-. ]", os.path.commonprefix([file_stem(p) + "_" for p in image]))
-    return common[1] if common and common[1] else file_stem(image[0])
+    stems = [file_stem(p) for p in image]
+    common = re.match(r"(.*)[_\-. ]", os.path.commonprefix([stem + "_" for stem in stems]))
+    return common[1] if common and common[1] else stems[0]
 
-# %% ../../nbs/data/06_loading.ipynb #e16d134a
+# %% ../../nbs/data/06_loading.ipynb #f6d14e3e
+@dataclass(frozen=True)
+class CaseFile:
+    "A case that is read when it is needed"
+
+    image: str | tuple[str, ...]  # path of a file or of a folder of DICOM files; or a tuple of paths, one per channel
+    truth: str | None = None  # path; None where there is none
+    name: str | None = None  # None: the image file's name without its ending
+    rois: Sequence[str] | Mapping[str, int] | None = None  # of a truth in RTSTRUCT or SEG: see `load_case`
+
+    def __post_init__(self):
+        object.__setattr__(self, "rois", chosen_rois(self.rois))
+        if self.name is None:
+            object.__setattr__(self, "name", _name_of(self.image))
+
+    @property
+    def paths(self) -> tuple:
+        "All paths, that of the truth last"
+        images = (self.image,) if is_path(self.image) else tuple(self.image)
+        return images if self.truth is None else (*images, self.truth)
+
+    @property
+    def files(self) -> list[Path]:
+        "All files, those in folders among them: whoever wants to know whether a case has changed looks at them"
+        return [file for path in map(Path, self.paths) for file in _files_at(path)]
+
+    def resolved(self) -> "CaseFile":
+        "The same with full paths, for processes that stand in another folder"
+        paths = [str(Path(p).resolve()) for p in self.paths]
+        truth = None if self.truth is None else paths.pop()
+        return replace(self, image=paths[0] if is_path(self.image) else tuple(paths), truth=truth)
+
+
+def _files_at(path: Path) -> list:
+    "The file, or all files of the folder"
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+# %% ../../nbs/data/06_loading.ipynb #9e16d134
 def _windowed(
     image: np.ndarray,
     window: tuple,  # (centre, width)
 ) -> tuple:  # image, (black, white)
     "Intensities clipped to a window, which becomes the scale"
     centre, width = window
-    low, high = centre - width / 2, centre + width / 2
+    low = centre - width / 2
+    high = centre + width / 2
     return np.clip(image.astype(np.float32), low, high), (low, high)
 
 
-def _wanted_window(window, raw):
+def _wanted_window(
+    window,  # see `load_case`
+    raw: Raw,
+) -> tuple | None:  # (centre, width)
+    "The window that a user wants, if any"
     if window is None or window is False:
         return None
-    if window is not True:
-        allowed = "(centre, width) with width > 0, and True for the one that the file names"
-        centre, width = as_numbers(window, 2, "window", allowed)
-        if width <= 0:
-            raise ValueError(f"window is {window!r}; allowed are {allowed}")
-        return centre, width
-    if raw.window is None:
-        raise ValueError("window is True, but the image's file names no window; allowed is (centre, width)")
-    return raw.window
+    if window is True:
+        if raw.window is None:
+            raise ValueError("window must be (centre, width), as the image's file names no window, got True")
+        return raw.window
+    allowed = "(centre, width) with width > 0, or True for the window that the file names"
+    centre, width = as_numbers(window, 2, "window", allowed)
+    if width <= 0:
+        raise invalid("window", allowed, window)
+    return centre, width
 
 # %% ../../nbs/data/06_loading.ipynb #3fb4771b
-def _respaced(affine, spacing) -> np.ndarray | None:
+def _respaced(
+    affine: np.ndarray | None,
+    spacing: tuple,  # mm along each spatial axis
+) -> np.ndarray | None:
     "The affine with other distances of voxels"
     if affine is None:
         return None
@@ -120,61 +131,79 @@ def _respaced(affine, spacing) -> np.ndarray | None:
     steps *= np.asarray(spacing) / np.linalg.norm(steps, axis=0)
     return affine
 
+
+def _plain_numbers(array: np.ndarray) -> np.ndarray:
+    "Numbers in the machine's order of bytes; booleans as 0 and 255"
+    if array.dtype.kind not in "biuf":
+        raise invalid("image", "of numbers", array.dtype, TypeError)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
 # %% ../../nbs/data/06_loading.ipynb #6b93a99a
 def _case_of(
     raw: Raw,
-    mask: Raw = None,
+    mask: Raw | None = None,
     name: str = "case",
-    spacing: tuple = None,
-    scale: tuple = None,
+    spacing: tuple | None = None,
+    scale: tuple | None = None,
     window=None,
-    channels: str = None,
-    labels: tuple = None,  # see `load_case`
+    channels: str | None = None,
+    labels=None,
 ) -> Case:
-    "What was read, as a case"
-    if raw.array.dtype.kind not in "biuf":
-        raise TypeError(f"image has dtype {raw.array.dtype}; allowed are numbers")
-    where = (
-        channels or raw.channels or find_channels(raw.array.shape, raw.kind, None if mask is None else mask.array.shape)
-    )
-    array = (
-        raw.array.astype(np.uint8) * 255
-        if raw.array.dtype == bool
-        else raw.array.astype(raw.array.dtype.newbyteorder("="), copy=False)
-    )
-    truth = None if mask is None else on_same_grid(mask, Raw(array, channels=where, affine=raw.affine))
-    source = Source(raw.kind, str(array.dtype), where)
-    if wanted := _wanted_window(window, raw):
+    "What was read, as a case; for the arguments see `load_case`"
+    array = _plain_numbers(raw.array)
+    truth_shape = None if mask is None else mask.array.shape
+    channels = channels or raw.channels or find_channels(array.shape, raw.kind, truth_shape)
+    truth = None if mask is None else on_same_grid(mask, Raw(array, channels=channels, affine=raw.affine))
+    source = Source(raw.kind, str(array.dtype), channels)
+    wanted = _wanted_window(window, raw)
+    if wanted:
         array, clipped = _windowed(array, wanted)
         scale = clipped if scale is None else scale
-    pixels = np.ascontiguousarray(channels_first(array, where)).astype(np.float32)
-    known = labels if labels is not None or mask is None else mask.labels
-    case = Case(pixels, truth, name, raw.spacing if spacing is None else spacing, scale, source, known, raw.affine)
+    pixels = np.ascontiguousarray(channels_first(array, channels)).astype(np.float32)
+    if labels is None and mask is not None:
+        labels = mask.labels
+    case = Case(pixels, truth, name, raw.spacing if spacing is None else spacing, scale, source, labels, raw.affine)
     return case if spacing is None else case.replace(affine=_respaced(raw.affine, case.spacing))
 
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
 def load_case(
-    image,  # path of a picture, DICOM, NIfTI or .npy file, or of a folder of DICOM files; list of paths, one for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI or nibabel; torchio `Subject`; `CaseFile`
-    truth=None,  # the reference mask, likewise, its labels being integers >= 0; or the path of a DICOM RTSTRUCT or SEG file; None where there is none
-    name: str = None,  # stands in the score table; None: the file's name without its ending
-    spacing: tuple = None,  # mm along each spatial axis; None: as the file says, else 1
-    scale: tuple = None,  # (black, white); None: 0..255 for 8 bit, 0..1 for fractions, else up to the image's maximum
-    window=None,  # clip intensities: (centre, width), or True for the window that a DICOM file recommends
-    channels: str = None,  # where an array has its channel axis: "first", "last", "none"; None: found out, see above
-    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: as an RTSTRUCT or SEG file calls them
-    series: int = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
-    rois=None,  # of a truth in RTSTRUCT or SEG: names, labelled 1, 2, 3 ..., or a dict {name: label}; the later ones on top; None: all of them, which must not overlap
+    # path of a picture, DICOM, NIfTI or .npy file, or of a folder of DICOM files; list of paths, one for each channel;
+    # PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI or nibabel;
+    # torchio `Subject`; `CaseFile`
+    image,
+    # the reference mask, likewise, its labels being integers >= 0; or the path of a DICOM RTSTRUCT or SEG file;
+    # None where there is none
+    truth=None,
+    name: str | None = None,  # stands in the score table; None: the file's name without its ending
+    spacing: tuple[float, ...] | None = None,  # mm along each spatial axis; None: as the file says, else 1
+    # (black, white); None: 0..255 for 8 bit, 0..1 for fractions, else up to the image's maximum
+    scale: tuple[float, float] | None = None,
+    # clip intensities: (centre, width), or True for the window that a DICOM file recommends
+    window: tuple[float, float] | bool | None = None,
+    channels: str | None = None,  # where an array has its channel axis: "first", "last", "none"; None: found out
+    # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: as an RTSTRUCT or SEG file calls them
+    labels: Sequence[str] | Mapping[int, str] | None = None,
+    series: int | None = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
+    # of a truth in RTSTRUCT or SEG: names, labelled 1, 2, 3 ..., or a dict {name: label}; the later ones on top;
+    # None: all of them, which must not overlap
+    rois: str | Sequence[str] | Mapping[str, int] | None = None,
 ) -> Case:
-    "One image, with its truth if there is one, as a `Case`"
+    """One image, with its truth if there is one, as a `Case`
+
+    >>> import numpy as np
+    >>> import misas as ms
+    >>> image = np.arange(12, dtype="uint8").reshape(3, 4)
+    >>> ms.load_case(image, truth=image > 5, name="ramp", spacing=(1.5, 1.5))
+    Case('ramp', 1 x 3 x 4, truth with labels [0, 1])
+    """
     if isinstance(image, CaseFile):
-        image, truth, name, rois = (
-            image.image,
-            image.truth if truth is None else truth,
-            name or image.name,
-            image.rois if rois is None else rois,
-        )
-    if channels not in (None, "first", "last", "none"):
-        raise ValueError(f"channels is {channels!r}; allowed are 'first', 'last', 'none' and None")
+        truth = image.truth if truth is None else truth
+        name = name or image.name
+        rois = image.rois if rois is None else rois
+        image = image.image
+    check_choice("channels", channels, ("first", "last", "none", None))
     raw = read_source(image, "image", series)
     mask = read_truth(label_map_of(image) if truth is None else truth, raw, rois)
     return _case_of(raw, mask, name or _name_of(image), spacing, scale, window, channels, labels)
@@ -185,8 +214,8 @@ READERS.append(load_case)
 # %% ../../nbs/data/06_loading.ipynb #3230d41f
 def _times(
     x,  # see `load_cine`
-    argument: str,
-    series: int = None,
+    argument: str,  # its name, for an error
+    series: int | None = None,
 ) -> list:  # of `Raw`
     "The images of a film, the earliest first"
     if is_path(x) and (Path(x).is_dir() or is_dicom(Path(x))):
@@ -197,53 +226,66 @@ def _times(
     if raw.channels is None and raw.array.ndim > 2:
         return [Raw(frame, raw.kind) for frame in raw.array]
     if raw.affine is None or raw.channels == "none":
-        raise ValueError(
-            f"{argument} has shape {raw.array.shape} and no axis of time; allowed are films: DICOM files of several times, a NIfTI file with four dimensions, an array with time as its first axis"
+        films = (
+            "DICOM files of several times, a NIfTI file with four dimensions, or an array with time as its first axis"
         )
+        raise ValueError(f"{argument} must be {films}, got no axis of time (its shape is {raw.array.shape})")
+    frames = np.moveaxis(raw.array, 0 if raw.channels == "first" else -1, 0)
+    return [Raw(frame, raw.kind, raw.spacing, "none", raw.window, raw.affine) for frame in frames]
+
+
+def _masks_of(
+    truths,  # see `load_cine`
+    raws: list,  # of `Raw`, the images
+    rois,
+) -> list:  # of `Raw` or None, one for each image
+    "The masks of a film, those of structures on the grids of their images"
+    if isinstance(truths, (list, tuple)):
+        masks = list(truths)
+    else:
+        masks = [None] * len(raws) if truths is None else _times(truths, "truths")
+    if len(masks) != len(raws):
+        raise ValueError(f"truths must have the {len(raws)} times of images, but truths has {len(masks)} times")
+    if rois is not None and not any(map(is_path, masks)):
+        raise invalid("rois", "None, as truths is no list with RTSTRUCT or SEG files", rois)
+    # a mask of a film file has been read already
     return [
-        Raw(frame, raw.kind, raw.spacing, "none", raw.window, raw.affine)
-        for frame in np.moveaxis(raw.array, 0 if raw.channels == "first" else -1, 0)
+        mask if isinstance(mask, Raw) else read_truth(mask, raw, rois if is_path(mask) else None)
+        for mask, raw in zip(masks, raws)
     ]
 
 # %% ../../nbs/data/06_loading.ipynb #d035bde7
 def load_cine(
-    images,  # DICOM file with several frames; folder of DICOM files; NIfTI file with time as its fourth dimension; array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels; list with an image for each time
-    truths=None,  # masks, likewise; a list may also have paths of RTSTRUCT and SEG files, and None for a time without truth
-    name: str = None,  # the cases are called name-00, name-01 ...; None: the file's or folder's name
-    series: int = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
-    rois=None,  # of truths in RTSTRUCT or SEG: see `load_case`
+    # DICOM file with several frames; folder of DICOM files; NIfTI file with time as its fourth dimension;
+    # array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels; list with an image for each time
+    images,
+    # masks, likewise; a list may also have paths of RTSTRUCT and SEG files, and None for a time without truth
+    truths=None,
+    name: str | None = None,  # the cases are called name-00, name-01 ...; None: the file's or folder's name
+    series: int | None = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
+    rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of truths in RTSTRUCT or SEG: see `load_case`
     **settings,  # spacing, scale, window, channels, labels: see `load_case`
-) -> list:  # of `Case`, planes or volumes
+) -> list[Case]:  # planes or volumes
     "A film as one case for each time, the earliest first; all of them have one scale"
     raws = _times(images, "images", series)
-    masks = (
-        list(truths)
-        if isinstance(truths, (list, tuple))
-        else [None] * len(raws)
-        if truths is None
-        else _times(truths, "truths")
-    )
-    if len(masks) != len(raws):
-        raise ValueError(f"truths has {len(masks)} times; allowed are the images' {len(raws)}")
-    if rois is not None and not any(map(is_path, masks)):
-        raise ValueError(f"rois is {rois!r}; allowed is None, as truths is no list with RTSTRUCT or SEG files")
-    masks = [
-        m if isinstance(m, Raw) else read_truth(m, raw, rois if is_path(m) else None) for m, raw in zip(masks, raws)
-    ]
-    name, digits = name or _name_of(images), max(2, len(str(len(raws) - 1)))
+    masks = _masks_of(truths, raws, rois)
+    name = name or _name_of(images)
+    digits = max(2, len(str(len(raws) - 1)))
     cases = [_case_of(raw, mask, f"{name}-{i:0{digits}}", **settings) for i, (raw, mask) in enumerate(zip(raws, masks))]
-    return [c.replace(scale=(min(c.scale[0] for c in cases), max(c.scale[1] for c in cases))) for c in cases]
+    black = min(c.scale[0] for c in cases)
+    white = max(c.scale[1] for c in cases)
+    return [c.replace(scale=(black, white)) for c in cases]
 
 # %% ../../nbs/data/06_loading.ipynb #3db8367c
 def slices_of(
     case: Case,  # a volume
-    axis: int = None,  # along which the slices follow each other; None: the one with the largest spacing
-) -> list:  # of `Case`
+    axis: int | None = None,  # along which the slices follow each other; None: the one with the largest spacing
+) -> list[Case]:
     "The slices of a volume, as one case each"
-    if case.ndim != 3 or axis not in (None, 0, 1, 2):
-        raise ValueError(
-            f"case has {case.ndim} spatial axes and axis is {axis!r}; allowed is a volume, and 0, 1, 2 or None"
-        )
+    if case.ndim != 3:
+        raise ValueError(f"case must be a volume, got one with {case.ndim} spatial axes")
+    if axis not in (0, 1, 2, None):
+        raise invalid("axis", "0, 1, 2 or None", axis)
     if axis is None:
         axis = int(np.argmax(case.spacing))
     digits = max(2, len(str(case.shape[axis] - 1)))
@@ -251,13 +293,13 @@ def slices_of(
 
 
 def _slice_of(case: Case, axis: int, index: int) -> Case:
+    "One slice, as radiologists see it"
     affine = np.zeros((4, 4)) if case.affine is None else case.affine  # no direction: nothing is turned
-    image, place = slice_of_raw(case.image.cpu().numpy().transpose(1, 2, 3, 0), affine, axis, index)
-    truth = (
-        None
-        if case.truth is None
-        else torch.from_numpy(slice_of_raw(case.truth.cpu().numpy(), affine, axis, index)[0].copy())
-    )
+    image, place = slice_along(case.image.cpu().numpy().transpose(1, 2, 3, 0), affine, axis, index)
+    truth = None
+    if case.truth is not None:
+        labels, _ = slice_along(case.truth.cpu().numpy(), affine, axis, index)
+        truth = torch.from_numpy(labels.copy())
     return case.replace(
         image=torch.from_numpy(np.moveaxis(image, -1, 0).copy()),
         truth=truth,

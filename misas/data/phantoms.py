@@ -6,6 +6,7 @@
 __all__ = ['LABELS', 'TISSUES', 'heart_mask', 'draw_tissues', 'phantom']
 
 # %% ../../nbs/data/01_phantoms.ipynb #d05b037d
+from collections.abc import Callable, Mapping
 from functools import reduce
 from numbers import Integral, Real
 from types import SimpleNamespace
@@ -13,47 +14,69 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..core.cases import Case, Source
+from ..core.checks import check_choice, invalid
 
 # %% ../../nbs/data/01_phantoms.ipynb #a4af9ff9
-def heart_grid(
-    shape,  # (D, H, W) in voxels
-    spacing,  # mm per voxel along (D, H, W)
-    centre,  # where the LV centre lies, fraction of (height, width): (0.5, 0.5) is the middle
-    rotation=0.0,  # degrees, counter-clockwise on the screen
-    start=0.0,  # z of the first slice, mm below the base
+def _heart_grid(
+    shape: tuple,  # (D, H, W) in voxels
+    spacing: tuple,  # mm per voxel along (D, H, W)
+    centre: tuple,  # where the LV centre lies, fraction of (height, width): (0.5, 0.5) is the middle
+    rotation: float = 0.0,  # degrees, counter-clockwise on the screen
+    start: float = 0.0,  # z of the first slice, mm below the base
 ) -> tuple:  # x and y, each (1, H, W), and z, (D, 1, 1), in mm, float32
     "Coordinates of the voxel centres in the frame of the heart"
     v, u = [((np.arange(n) + 0.5) - c * n) * s for n, c, s in zip(shape[1:], centre, spacing[1:])]
-    a, z = np.deg2rad(rotation), start + np.arange(shape[0]) * spacing[0]
-    x = u[None] * np.cos(a) - v[:, None] * np.sin(a)
-    y = u[None] * np.sin(a) + v[:, None] * np.cos(a)
-    return tuple(np.float32(o) for o in (x[None], y[None], z[:, None, None]))
+    angle = np.deg2rad(rotation)
+    x = u[None] * np.cos(angle) - v[:, None] * np.sin(angle)
+    y = u[None] * np.sin(angle) + v[:, None] * np.cos(angle)
+    z = start + np.arange(shape[0]) * spacing[0]
+    return np.float32(x[None]), np.float32(y[None]), np.float32(z[:, None, None])
 
 # %% ../../nbs/data/01_phantoms.ipynb #255c8f26
-def ellipse(
-    p,  # (x, y, ...) coordinates in mm
-    centre,  # (x, y) in mm
-    radii,  # (a, b) in mm; arrays broadcast, so an ellipse may change along z
-    angle=0.0,  # degrees, clockwise on the screen
+def _ellipse(
+    p: tuple,  # (x, y, ...) coordinates in mm
+    centre: tuple,  # (x, y) in mm
+    radii: tuple,  # (a, b) in mm; arrays broadcast, so an ellipse may change along z
+    angle: float = 0.0,  # degrees, clockwise on the screen
     wobble=(),  # one (amplitude, phase) per Fourier order 2, 3, ...: relative change of the radius
 ) -> np.ndarray:  # mm, negative inside; exact to first order near the border
     "Signed distance to an ellipse with an irregular outline"
-    c, s = np.float32(np.cos(np.deg2rad(angle))), np.float32(np.sin(np.deg2rad(angle)))
-    x, y = p[0] - np.float32(centre[0]), p[1] - np.float32(centre[1])
+    cos = np.float32(np.cos(np.deg2rad(angle)))
+    sin = np.float32(np.sin(np.deg2rad(angle)))
+    x = p[0] - np.float32(centre[0])
+    y = p[1] - np.float32(centre[1])
     a, b = (np.maximum(np.float32(r), np.float32(1e-2)) for r in radii)
-    u, v = (x * c + y * s) / a, (y * c - x * s) / b
+    u = (x * cos + y * sin) / a
+    v = (y * cos - x * sin) / b
     # the small number keeps the centre from 0/0
-    rho, slope = np.hypot(u, v) + np.float32(1e-6), np.hypot(u / a, v / b) + np.float32(1e-6) / a
+    rho = np.hypot(u, v) + np.float32(1e-6)
+    slope = np.hypot(u / a, v / b) + np.float32(1e-6) / a
     edge = 1
     if len(wobble):
         theta = np.arctan2(v, u)
         edge = 1 + sum(np.float32(k) * np.cos(n * theta + np.float32(f)) for n, (k, f) in enumerate(wobble, 2))
     return (rho - edge) * rho / slope
 
+# %% ../../nbs/data/01_phantoms.ipynb #20200001
+def _smooth_max(
+    a: np.ndarray,
+    b: np.ndarray,  # signed distances in mm
+    r: float,  # radius of the rounded corner in mm
+) -> np.ndarray:
+    "Intersection of two shapes with a rounded corner"
+    return np.maximum(a, b) + np.float32(0.25) * np.maximum(r - np.abs(a - b), 0) ** 2 / np.float32(r)
+
+
+def _turned_frame(p: tuple, deg: float) -> tuple:
+    "Coordinates in a frame turned by `deg` degrees, clockwise on the screen"
+    c = np.float32(np.cos(np.deg2rad(deg)))
+    s = np.float32(np.sin(np.deg2rad(deg)))
+    return p[0] * c + p[1] * s, p[1] * c - p[0] * s
+
 # %% ../../nbs/data/01_phantoms.ipynb #06b87b51
-def paint(
-    layers,  # pairs (value, signed distance in mm) from back to front; a value may be an array
-    width,  # width of the soft edge in mm, about one pixel
+def _paint(
+    layers: list,  # pairs (value, signed distance in mm) from back to front; a value may be an array
+    width: float,  # width of the soft edge in mm, about one pixel
 ) -> np.ndarray:
     "Paint the layers over each other with soft edges"
 
@@ -64,37 +87,51 @@ def paint(
     return reduce(over, layers, np.float32(0))
 
 # %% ../../nbs/data/01_phantoms.ipynb #11ff0e2f
-def waves(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    wavelength,  # mm
-    n=48,  # number of waves
+def _waves(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    wavelength: float,  # mm
+    n: int = 48,  # number of waves
 ) -> np.ndarray:  # same shape as the grid, mean 0, standard deviation about 1
     "A smooth random field in the frame of the heart"
     x, y, z = grid
     k = rng.normal(size=(2, n))
     k *= 2 * np.pi / wavelength / np.hypot(*k) * rng.uniform(0.6, 1.4, n)
-    kz, phase = rng.normal(size=n) * 2 * np.pi / wavelength, rng.uniform(0, 2 * np.pi, n)
-    k, kz, phase = np.float32(k), np.float32(kz), np.float32(phase)
+    kz = np.float32(rng.normal(size=n) * 2 * np.pi / wavelength)
+    phase = np.float32(rng.uniform(0, 2 * np.pi, n))
+    k = np.float32(k)
+
+    def at(row, column):
+        return k[0] * x[0, row, column] + k[1] * y[0, row, column]
+
     # x and y are affine in the pixel index, so a corner and one step along each axis say it all
-    at = lambda i, j: k[0] * x[0, i, j] + k[1] * y[0, i, j]
-    i, j = np.arange(x.shape[1])[:, None], np.arange(x.shape[2])[:, None]
+    i = np.arange(x.shape[1])[:, None]
+    j = np.arange(x.shape[2])[:, None]
     rows = np.exp(1j * ((at(1, 0) - at(0, 0)) * i + at(0, 0) + phase)).astype(np.complex64)
     cols = np.exp(1j * (at(0, 1) - at(0, 0)) * j).astype(np.complex64)
     deep = np.exp(1j * kz * z.reshape(-1, 1)).astype(np.complex64)
     return np.stack([((rows * d) @ cols.T).real for d in deep]) * np.float32(np.sqrt(2 / n))
 
 # %% ../../nbs/data/01_phantoms.ipynb #1b3dba43
-def draw_heart(
-    rng,  # numpy random generator
-    phase=None,  # 0 end diastole ... 1 end systole; None draws it
-    level=None,  # where the slice is: 0 base ... 1 apex; None draws it
+def _draw_heart(
+    rng: np.random.Generator,
+    phase: float | None = None,  # 0 end diastole ... 1 end systole; None draws it
+    level: float | None = None,  # where the slice is: 0 base ... 1 apex; None draws it
 ) -> SimpleNamespace:  # lengths in mm at the base, angles in degrees
     "Draw one heart from the generator"
     u = rng.uniform
-    wobble = lambda a, n=4: [(a * rng.normal() / (k + 1), u(0, 2 * np.pi)) for k in range(n)]
-    cavity, wall, shrink, drawn_phase, drawn_level = u(20, 31), u(6, 11), u(0.22, 0.42), u(), u(0.1, 0.65)
-    phase, level = drawn_phase if phase is None else phase, drawn_level if level is None else level
+
+    def wobble(amplitude):
+        return [(amplitude * rng.normal() / (k + 1), u(0, 2 * np.pi)) for k in range(4)]
+
+    # all is drawn, in this order, whether it is given or not: what is given must change nothing else
+    cavity = u(20, 31)
+    wall = u(6, 11)
+    shrink = u(0.22, 0.42)
+    drawn_phase = u()
+    drawn_level = u(0.1, 0.65)
+    phase = drawn_phase if phase is None else phase
+    level = drawn_level if level is None else level
     endo = cavity * (1 - shrink * phase)
     # the ring of muscle keeps its area, and a little more because the heart also gets shorter
     epi = float(np.sqrt(endo**2 + ((cavity + wall) ** 2 - cavity**2) * (1 + 0.15 * phase)))
@@ -130,52 +167,60 @@ def draw_heart(
     )
 
 # %% ../../nbs/data/01_phantoms.ipynb #6bf0e57b
-def heart_shapes(
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`
+def _heart_shapes(
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`
 ) -> SimpleNamespace:  # signed distances in mm
     "Endocardium, epicardium, right ventricle and its outer wall"
     x, y, z = grid
-    t = np.clip(z / h.length, 0, None)
-    taper = lambda end: np.sqrt(np.clip(1 - (t / end) ** 2, 0, None))
-    x, y = x - np.float32(h.drift[0]) * t, y - np.float32(h.drift[1]) * t
-    gone = lambda d, end: np.where(t < end, d, np.inf)
-    two = lambda r, end: (r * h.squeeze**0.5 * taper(end), r / h.squeeze**0.5 * taper(end))
+    t = np.clip(z / h.length, 0, None)  # 0 at the base, 1 at the apex
+    x = x - np.float32(h.drift[0]) * t
+    y = y - np.float32(h.drift[1]) * t
+
+    def taper(end):
+        return np.sqrt(np.clip(1 - (t / end) ** 2, 0, None))
+
+    def until(end, distance):
+        return np.where(t < end, distance, np.inf)
+
+    def radii(r, end):
+        return r * h.squeeze**0.5 * taper(end), r / h.squeeze**0.5 * taper(end)
+
     tip = 1 - 0.6 * (h.epi - h.endo) / h.length
-    endo = gone(
-        ellipse((x, y), (h.endo * h.shift[0], h.endo * h.shift[1]), two(h.endo, tip), h.tilt, h.endo_wobble), tip
-    )
-    epi = gone(ellipse((x, y), (0, 0), two(h.epi, 1), h.tilt, h.epi_wobble), 1)
-    R, f = h.epi * taper(1), taper(h.rv_end)
-    # the crescent is an ellipse behind the ventricle, cut off flat by the diaphragm
-    rv = ellipse(
-        (x, y),
-        (-h.rv_side * R, h.rv_down * h.epi * f),
-        (h.rv_wide * (1 - 0.22 * h.phase) * h.epi * f, h.rv_high * h.epi * f),
-        h.rv_tilt,
-        h.rv_wobble,
-    )
-    floor = (y - np.float32(h.floor_tilt) * x - h.rv_floor * h.epi * f) / np.float32(np.hypot(1, h.floor_tilt))
-    rv = gone(smooth_max(rv, floor, 6), h.rv_end)
+    shift = (h.endo * h.shift[0], h.endo * h.shift[1])
+    endo = until(tip, _ellipse((x, y), shift, radii(h.endo, tip), h.tilt, h.endo_wobble))
+    epi = until(1, _ellipse((x, y), (0, 0), radii(h.epi, 1), h.tilt, h.epi_wobble))
+    rv = until(h.rv_end, _right_ventricle((x, y), h, taper(1), taper(h.rv_end)))
     return SimpleNamespace(
-        endo=np.maximum(endo, epi + 2), epi=epi, rv=np.maximum(rv, -epi), rv_outer=rv - np.float32(h.rv_wall)
+        endo=np.maximum(endo, epi + 2),
+        epi=epi,
+        rv=np.maximum(rv, -epi),
+        rv_outer=rv - np.float32(h.rv_wall),
     )
 
-# %% ../../nbs/data/01_phantoms.ipynb #5d123a25
-def smooth_max(
-    a,
-    b,  # signed distances in mm
-    r,  # radius of the rounded corner in mm
+
+def _right_ventricle(
+    p: tuple,  # (x, y), which follow the long axis
+    h: SimpleNamespace,  # a heart from `_draw_heart`
+    taper: np.ndarray,  # of the left ventricle
+    rv_taper: np.ndarray,  # of the right one
 ) -> np.ndarray:
-    "Intersection of two shapes with a rounded corner"
-    return np.maximum(a, b) + np.float32(0.25) * np.maximum(r - np.abs(a - b), 0) ** 2 / np.float32(r)
+    "An ellipse behind the left ventricle, cut off flat by the diaphragm; with the left ventricle in front, a crescent"
+    x, y = p
+    centre = (-h.rv_side * (h.epi * taper), h.rv_down * h.epi * rv_taper)
+    width = h.rv_wide * (1 - 0.22 * h.phase) * h.epi * rv_taper
+    height = h.rv_high * h.epi * rv_taper
+    rv = _ellipse((x, y), centre, (width, height), h.rv_tilt, h.rv_wobble)
+    below = y - np.float32(h.floor_tilt) * x - h.rv_floor * h.epi * rv_taper
+    floor = below / np.float32(np.hypot(1, h.floor_tilt))
+    return _smooth_max(rv, floor, 6)
 
 # %% ../../nbs/data/01_phantoms.ipynb #ca124493
 LABELS = ("bg", "LV", "MY", "RV")
 
 
 def heart_mask(
-    shapes,  # signed distances from `heart_shapes`
+    shapes: SimpleNamespace,  # with the signed distances `endo`, `epi` and `rv`
 ) -> np.ndarray:  # uint8, 0 bg, 1 LV, 2 MY, 3 RV
     "The labels of the voxel centres"
     mask = np.uint8(3) * (shapes.rv < 0)
@@ -201,94 +246,71 @@ TISSUES = dict(
 
 
 def draw_tissues(
-    rng,  # numpy random generator
-    fixed=None,  # tissue name -> signal, taken as it is
-) -> dict:  # signal per tissue, water positive and fat negative
+    rng: np.random.Generator,
+    fixed: Mapping[str, float] | None = None,  # tissue name -> signal, taken as it is
+) -> dict[str, float]:  # signal per tissue, water positive and fat negative
     "Vary the signal of every tissue by about 12 % around `TISSUES`"
     return {k: v * float(np.exp(0.12 * rng.normal())) for k, v in TISSUES.items()} | dict(fixed or {})
 
-# %% ../../nbs/data/01_phantoms.ipynb #16ba85d1
-def heart_layers(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`
-    s,  # its shapes from `heart_shapes`
-    tissue,  # signal per tissue
-    texture,  # 0 flat tissue ... 1 natural
+# %% ../../nbs/data/01_phantoms.ipynb #9f8c0b11
+def _heart_layers(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`
+    s: SimpleNamespace,  # its shapes from `_heart_shapes`
+    tissue: dict,  # signal per tissue
+    texture: float,  # 0 flat tissue ... 1 natural
 ) -> list:  # (value, signed distance) from back to front
     "Pericardial fat, myocardium, blood, papillary muscles"
-    coarse, fine = waves(rng, grid, 42.0), waves(rng, grid, 7.0)
-    flow = lambda v, k: v * (1 + texture * (np.float32(0.06) * coarse + np.float32(k) * fine))
+    coarse = _waves(rng, grid, 42.0)
+    fine = _waves(rng, grid, 7.0)
+
+    def textured(name, k):
+        return tissue[name] * (1 + texture * (np.float32(0.06) * coarse + np.float32(k) * fine))
+
     # fat gathers in the grooves of the right heart and is thin elsewhere
     pad = np.float32(h.fat) + np.float32(3) * coarse
+    rough = np.float32(texture * h.trabecula)
     layers = [
-        (flow(tissue["fat"], 0.05), np.minimum(s.rv_outer - pad, s.epi - 0.6 * pad)),
-        (flow(tissue["myocardium"], 0.05), np.minimum(s.rv_outer, s.epi)),
-        (flow(tissue["blood"], 0.03), s.rv + np.float32(texture * h.trabecula) * np.maximum(fine, 0)),
-        (flow(tissue["myocardium"], 0.05), s.epi),
-        (flow(tissue["blood"], 0.04), s.endo + np.float32(texture * h.trabecula) * np.maximum(fine + 0.4, 0)),
+        (textured("fat", 0.05), np.minimum(s.rv_outer - pad, s.epi - 0.6 * pad)),
+        (textured("myocardium", 0.05), np.minimum(s.rv_outer, s.epi)),
+        (textured("blood", 0.03), s.rv + rough * np.maximum(fine, 0)),
+        (textured("myocardium", 0.05), s.epi),
+        (textured("blood", 0.04), s.endo + rough * np.maximum(fine + 0.4, 0)),
     ]
-    return layers + [(tissue["myocardium"], np.maximum(d, s.endo)) for d in papillaries(grid, h)]
+    return layers + [(tissue["myocardium"], np.maximum(d, s.endo)) for d in _papillaries(grid, h)]
 
-# %% ../../nbs/data/01_phantoms.ipynb #b5394914
-def papillaries(
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`
-) -> list:  # one signed distance in mm per papillary muscle
+
+def _papillaries(
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`
+):  # yields one signed distance in mm per papillary muscle
     "The two papillary muscles, which stand in the middle third of the cavity"
     t = np.clip(grid[2] / h.length, 0, 1)
     there = np.clip(np.sin(np.pi * np.clip((t - 0.12) / 0.7, 0, 1)), 0, 1) ** 0.5
     r = h.endo * np.sqrt(1 - t**2)
-    for a, depth, size, long in zip(np.deg2rad(h.pap_angles), h.pap_depth, h.pap_size, h.pap_long):
-        c = [k * depth * r + h.endo * o + d * t for k, o, d in zip((np.cos(a), np.sin(a)), h.shift, h.drift)]
-        d = ellipse(grid, c, (size * h.endo * there * long, size * h.endo * there), np.rad2deg(a))
-        yield np.where(there > 0, d, np.inf)
+    for angle, depth, size, long in zip(np.deg2rad(h.pap_angles), h.pap_depth, h.pap_size, h.pap_long):
+        direction = (np.cos(angle), np.sin(angle))
+        centre = [k * depth * r + h.endo * o + d * t for k, o, d in zip(direction, h.shift, h.drift)]
+        radii = (size * h.endo * there * long, size * h.endo * there)
+        yield np.where(there > 0, _ellipse(grid, centre, radii, np.rad2deg(angle)), np.inf)
 
-# %% ../../nbs/data/01_phantoms.ipynb #cc8e976e
-def body_layers(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`; the body is built around its size in diastole
-    tissue,  # signal per tissue
-    texture,  # 0 flat tissue ... 1 natural
-) -> list:  # (value, signed distance) from back to front
-    "Everything but the heart"
-    wall = chest_wall(rng, grid, h)
-    coarse, fine = waves(rng, grid, 40.0), waves(rng, grid, 11.0)
-    mottle = lambda name, k=0.12: tissue[name] * (1 + np.float32(texture * k) * (coarse + fine))
-    skin = [
-        (mottle("skin"), wall.skin),
-        (mottle("fat", 0.06), wall.skin + 2),
-        (mottle("muscle"), wall.muscle),
-        (mottle("fat", 0.06), wall.seam),
-        (0.02, wall.ribs),
-        (mottle("bone"), wall.ribs + 2),
-    ]
-    # sparse peaks of the fine field are vessels; only they are seen in the lung
-    vessels = (texture * tissue["vessel"] - tissue["lung"]) * np.clip(
-        2 * (fine + np.float32(0.25) * coarse) - 3.3, 0, 1
-    )
-    lung = [(np.maximum(mottle("lung", 0.5), 0) + vessels, wall.cavity)]
-    return (
-        skin
-        + lung
-        + back_layers(rng, wall, tissue, mottle)
-        + abdomen_layers(rng, grid, h, wall, tissue, mottle, texture * fine)
-    )
-
-# %% ../../nbs/data/01_phantoms.ipynb #750b66fe
-def chest_wall(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`
+# %% ../../nbs/data/01_phantoms.ipynb #751b66fe
+def _chest_wall(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`
 ) -> SimpleNamespace:  # signed distances in mm, and the body's frame
     "The oval of the chest: its cavity, muscles, ribs, fat and skin"
     u = rng.uniform
     # the body is turned around the heart, because a short-axis plane is oblique
-    p = turn(grid, u(-30, 25))
-    a, b, gap = u(92, 120), u(122, 172), u(0, 16)
-    centre = a - (h.rv_side + h.rv_wide) * h.full - h.rv_wall - gap, u(0, 45)
-    cavity = ellipse(p, centre, (a, b), 0, [(u(0, 0.04), u(0, 6)), (u(0, 0.03), u(0, 6)), (u(0, 0.02), u(0, 6))])
+    p = _turned_frame(grid, u(-30, 25))
+    a = u(92, 120)
+    b = u(122, 172)
+    gap = u(0, 16)
+    centre = (a - (h.rv_side + h.rv_wide) * h.full - h.rv_wall - gap, u(0, 45))
+    wobble = [(u(0, 0.04), u(0, 6)), (u(0, 0.03), u(0, 6)), (u(0, 0.02), u(0, 6))]
+    cavity = _ellipse(p, centre, (a, b), 0, wobble)
     theta = np.arctan2((p[1] - centre[1]) / b, (p[0] - centre[0]) / a)
     thick = u(7, 16) * (1 + 0.35 * np.cos(2 * theta + u(0, 6)))
     fat = u(5, 26) * (1 + 0.5 * np.cos(theta + u(0, 6)) + 0.2 * np.cos(3 * theta + u(0, 6)))
@@ -306,37 +328,38 @@ def chest_wall(
         skin=muscle - fat - 2,
     )
 
-# %% ../../nbs/data/01_phantoms.ipynb #cfda9e24
-def turn(p, deg):
-    "Coordinates in a frame turned by `deg` degrees, clockwise on the screen"
-    c, s = np.float32(np.cos(np.deg2rad(deg))), np.float32(np.sin(np.deg2rad(deg)))
-    return p[0] * c + p[1] * s, p[1] * c - p[0] * s
-
 # %% ../../nbs/data/01_phantoms.ipynb #a16d6c9d
-def back_layers(
-    rng,  # numpy random generator
-    wall,  # the chest from `chest_wall`
-    tissue,  # signal per tissue
-    mottle,  # function: tissue name -> textured signal
+def _back_layers(
+    rng: np.random.Generator,
+    wall: SimpleNamespace,  # the chest from `_chest_wall`
+    tissue: dict,  # signal per tissue
+    mottle: Callable,  # tissue name -> textured signal
 ) -> list:  # (value, signed distance) from back to front
     "Spine, aorta and back muscles, at the back of the chest"
     u = rng.uniform
     phi = u(25, 65)
-    c, s = np.cos(np.deg2rad(phi)), np.sin(np.deg2rad(phi))
-    # where on the chest the spine lies: k = 1 is the inner border of the chest wall
-    at = lambda k, side=0: (
-        wall.centre[0] + wall.radii[0] * c * k - side * s,
-        wall.centre[1] + wall.radii[1] * s * k + side * c,
-    )
-    part = lambda k, side, r, angle=0: ellipse(wall.p, at(k, side), r, phi + angle, [(u(0, 0.08), u(0, 6))])
-    bed, body, canal = part(0.85, 0, (55, 45)), part(0.74, 0, (u(16, 20), u(18, 23))), part(0.95, 0, (8, 10))
-    aorta = part(0.56, u(-28, 28), (u(9, 13),) * 2)
-    muscles = [
-        (mottle("muscle"), np.maximum(part(0.98, k * u(26, 34), (u(16, 22), u(15, 20))), wall.muscle)) for k in (-1, 1)
-    ]
+    c = np.cos(np.deg2rad(phi))
+    s = np.sin(np.deg2rad(phi))
+
+    def place(k, side):
+        "Where on the chest the spine lies: k = 1 is the inner border of the chest wall"
+        return wall.centre[0] + wall.radii[0] * c * k - side * s, wall.centre[1] + wall.radii[1] * s * k + side * c
+
+    def part(k, side, radii):
+        return _ellipse(wall.p, place(k, side), radii, phi, [(u(0, 0.08), u(0, 6))])
+
+    def muscle(side):
+        centre = side * u(26, 34)
+        return np.maximum(part(0.98, centre, (u(16, 22), u(15, 20))), wall.muscle)
+
+    bed = part(0.85, 0, (55, 45))
+    body = part(0.74, 0, (u(16, 20), u(18, 23)))
+    canal = part(0.95, 0, (8, 10))
+    beside = u(-28, 28)
+    aorta = part(0.56, beside, (u(9, 13),) * 2)
     return [
         (mottle("fat", 0.2), np.maximum(bed, wall.muscle)),
-        *muscles,
+        *[(mottle("muscle"), muscle(side)) for side in (-1, 1)],
         (0.03, body - 2),
         (mottle("bone"), body),
         (0.03, canal - 2),
@@ -347,30 +370,34 @@ def back_layers(
     ]
 
 # %% ../../nbs/data/01_phantoms.ipynb #6485b890
-def abdomen_layers(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    h,  # a heart from `draw_heart`
-    wall,  # the chest from `chest_wall`
-    tissue,  # signal per tissue
-    mottle,  # function: tissue name -> textured signal
-    texture,  # random field for vessels, 0 for none
+def _abdomen_layers(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`
+    wall: SimpleNamespace,  # the chest from `_chest_wall`
+    tissue: dict,  # signal per tissue
+    mottle: Callable,  # tissue name -> textured signal
+    texture: np.ndarray,  # random field for vessels, 0 for none
 ) -> list:  # (value, signed distance) from back to front
     "Diaphragm, liver, stomach, spleen and bowel below the heart"
     u = rng.uniform
     x, y, _ = grid
-    top, tip = h.full * u(1.0, 1.15), u(-20, 40)
+    top = h.full * u(1.0, 1.15)
+    tip = u(-20, 40)
     dome = np.float32(top) + (x - np.float32(tip)) ** 2 / np.float32(2 * u(150, 320)) + np.float32(u(-0.1, 0.25)) * x
     inside = np.maximum(dome - y, wall.cavity + 1)
-    organ = lambda c, r, angle=0: np.maximum(
-        ellipse(grid, (c[0], top + c[1]), r, angle, [(u(0, 0.08), u(0, 6)), (u(0, 0.08), u(0, 6))]), inside + 3
-    )
-    bowel, gut = waves(rng, grid, u(35, 60)) + 0.6 * waves(rng, grid, 15), np.clip(waves(rng, grid, 30), -1, 1.5)
-    liver = organ((u(-90, -35), u(15, 60)), (u(60, 95), u(35, 60)), u(-20, 40))
-    stomach = organ((u(25, 75), u(20, 55)), (u(25, 48), u(18, 36)), u(-40, 60))
-    spleen = organ((u(80, 120), u(30, 80)), (u(30, 48), u(16, 26)), u(20, 90))
+
+    def organ(across, down, radii, angle):
+        wobble = [(u(0, 0.08), u(0, 6)), (u(0, 0.08), u(0, 6))]
+        return np.maximum(_ellipse(grid, (across, top + down), radii, angle, wobble), inside + 3)
+
+    bowel = _waves(rng, grid, u(35, 60)) + 0.6 * _waves(rng, grid, 15)
+    gut = np.clip(_waves(rng, grid, 30), -1, 1.5)
+    liver = organ(u(-90, -35), u(15, 60), (u(60, 95), u(35, 60)), u(-20, 40))
+    stomach = organ(u(25, 75), u(20, 55), (u(25, 48), u(18, 36)), u(-40, 60))
+    spleen = organ(u(80, 120), u(30, 80), (u(30, 48), u(16, 26)), u(20, 90))
     # a stomach holds bright fluid, mixed food or black gas
-    content = (tissue["stomach"] * 1.5, mottle("stomach", 0.12), 0.03)[rng.integers(3)]
+    contents = (tissue["stomach"] * 1.5, mottle("stomach", 0.12), 0.03)
     return [
         (mottle("muscle"), inside),
         (mottle("fat", 0.1), inside + 2.5),
@@ -378,14 +405,46 @@ def abdomen_layers(
         (mottle("liver", 0.06) + 0.25 * np.clip(2 * texture - 3.4, 0, 1), liver),
         (mottle("spleen", 0.05), spleen),
         (mottle("myocardium"), stomach),
-        (content, stomach + 3),
+        (contents[rng.integers(3)], stomach + 3),
     ]
 
+# %% ../../nbs/data/01_phantoms.ipynb #cc8e976e
+def _body_layers(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    h: SimpleNamespace,  # a heart from `_draw_heart`; the body is built around its size in diastole
+    tissue: dict,  # signal per tissue
+    texture: float,  # 0 flat tissue ... 1 natural
+) -> list:  # (value, signed distance) from back to front
+    "Everything but the heart"
+    wall = _chest_wall(rng, grid, h)
+    coarse = _waves(rng, grid, 40.0)
+    fine = _waves(rng, grid, 11.0)
+
+    def mottle(name, k=0.12):
+        return tissue[name] * (1 + np.float32(texture * k) * (coarse + fine))
+
+    skin = [
+        (mottle("skin"), wall.skin),
+        (mottle("fat", 0.06), wall.skin + 2),
+        (mottle("muscle"), wall.muscle),
+        (mottle("fat", 0.06), wall.seam),
+        (0.02, wall.ribs),
+        (mottle("bone"), wall.ribs + 2),
+    ]
+    # sparse peaks of the fine field are vessels; only they are seen in the lung
+    peaks = np.clip(2 * (fine + np.float32(0.25) * coarse) - 3.3, 0, 1)
+    vessels = (texture * tissue["vessel"] - tissue["lung"]) * peaks
+    lung = (np.maximum(mottle("lung", 0.5), 0) + vessels, wall.cavity)
+    back = _back_layers(rng, wall, tissue, mottle)
+    abdomen = _abdomen_layers(rng, grid, h, wall, tissue, mottle, texture * fine)
+    return [*skin, lung, *back, *abdomen]
+
 # %% ../../nbs/data/01_phantoms.ipynb #9c9d4475
-def magnitude(
-    signal,  # real signal, fat negative
-    noise,  # standard deviation of the noise in each of the two channels
-    rng,  # numpy random generator
+def _magnitude(
+    signal: np.ndarray,  # real signal, fat negative
+    noise: float,  # standard deviation of the noise in each of the two channels
+    rng: np.random.Generator,
 ) -> np.ndarray:  # float32 in [0, 1]
     "Magnitude image with Rician noise, clipped like a stored image"
     if noise:
@@ -394,132 +453,148 @@ def magnitude(
     return np.clip(np.abs(signal), 0, 1)
 
 
-def coil(
-    rng,  # numpy random generator
-    grid,  # (x, y, z) from `heart_grid`
-    shading,  # 0 even; 1 changes the brightness by about e over 120 mm; None draws it
+def _coil(
+    rng: np.random.Generator,
+    grid: tuple,  # (x, y, z) from `_heart_grid`
+    shading: float | None,  # 0 even; 1 changes the brightness by about e over 120 mm; None draws it
 ) -> np.ndarray:  # factor, 1 at the left ventricle
     "Smooth brightness of a surface coil, brighter towards the front of the chest"
-    amount, angle = rng.uniform(0, 0.9), rng.uniform(120, 260)
-    u, v = turn(grid, angle)
-    return np.exp(np.float32(amount if shading is None else shading) * (np.tanh(u / 120) - 0.3 * (v / 200) ** 2))
+    drawn = rng.uniform(0, 0.9)
+    angle = rng.uniform(120, 260)
+    u, v = _turned_frame(grid, angle)
+    amount = drawn if shading is None else shading
+    return np.exp(np.float32(amount) * (np.tanh(u / 120) - 0.3 * (v / 200) ** 2))
 
-# %% ../../nbs/data/01_phantoms.ipynb #5b9f183b
-def phantom_arrays(
-    shape=(256, 256),  # (H, W), or (D, H, W) for a stack from base to apex
-    seed=0,  # same seed, same person
-    spacing=None,  # mm per voxel, one number or one per axis; None: drawn so that the heart fits
-    noise=0.02,  # standard deviation of the Rician noise; blood is about 0.6
-    *,
-    rotation=None,  # degrees, counter-clockwise on the screen; None: within +-25
-    centre=None,  # (row, column) of the LV centre, fractions of the image; None: drawn so that the heart fits
-    phase=None,  # 0 end diastole ... 1 end systole
-    level=None,  # 0 base ... 1 apex; 2D only, a stack shows all levels
-    shading=None,  # coil shading, 0 (none) ... 1 (strong)
-    texture=1.0,  # 0 (flat tissue, smooth borders) ... 1 (natural)
-    tissue=None,  # tissue name -> signal, see `TISSUES`
-) -> tuple:  # image float32 in [0, 1], mask uint8, spacing in mm per axis
-    "Draw a short-axis cardiac MR image and its exact truth"
-    shape = check_phantom(**locals())
-    r_heart, r_body, r_coil, r_tissue, r_view, r_noise, r_tex = (np.random.default_rng([seed, i]) for i in range(7))
-    h = draw_heart(r_heart, phase, level)
-    view = draw_view(r_view, shape, h, spacing, centre, rotation)
-    grid = heart_grid(**view)
-    s, t = heart_shapes(grid, h), draw_tissues(r_tissue, tissue)
-    layers = body_layers(r_body, grid, h, t, texture) + heart_layers(r_tex, grid, h, s, t, texture)
-    signal = paint(layers, 1.2 * view["spacing"][-1]) * coil(r_coil, grid, shading)
-    image, mask, n = magnitude(signal, noise, r_noise), heart_mask(s), len(shape)
-    return image.reshape(shape), mask.reshape(shape), tuple(float(o) for o in view["spacing"][-n:])
-
-# %% ../../nbs/data/01_phantoms.ipynb #08649049
-def draw_view(
-    rng,  # numpy random generator
-    shape,  # (H, W) or (D, H, W)
-    h,  # a heart from `draw_heart`
+# %% ../../nbs/data/01_phantoms.ipynb #40864904
+def _draw_view(
+    rng: np.random.Generator,
+    shape: tuple,  # (H, W) or (D, H, W)
+    h: SimpleNamespace,  # a heart from `_draw_heart`
     spacing,  # mm, as `phantom_arrays` takes it
-    centre,  # fractions of (height, width) or None
-    rotation,  # degrees or None
-) -> dict:  # the arguments of `heart_grid`
+    centre: tuple | None,  # fractions of (height, width)
+    rotation: float | None,  # degrees
+) -> dict:  # the arguments of `_heart_grid`
     "Field of view, position and rotation, such that the heart stays inside"
-    fov, drawn, jitter = rng.uniform(250, 380), rng.uniform(-25, 25), rng.uniform(-1, 1, 2)
-    deg = drawn if rotation is None else rotation
-    reach, a = 1.8 * h.full + 8, np.deg2rad(deg)  # radius of a circle around both ventricles
+    fov = rng.uniform(250, 380)
+    drawn = rng.uniform(-25, 25)
+    jitter = rng.uniform(-1, 1, 2)
+    rotation = drawn if rotation is None else rotation
+    reach = 1.8 * h.full + 8  # radius of a circle around both ventricles
     if spacing is None:
         plane = max(fov / max(shape[-2:]), 2.1 * reach / min(shape[-2:]))
     else:
         plane = spacing if isinstance(spacing, Real) else spacing[-2:]
     plane = np.broadcast_to(plane, 2).astype(float)
-    if len(shape) == 2:
-        deep, start = 1.0, h.level * h.length
-    else:
-        deep = h.length / shape[0] if spacing is None else spacing if isinstance(spacing, Real) else spacing[0]
-        start = deep / 2
+    deep, start = _slice_positions(shape, h, spacing)
     if centre is None:
         size = plane * shape[-2:]
+        angle = np.deg2rad(rotation)
         # both ventricles lie around a point on the septal side of the LV centre
-        middle = -0.75 * h.full * np.array([-np.sin(a), np.cos(a)])
+        middle = -0.75 * h.full * np.array([-np.sin(angle), np.cos(angle)])
         room = np.clip(size / 2 - reach, 0, 0.12 * size)
         centre = 0.5 + (jitter * room - middle) / size
-    return dict(shape=(1, *shape)[-3:], spacing=(deep, *plane), centre=centre, rotation=deg, start=start)
+    return dict(shape=(1, *shape)[-3:], spacing=(deep, *plane), centre=centre, rotation=rotation, start=start)
+
+
+def _slice_positions(shape: tuple, h: SimpleNamespace, spacing) -> tuple:  # mm, mm
+    "Distance of slices, and how far the first one is below the base"
+    if len(shape) == 2:
+        return 1.0, h.level * h.length
+    if spacing is None:
+        deep = h.length / shape[0]
+    else:
+        deep = spacing if isinstance(spacing, Real) else spacing[0]
+    return deep, deep / 2
+
+# %% ../../nbs/data/01_phantoms.ipynb #3313beb0
+def _is_number(x, low: float = -np.inf, high: float = np.inf) -> bool:
+    "A finite number within limits?"
+    return isinstance(x, Real) and low <= x <= high and bool(np.isfinite(x))
+
+
+def _are_numbers(x, n: int, low: float, high: float = np.inf) -> bool:
+    "So many finite numbers within limits?"
+    return np.ndim(x) == 1 and len(x) == n and all(_is_number(o, low, high) for o in x)
+
+# %% ../../nbs/data/01_phantoms.ipynb #f36f2d96
+def _checked_shape(shape) -> tuple:
+    "The shape of a phantom as a tuple of integers"
+    integers = np.ndim(shape) == 1 and len(shape) in (2, 3) and all(isinstance(n, Integral) and n >= 1 for n in shape)
+    if not integers or min(shape[-2:]) < 16:
+        raise invalid("shape", "(H, W) or (D, H, W), integers, H and W at least 16", shape)
+    return tuple(int(n) for n in shape)
+
+
+def _check_tissue(tissue) -> None:
+    "An error unless `tissue` is None or a dict of signals"
+    if tissue is None:
+        return
+    for name in tissue:
+        check_choice("names in tissue", name, TISSUES)
+    if not all(_is_number(v) for v in tissue.values()):
+        raise invalid("tissue", "a dict {name: number}", tissue)
 
 # %% ../../nbs/data/01_phantoms.ipynb #ae847c9d
-def check_phantom(shape, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue):
-    "Raise `ValueError` for what `phantom` cannot draw; returns the shape as a tuple"
+def _check_phantom(
+    shape: tuple, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue
+) -> None:
+    "An error for what `phantom` cannot draw"
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise invalid("seed", "an integer >= 0", seed)
+    if not (spacing is None or _is_number(spacing, 1e-3) or _are_numbers(spacing, len(shape), 1e-3)):
+        raise invalid("spacing", f"a number > 0, {len(shape)} such numbers, in mm, or None", spacing)
+    if not _is_number(noise, 0):
+        raise invalid("noise", "a number >= 0", noise)
+    if not (rotation is None or _is_number(rotation)):
+        raise invalid("rotation", "a number of degrees or None", rotation)
+    if not (centre is None or _are_numbers(centre, 2, -1, 2)):
+        raise invalid("centre", "(row, column) as fractions of the image, or None", centre)
+    for name, value in dict(phase=phase, level=level, shading=shading).items():
+        if not (value is None or _is_number(value, 0, 1)):
+            raise invalid(name, "a number >= 0 and <= 1, or None", value)
+    if not _is_number(texture, 0, 1):
+        raise invalid("texture", "a number >= 0 and <= 1", texture)
+    if level is not None and len(shape) == 3:
+        raise invalid("level", "None for a 3D shape, which shows all levels", level)
+    _check_tissue(tissue)
 
-    def need(ok, name, value, allowed):
-        if not ok:
-            raise ValueError(f"{name}={value!r}: {allowed}")
-
-    number = lambda v, lo=-np.inf, hi=np.inf: isinstance(v, Real) and lo <= v <= hi and np.isfinite(v)
-    numbers = lambda v, n, lo, hi=np.inf: np.ndim(v) == 1 and len(v) == n and all(number(o, lo, hi) for o in v)
-    need(
-        np.ndim(shape) == 1
-        and len(shape) in (2, 3)
-        and all(isinstance(n, Integral) and n >= 1 for n in shape)
-        and min(shape[-2:]) >= 16,
-        "shape",
-        shape,
-        "allowed are (H, W) or (D, H, W), integers, H and W at least 16",
-    )
-    need(isinstance(seed, Integral) and seed >= 0, "seed", seed, "allowed are integers from 0")
-    need(
-        spacing is None or number(spacing, 1e-3) or numbers(spacing, len(shape), 1e-3),
-        "spacing",
-        spacing,
-        f"allowed are None, a positive number or {len(shape)} positive numbers, in mm",
-    )
-    need(number(noise, 0), "noise", noise, "allowed are numbers from 0")
-    need(rotation is None or number(rotation), "rotation", rotation, "allowed are None or degrees")
-    need(
-        centre is None or numbers(centre, 2, -1, 2),
-        "centre",
-        centre,
-        "allowed are None or (row, column) as fractions of the image, 0 to 1",
-    )
-    for name, v in dict(phase=phase, level=level, shading=shading, texture=texture).items():
-        need(
-            v is None and name != "texture" or number(v, 0, 1),
-            name,
-            v,
-            "allowed are numbers from 0 to 1" + ", or None" * (name != "texture"),
-        )
-    need(
-        level is None or len(shape) == 2, "level", level, "allowed is only None for a 3D shape, which shows all levels"
-    )
-    need(
-        tissue is None or set(tissue) <= set(TISSUES) and all(number(v) for v in tissue.values()),
-        "tissue",
-        tissue,
-        f"allowed is a dict of numbers with keys from {list(TISSUES)}",
-    )
-    return tuple(int(n) for n in shape)
+# %% ../../nbs/data/01_phantoms.ipynb #5b9f183b
+def phantom_arrays(
+    shape: tuple = (256, 256),  # (H, W), or (D, H, W) for a stack from base to apex
+    seed: int = 0,  # same seed, same person
+    spacing: float | tuple | None = None,  # mm per voxel, one number or one per axis; None: so that the heart fits
+    noise: float = 0.02,  # standard deviation of the Rician noise; blood is about 0.6
+    *,
+    rotation: float | None = None,  # degrees, counter-clockwise on the screen; None: within +-25
+    centre: tuple | None = None,  # (row, column) of the LV centre, fractions of the image; None: so that the heart fits
+    phase: float | None = None,  # 0 end diastole ... 1 end systole
+    level: float | None = None,  # 0 base ... 1 apex; 2D only, a stack shows all levels
+    shading: float | None = None,  # coil shading, 0 (none) ... 1 (strong)
+    texture: float = 1.0,  # 0 (flat tissue, smooth borders) ... 1 (natural)
+    tissue: Mapping[str, float] | None = None,  # tissue name -> signal, see `TISSUES`
+) -> tuple:  # image float32 in [0, 1], mask uint8, spacing in mm per axis
+    "Draw a short-axis cardiac MR image and its exact truth"
+    shape = _checked_shape(shape)
+    _check_phantom(shape, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue)
+    r_heart, r_body, r_coil, r_tissue, r_view, r_noise, r_tex = (np.random.default_rng([seed, i]) for i in range(7))
+    heart = _draw_heart(r_heart, phase, level)
+    view = _draw_view(r_view, shape, heart, spacing, centre, rotation)
+    grid = _heart_grid(**view)
+    shapes = _heart_shapes(grid, heart)
+    signals = draw_tissues(r_tissue, tissue)
+    layers = _body_layers(r_body, grid, heart, signals, texture)
+    layers += _heart_layers(r_tex, grid, heart, shapes, signals, texture)
+    signal = _paint(layers, 1.2 * view["spacing"][-1]) * _coil(r_coil, grid, shading)
+    image = _magnitude(signal, noise, r_noise)
+    spacing = tuple(float(mm) for mm in view["spacing"][-len(shape) :])
+    return image.reshape(shape), heart_mask(shapes).reshape(shape), spacing
 
 # %% ../../nbs/data/01_phantoms.ipynb #e627d20d
 def phantom(
-    shape=(256, 256),  # (H, W), or (D, H, W) for a stack of short-axis slices from base to apex
-    seed=0,  # same seed, same person
-    spacing=None,  # mm per voxel, one number or one per axis; None: drawn so that the heart fits
-    noise=0.02,  # standard deviation of the Rician noise; blood is about 0.6
+    shape: tuple = (256, 256),  # (H, W), or (D, H, W) for a stack of short-axis slices from base to apex
+    seed: int = 0,  # same seed, same person
+    spacing: float | tuple | None = None,  # mm per voxel, one number or one per axis; None: so that the heart fits
+    noise: float = 0.02,  # standard deviation of the Rician noise; blood is about 0.6
     **kw,  # rotation, centre, phase, level, shading, texture, tissue: see `phantom_arrays`
 ) -> Case:  # image in [0, 1], truth with the labels bg, LV, MY, RV, spacing in mm
     "A short-axis cardiac MR image with its exact truth"

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/data/02_rtstruct.ipynb #9b863685
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,81 +19,102 @@ from .files import InvalidImageError
 class Region:
     "A structure as its file has it: an ROI or a segment"
 
-    parts: list  # of an ROI: contours `(n, 3)` in mm (right, anterior, superior); of a segment: pairs (pixels `(h, w)`, their affine)
-    world: str = None  # identifier of the frame of reference
+    # of an ROI: contours `(n, 3)` in mm (right, anterior, superior); of a segment: pairs (pixels `(h, w)`, affine)
+    parts: list
+    world: str | None = None  # identifier of the frame of reference
     others: tuple = ()  # kinds of contours that enclose nothing
 
-# %% ../../nbs/data/02_rtstruct.ipynb #6c3a4d06
+
 @dataclass(frozen=True, eq=False)
 class RasterizedRegion:
     "A region on the grid of an image"
 
-    levels: np.ndarray  # uint8: 0 outside, 1 on a contour, 2 inside
+    levels: np.ndarray | None  # uint8: 0 outside, 1 on a contour, 2 inside
     missed: int = 0  # parts that lie outside of the image
     gaps: int = 0  # empty slices between others
 
-
+# %% ../../nbs/data/02_rtstruct.ipynb #6c3a4d06
 def named_rois(
-    pairs,  # of names and regions
+    pairs: Iterable,  # of names and regions
 ) -> dict:  # {name: region}
     "Regions by name; a second one of the same name is called NAME (2)"
-    seen, named = Counter(), {}
+    seen = Counter()
+    named = {}
     for name, region in pairs:
         seen[name] += 1
         named[name if seen[name] == 1 else f"{name} ({seen[name]})"] = region
     return named
 
-# %% ../../nbs/data/02_rtstruct.ipynb #684522de
-def spoken_list(names, most: int = 5) -> str:
+
+def listed_names(names: Sequence[str], most: int = 5) -> str:
     "Names in a sentence"
-    names = [repr(n) for n in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} others" if len(names) > most else "")
+    quoted = [repr(n) for n in names]
+    more = f" and {len(quoted) - most} others" if len(quoted) > most else ""
+    return ", ".join(quoted[:most]) + more
 
 # %% ../../nbs/data/02_rtstruct.ipynb #318a7292
-def _from_to(
+def _ranges(
     first: np.ndarray,  # `(n,)`, integers
     last: np.ndarray,  # `(n,)`; below the first: none
 ) -> tuple:  # two arrays: which one of the n, and each number from its first to its last
     "Several ranges, one after the other"
     counts = np.maximum(last - first + 1, 0)
     which = np.repeat(np.arange(len(first)), counts)
-    return which, first[which] + np.arange(len(which)) - np.repeat(counts.cumsum() - counts, counts)
+    before = np.repeat(counts.cumsum() - counts, counts)
+    return which, first[which] + np.arange(len(which)) - before
 
 
 def _edges(
     polygons: list,  # of `(n, 2)`, rows and columns in voxels
 ) -> tuple:  # two arrays `(m, 2)`
     "Their edges, from the upper to the lower end, to a thousandth of a voxel"
-    ends = np.stack([np.concatenate(polygons), np.concatenate([np.roll(p, -1, 0) for p in polygons])]).round(3)
-    upwards = ends[1, :, 0] < ends[0, :, 0]
-    return np.where(upwards[:, None], ends[1], ends[0]), np.where(upwards[:, None], ends[0], ends[1])
+    starts = np.concatenate(polygons).round(3)
+    ends = np.concatenate([np.roll(p, -1, 0) for p in polygons]).round(3)
+    upwards = (ends[:, 0] < starts[:, 0])[:, None]
+    return np.where(upwards, ends, starts), np.where(upwards, starts, ends)
 
 # %% ../../nbs/data/02_rtstruct.ipynb #e88b242d
+def _clipped(x: np.ndarray, size: int) -> np.ndarray:
+    "Indices as integers, from one before the first to one after the last"
+    return np.clip(x, -1, size).astype(int)
+
+
+def _crossings(
+    top: np.ndarray,  # `(m, 2)`, upper ends of edges
+    bottom: np.ndarray,  # `(m, 2)`, lower ends
+    height: int,
+) -> tuple:  # four arrays: edge, row, column of the crossing, whether the edge is not along the row
+    "Where edges meet the lines through rows of centres"
+    first = _clipped(np.ceil(top[:, 0]), height).clip(0)
+    last = _clipped(np.floor(bottom[:, 0]), height).clip(max=height - 1)
+    edge, row = _ranges(first, last)
+    tall = bottom[edge, 0] > top[edge, 0]
+    fraction = (row - top[edge, 0]) / np.where(tall, bottom[edge, 0] - top[edge, 0], 1)
+    column = top[edge, 1] + fraction * (bottom[edge, 1] - top[edge, 1])
+    return edge, row, column, tall
+
+# %% ../../nbs/data/02_rtstruct.ipynb #4db0cccf
 def _filled(
     polygons: list,  # of `(n, 2)`, rows and columns in voxels
     shape: tuple,  # `(H, W)`
 ) -> np.ndarray:  # `(H, W)`, uint8: 0 outside, 1 on a contour, 2 inside
     "Where voxels lie to contours in one plane"
-    (height, width), (top, bottom) = shape, _edges(polygons)
+    height, width = shape
+    top, bottom = _edges(polygons)
+    edge, row, column, tall = _crossings(top, bottom, height)
 
-    def clipped(x, size):
-        return np.clip(x, -1, size).astype(int)
-
-    edge, row = _from_to(
-        clipped(np.ceil(top[:, 0]), height).clip(0), clipped(np.floor(bottom[:, 0]), height).clip(max=height - 1)
-    )
-    tall = bottom[edge, 0] > top[edge, 0]
-    fraction = (row - top[edge, 0]) / np.where(tall, bottom[edge, 0] - top[edge, 0], 1)
-    column = top[edge, 1] + fraction * (bottom[edge, 1] - top[edge, 1])
-    crosses = tall & (row < bottom[edge, 0])
+    crosses = tall & (row < bottom[edge, 0])  # an edge without its lower end, which is the next one's
+    to_the_right = _clipped(np.ceil(column[crosses] - 1e-6), width).clip(0)
     flips = np.zeros((height, width + 1), np.uint8)
-    np.bitwise_xor.at(flips, (row[crosses], clipped(np.ceil(column[crosses] - 1e-6), width).clip(0)), 1)
+    np.bitwise_xor.at(flips, (row[crosses], to_the_right), 1)
     levels = 2 * np.bitwise_xor.accumulate(flips, axis=1)[:, :width]
-    # on a contour: where an edge meets the line through a row of centres, and all along an edge that lies on such a line
-    left, right = (np.where(tall, column, f(top[edge, 1], bottom[edge, 1])) for f in (np.minimum, np.maximum))
-    place, on = _from_to(
-        clipped(np.ceil(left - 1e-6), width).clip(0), clipped(np.floor(right + 1e-6), width).clip(max=width - 1)
-    )
+
+    # on a contour: at a crossing, and all along an edge that lies on a row of centres
+    left = np.where(tall, column, np.minimum(top[edge, 1], bottom[edge, 1]))
+    right = np.where(tall, column, np.maximum(top[edge, 1], bottom[edge, 1]))
+    first = _clipped(np.ceil(left - 1e-6), width).clip(0)
+    last = _clipped(np.floor(right + 1e-6), width).clip(max=width - 1)
+    place, on = _ranges(first, last)
     levels[row[place], on] = 1
     return levels
 
@@ -105,10 +127,20 @@ def _points(contour) -> np.ndarray:  # `(n, 3)`
     value = contour.get_item("ContourData").value  # not yet decoded: ten times as fast
     numbers = np.array(value.split(b"\\") if isinstance(value, bytes) else value, dtype=float)
     if numbers.size % 3 or not np.isfinite(numbers).all():
-        raise InvalidImageError(
-            f"it has a contour of {numbers.size} numbers; allowed are three finite ones for each point"
-        )
+        found = f"a contour of {numbers.size} numbers"
+        raise InvalidImageError(f"its contours must have three finite numbers for each point, got {found}")
     return numbers.reshape(-1, 3) * (-1, -1, 1)
+
+# %% ../../nbs/data/02_rtstruct.ipynb #140edc55
+def _region(
+    contours: list,  # `pydicom.Dataset`s of one ROI
+    world: str | None,
+) -> Region:
+    "An ROI of its closed contours; of others, their kinds are kept"
+    drawn = [c for c in contours if "ContourData" in c and c.get_item("ContourData").value]
+    closed = [c for c in drawn if c.get("ContourGeometricType") in _CLOSED]
+    others = {str(c.get("ContourGeometricType")) for c in drawn} - set(_CLOSED)
+    return Region([_points(c) for c in closed], world and str(world), tuple(sorted(others)))
 
 # %% ../../nbs/data/02_rtstruct.ipynb #28ce757d
 def read_rois(
@@ -119,24 +151,12 @@ def read_rois(
         int(item.ReferencedROINumber): item.get("ContourSequence") or []
         for item in header.get("ROIContourSequence") or []
     }
-
-    def region(roi):
-        own = [
-            (c.get("ContourGeometricType"), c)
-            for c in contours.get(int(roi.ROINumber), [])
-            if "ContourData" in c and c.get_item("ContourData").value
-        ]
+    pairs = []
+    for roi in header.get("StructureSetROISequence") or []:
+        name = str(roi.get("ROIName") or "").strip() or f"ROI {roi.ROINumber}"
         world = roi.get("ReferencedFrameOfReferenceUID") or header.get("FrameOfReferenceUID")
-        return Region(
-            [_points(c) for kind, c in own if kind in _CLOSED],
-            world and str(world),
-            tuple(sorted({str(kind) for kind, _ in own if kind not in _CLOSED})),
-        )
-
-    return named_rois(
-        (str(roi.get("ROIName") or "").strip() or f"ROI {roi.ROINumber}", region(roi))
-        for roi in header.get("StructureSetROISequence") or []
-    )
+        pairs.append((name, _region(contours.get(int(roi.ROINumber), []), world)))
+    return named_rois(pairs)
 
 # %% ../../nbs/data/02_rtstruct.ipynb #c894f479
 def _flat_axis(
@@ -145,7 +165,10 @@ def _flat_axis(
     flat: bool,  # is the image a plane?
 ) -> int:
     "The axis across the contours"
-    return 0 if flat or not contours else int((sum(np.ptp(c, axis=0) for c in contours) * steps).argmin())
+    if flat or not contours:
+        return 0
+    extent = sum(np.ptp(c, axis=0) for c in contours) * steps
+    return int(extent.argmin())
 
 
 def _closest_plane(
@@ -166,24 +189,39 @@ def _drawn(
 ) -> RasterizedRegion:
     "Contours filled"
     order = [axis, *(a for a in range(3) if a != axis)]
-    levels, contours = np.zeros([shape[a] for a in order], np.uint8), [c[:, order] for c in contours]
+    contours = [c[:, order] for c in contours]
+    levels = np.zeros([shape[a] for a in order], np.uint8)
     at = np.array([c[:, 0].mean() for c in contours]).round(3)
     nearest = np.floor(at + 0.5).astype(int)
     hit = (nearest >= 0) & (nearest < len(levels)) & (np.abs(at - nearest) <= reach)
-    for k in np.unique(nearest[hit]):
-        own = np.flatnonzero(hit & (nearest == k))
-        levels[k] = _filled(
-            [c[:, 1:] for c in _closest_plane([contours[i] for i in own], at[own], k)], levels.shape[1:]
-        )
     used = np.unique(nearest[hit])
-    outside = sum(
-        bool((c[:, 1:].max(0) < -0.5).any() or (c[:, 1:].min(0) > np.array(levels.shape[1:]) - 0.5).any())
-        for c, h in zip(contours, hit)
-        if h
-    )
-    return RasterizedRegion(
-        np.moveaxis(levels, 0, axis), int((~hit).sum()) + outside, int(np.ptp(used)) + 1 - len(used) if len(used) else 0
-    )
+    for k in used:
+        own = np.flatnonzero(hit & (nearest == k))
+        closest = _closest_plane([contours[i] for i in own], at[own], k)
+        levels[k] = _filled([c[:, 1:] for c in closest], levels.shape[1:])
+    beside = sum(_is_beside(contours[i][:, 1:], levels.shape[1:]) for i in np.flatnonzero(hit))
+    gaps = int(np.ptp(used)) + 1 - len(used) if len(used) else 0
+    return RasterizedRegion(np.moveaxis(levels, 0, axis), int((~hit).sum()) + beside, gaps)
+
+
+def _is_beside(
+    polygon: np.ndarray,  # `(n, 2)`, in voxels
+    shape: tuple,  # `(H, W)`
+) -> bool:
+    "Does a polygon lie on one side of the image?"
+    before = (polygon.max(0) < -0.5).any()
+    after = (polygon.min(0) > np.array(shape) - 0.5).any()
+    return bool(before or after)
+
+# %% ../../nbs/data/02_rtstruct.ipynb #75b95551
+def _reach(
+    contours: list,  # of `(n, 3)` in voxels, in several planes
+    axis: int,  # across the contours
+) -> float:
+    "How far from a single slice its contours may be, in slices: half of it, or half the way to the next plane"
+    planes = np.unique(np.round([c[:, axis].mean() for c in contours], 2))
+    distances = np.diff(planes)
+    return min([0.5, *(distances[distances > 0.02] / 2)])
 
 # %% ../../nbs/data/02_rtstruct.ipynb #aa62f224
 def contours_on(
@@ -191,25 +229,24 @@ def contours_on(
     affine: np.ndarray,  # of the image
     shape: tuple,  # `(D, H, W)`
     flat: bool,  # is it a plane?
-):  # yields `RasterizedRegion`, one for each region
+) -> Iterator[RasterizedRegion]:  # one for each region
     "ROIs on the grid of an image"
+    to_voxels = np.linalg.inv(affine).T
 
     def in_voxels(points):
-        return (np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(affine).T)[:, :3]
+        return (np.column_stack([points, np.ones(len(points))]) @ to_voxels)[:, :3]
 
     inside = {n: [in_voxels(c) for c in r.parts] for n, r in regions.items()}
-    axis, reach = (
-        _flat_axis([c for contours in inside.values() for c in contours], np.linalg.norm(affine[:3, :3], axis=0), flat),
-        0.5,
-    )
+    everything = [c for contours in inside.values() for c in contours]
+    axis = _flat_axis(everything, np.linalg.norm(affine[:3, :3], axis=0), flat)
     level = {n: [c for c in contours if np.ptp(c[:, axis]) <= 0.5] for n, contours in inside.items()}
-    every = [c for contours in level.values() for c in contours]
+    all_level = [c for contours in level.values() for c in contours]
     slanted = [n for n in inside if len(level[n]) < len(inside[n])]
-    if slanted and not (flat and every):
+    own_view = flat and all_level  # a plane takes no notice of contours across it where others lie in its direction
+    if slanted and not own_view:
         raise InvalidImageError(
-            f"{spoken_list(slanted)} has contours that cross slices of the image; allowed are contours in the planes of its voxels"
+            "its contours must lie in the planes of the image's voxels, "
+            f"but {listed_names(slanted)} has contours that cross slices of the image"
         )
-    if flat and every:
-        distances = np.diff(np.unique(np.round([c[:, axis].mean() for c in every], 2)))
-        reach = min([0.5, *(distances[distances > 0.02] / 2)])
+    reach = _reach(all_level, axis) if own_view else 0.5
     return (_drawn(contours, shape, axis, reach) for contours in level.values())

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/data/04_sources.ipynb #ba56b108
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from PIL import Image
 
 from ..core.cases import to_numpy_dtype
-from .dicom import from_dicom, is_dicom
+from ..core.checks import invalid
+from .dicom import begins_as_dicom, from_dicom, is_dicom
 from misas.data.files import (
     InvalidImageError,
     Raw,
@@ -23,14 +25,14 @@ from misas.data.files import (
     from_nifti,
     from_picture,
     from_torchio,
-    to_patient_axes,
+    reordered_axes,
 )
 
-# %% ../../nbs/data/04_sources.ipynb #24b12d2e
+# %% ../../nbs/data/04_sources.ipynb #5b24b12d
 def find_channels(
     shape: tuple,  # of the image
     kind: str,  # of the source
-    truth_shape: tuple = None,
+    truth_shape: tuple | None = None,
 ) -> str:  # "first", "last" or "none"
     "Where the channel axis of an array is"
     if truth_shape is not None:
@@ -45,15 +47,40 @@ def find_channels(
         return "last"
     return "none"
 
-# %% ../../nbs/data/04_sources.ipynb #cefcd9ef
+# %% ../../nbs/data/04_sources.ipynb #7cefcd9e
 def channels_first(
     array: np.ndarray,
     channels: str,  # "first", "last" or "none"
 ) -> np.ndarray:  # `(C, *S)`
     "The array in the library's layout"
-    return {"none": lambda: array[None], "first": lambda: array, "last": lambda: np.moveaxis(array, -1, 0)}[channels]()
+    if channels == "none":
+        return array[None]
+    return np.moveaxis(array, -1, 0) if channels == "last" else array
 
-# %% ../../nbs/data/04_sources.ipynb #5873e571
+
+def spatial_shape(raw: Raw) -> tuple:
+    "The shape without channels"
+    start = 1 if raw.channels == "first" else 0
+    stop = -1 if raw.channels == "last" else None
+    return raw.array.shape[start:stop]
+
+# %% ../../nbs/data/04_sources.ipynb #9a0b1f01
+def _from_numpy(path: Path) -> Raw:
+    "An array; a file that could run code is not loaded"
+    return Raw(np.load(path, allow_pickle=False))
+
+
+def _from_picture_file(path: Path) -> Raw:
+    "Whatever Pillow reads"
+    with Image.open(path) as picture:
+        return from_picture(picture)
+
+# %% ../../nbs/data/04_sources.ipynb #203bff4c
+FILE_READERS = {
+    ".nii": from_nifti,
+    ".nii.gz": from_nifti,
+    ".npy": _from_numpy,
+}
 READABLE = (
     "PNG, JPEG, TIFF, BMP and other pictures",
     "DICOM (.dcm, or a folder of one series)",
@@ -62,81 +89,74 @@ READABLE = (
 )
 
 
-def _read_file(path: Path, series: int = None) -> Raw:
-    "Pixels of a file or of a folder, by what it is called and what it begins with"
-    name = path.name.lower()
+def reader_of(path: Path) -> Callable:  # path -> `Raw`
+    "Who reads a file"
+    for ending, reader in FILE_READERS.items():
+        if path.name.lower().endswith(ending):
+            return reader
+    return from_dicom if is_dicom(path) or begins_as_dicom(path) else _from_picture_file
+
+# %% ../../nbs/data/04_sources.ipynb #58730571
+def _read_file(
+    path: Path,
+    series: int | None = None,  # of a folder of DICOM files
+) -> Raw:
+    "Pixels of a file or of a folder"
     if path.is_dir():
         return from_dicom(path, series)
     if series is not None:
-        raise InvalidImageError(
-            f"series is {series!r}; allowed is None, since this is a file and not a folder of DICOM series"
-        )
-    if name.endswith((".nii", ".nii.gz")):
-        return from_nifti(path)
-    if name.endswith(".npy"):
-        return Raw(np.load(path, allow_pickle=False))
-    with open(path, "rb") as f:
-        head = f.read(132)
-    if is_dicom(path) or head[128:] == b"DICM":
-        return from_dicom(path)
-    with Image.open(path) as picture:
-        return from_picture(picture)
+        raise InvalidImageError(f"series must be None for a file that is no folder of DICOM series, got {series!r}")
+    return reader_of(path)(path)
 
 # %% ../../nbs/data/04_sources.ipynb #2b058498
-def naming_file(reader, x, argument: str, *args):
+def naming_file(
+    reader: Callable,
+    x: str | Path,  # a file or a folder
+    argument: str,  # its name, for an error
+    *args,  # for the reader
+):
     "What `reader` finds in the file or folder `x`, or an error that names it"
     path = Path(x)
     if not path.exists():
-        raise ValueError(f"{argument} is {str(x)!r}; allowed is a file that exists, or a folder of DICOM files")
+        raise invalid(argument, "a file that exists, or a folder of DICOM files", str(x))
     try:
         return reader(path, *args)
     except InvalidImageError as e:
-        raise ValueError(f"{argument} is {str(x)!r}: {e}") from e
+        raise ValueError(f"{argument} {str(x)!r}: {e}") from e
     except Exception as e:
+        readable = ", ".join(READABLE)
         raise ValueError(
-            f"{argument} is {str(x)!r}, which cannot be read ({type(e).__name__}: {e}); allowed are {', '.join(READABLE)}"
+            f"{argument} must be a file that can be read ({readable}), "
+            f"got {str(x)!r}, which cannot be read ({type(e).__name__}: {e})"
         ) from e
 
+# %% ../../nbs/data/04_sources.ipynb #48f10c22
+def _from_tensor(x: torch.Tensor) -> Raw:
+    return Raw(to_numpy_dtype(x.detach().cpu()).numpy(), "tensor")
 
+
+def _from_array(x) -> Raw:
+    return Raw(np.asarray(x))
+
+
+OBJECT_READERS = (
+    (Image.Image, (), from_picture),
+    (torch.Tensor, ("affine", "meta"), from_monai),
+    (torch.Tensor, (), _from_tensor),
+    (object, ("data", "affine", "spacing"), from_torchio),
+    (object, ("dataobj", "affine"), from_nibabel),
+    ((np.ndarray, list), (), _from_array),
+)
+
+# %% ../../nbs/data/04_sources.ipynb #c0ff74de
 def is_path(x) -> bool:
+    "Is it a path, as text or as such?"
     return isinstance(x, (str, Path))
 
-# %% ../../nbs/data/04_sources.ipynb #ad212786
-def _is_subject(x) -> bool:
-    return any(c.__name__ == "Subject" and c.__module__.startswith("torchio") for c in type(x).__mro__)
-
-# %% ../../nbs/data/04_sources.ipynb #9dfe8990
-def read_source(
-    x,  # a path, a PIL image, an array, a tensor, an image of torchio, MONAI or nibabel, a list of paths, a torchio `Subject`
-    argument: str,  # its name, for an error
-    series: int = None,  # of a folder of DICOM files
-) -> Raw:
-    "Pixels of whatever a user holds"
-    if is_path(x):
-        return naming_file(_read_file, x, argument, series)
-    if isinstance(x, Image.Image):
-        return from_picture(x)
-    if isinstance(x, torch.Tensor):
-        return (
-            from_monai(x)
-            if hasattr(x, "affine") and hasattr(x, "meta")
-            else Raw(to_numpy_dtype(x.detach().cpu()).numpy(), "tensor")
-        )
-    if isinstance(x, (list, tuple)) and len(x) and all(map(is_path, x)):
-        return _together([(str(p), read_source(p, argument)) for p in x], argument)
-    if _is_subject(x):
-        return _from_subject(x, argument)
-    if hasattr(x, "data") and hasattr(x, "affine") and hasattr(x, "spacing"):
-        return from_torchio(x)
-    if hasattr(x, "dataobj") and hasattr(x, "affine"):
-        return from_nibabel(x)
-    if isinstance(x, (np.ndarray, list)):
-        return Raw(np.asarray(x))
-    raise TypeError(
-        f"{argument} is a {type(x).__name__}; allowed are a path, a list of paths, a PIL image, an array, a tensor, and an image of torchio, MONAI or nibabel"
-    )
-
 # %% ../../nbs/data/04_sources.ipynb #48aa369a
+_SAME = 1.1e-3  # of a voxel: what counts as the same place, with a little for the rounding of origins
+
+
 def _apart(
     a: np.ndarray,  # affine
     b: np.ndarray,
@@ -147,82 +167,108 @@ def _apart(
 
 def _elsewhere(a: np.ndarray, b: np.ndarray) -> str:
     "In which way two affines differ, in words"
-    first, spacing = (
-        ["({})".format(", ".join(f"{x:.4g}" for x in v)) for v in pair]
-        for pair in ((a[:3, 3], b[:3, 3]), (np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)))
+
+    def listed(vector):
+        return f"({', '.join(f'{x:.4g}' for x in vector)})"
+
+    steps = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
+    return (
+        f"the first voxels at {listed(a[:3, 3])} and {listed(b[:3, 3])} mm, "
+        f"steps of {listed(steps[0])} and {listed(steps[1])} mm, {_apart(a, b):.3g} voxels apart"
     )
-    return f"the first voxels at {first[0]} and {first[1]} mm, steps of {spacing[0]} and {spacing[1]} mm, {_apart(a, b):.3g} voxels apart"
 
-
-_SAME = 1.1e-3  # of a voxel: what counts as the same place, with a little for the rounding of origins
+# %% ../../nbs/data/04_sources.ipynb #6b459e72
+def _check_one_grid(
+    first: Raw,
+    other: Raw,
+    names: str,  # of both, for an error
+) -> None:
+    "An error unless two images of one shape lie on one grid, as far as they know"
+    spaced = [raw.spacing is not None for raw in (first, other)]
+    if spaced[0] != spaced[1] or other.spacing and not np.allclose(other.spacing, first.spacing, rtol=_SAME):
+        raise ValueError(f"{names} must have one spacing, got {first.spacing} and {other.spacing} mm")
+    placed = first.affine is not None and other.affine is not None
+    if placed and _apart(first.affine, other.affine) > _SAME:
+        where = _elsewhere(first.affine, other.affine)
+        raise ValueError(f"{names} must lie on one grid of voxels, but lie in different places: {where}")
 
 # %% ../../nbs/data/04_sources.ipynb #4af51740
 def _together(
     named: list,  # of pairs (name, `Raw`)
-    argument: str,
+    argument: str,  # its name, for an error
 ) -> Raw:
     "Images on one grid as the channels of one image"
-    (name, first), kind = named[0], "tensor" if named[0][1].kind == "tensor" else "array"
+    name, first = named[0]
     arrays = [channels_first(r.array, r.channels or find_channels(r.array.shape, r.kind)) for _, r in named]
+    shape = arrays[0].shape[1:]
     for (other, raw), array in zip(named[1:], arrays[1:]):
-        both = f"{argument} has {name!r} and {other!r}, "
-        if array.shape[1:] != arrays[0].shape[1:]:
-            raise ValueError(f"{both}of shapes {arrays[0].shape[1:]} and {array.shape[1:]}; allowed is one shape")
-        if (
-            (raw.spacing is None) != (first.spacing is None)
-            or raw.spacing
-            and not np.allclose(raw.spacing, first.spacing, rtol=_SAME)
-        ):
-            raise ValueError(f"{both}with spacings {first.spacing} and {raw.spacing} mm; allowed is one spacing")
-        if raw.affine is not None and first.affine is not None and _apart(first.affine, raw.affine) > _SAME:
-            raise ValueError(
-                f"{both}which lie in different places, {_elsewhere(first.affine, raw.affine)}; allowed is one grid of voxels"
-            )
+        names = f"{name!r} and {other!r} in {argument}"
+        if array.shape[1:] != shape:
+            raise ValueError(f"{names} must have one shape, got {shape} and {array.shape[1:]}")
+        _check_one_grid(first, raw, names)
     whole = np.concatenate(arrays)
-    return Raw(
-        whole if kind == "tensor" else np.moveaxis(whole, 0, -1),
-        kind,
-        first.spacing,
-        "first" if kind == "tensor" else "last",
-        affine=first.affine,
-        world=first.world,
-    )
+    place = dict(spacing=first.spacing, affine=first.affine, world=first.world)
+    if first.kind == "tensor":
+        return Raw(whole, "tensor", channels="first", **place)
+    return Raw(np.moveaxis(whole, 0, -1), "array", channels="last", **place)
 
 # %% ../../nbs/data/04_sources.ipynb #1baca55c
+def _is_subject(x) -> bool:
+    "A `torchio.Subject`, or of a class made of it?"
+    return any(c.__name__ == "Subject" and c.__module__.startswith("torchio") for c in type(x).__mro__)
+
+
 def _from_subject(
     subject,  # `torchio.Subject`
-    argument: str,
+    argument: str,  # its name, for an error
 ) -> Raw:
     "All images of a subject that have the shape of the first one"
     images = subject.get_images_dict(intensity_only=True)
     first = next(iter(images.values()), None)
     if first is None:
-        raise ValueError(f"{argument} is a Subject without a ScalarImage; allowed is one with at least one")
+        raise ValueError(f"{argument} must be a Subject with at least one ScalarImage, got one without")
     named = [(k, from_torchio(v)) for k, v in images.items() if v.spatial_shape == first.spatial_shape]
-    if left := sorted(set(images) - set(dict(named))):
-        warnings.warn(
-            f"left out, because they have another shape than the first image: {', '.join(left)}", stacklevel=4
-        )
+    left = sorted(set(images) - set(dict(named)))
+    if left:
+        listed = ", ".join(left)
+        warnings.warn(f"left out, because they have another shape than the first image: {listed}", stacklevel=4)
     return named[0][1] if len(named) == 1 else _together(named, argument)
 
 # %% ../../nbs/data/04_sources.ipynb #9aca6292
-def label_map_of(x):
+def label_map_of(x):  # `torchio.LabelMap` or None
     "The first LabelMap of a torchio `Subject`; None where there is none"
-    return (
-        next(
-            (
-                image
-                for image in x.get_images(intensity_only=False)
-                if any(c.__name__ == "LabelMap" for c in type(image).__mro__)
-            ),
-            None,
-        )
-        if _is_subject(x)
-        else None
-    )
+    if not _is_subject(x):
+        return None
+    for image in x.get_images(intensity_only=False):
+        if any(c.__name__ == "LabelMap" for c in type(image).__mro__):
+            return image
+    return None
+
+# %% ../../nbs/data/04_sources.ipynb #9dfe8990
+def read_source(
+    x,  # a path, a PIL image, an array, a tensor, an image of torchio, MONAI or nibabel, a list of paths, a `Subject`
+    argument: str,  # its name, for an error
+    series: int | None = None,  # of a folder of DICOM files
+) -> Raw:
+    "Pixels of whatever a user holds"
+    if is_path(x):
+        return naming_file(_read_file, x, argument, series)
+    if isinstance(x, (list, tuple)) and len(x) and all(map(is_path, x)):
+        return _together([(str(p), read_source(p, argument)) for p in x], argument)
+    if _is_subject(x):
+        return _from_subject(x, argument)
+    for kind, attributes, reader in OBJECT_READERS:
+        if isinstance(x, kind) and all(hasattr(x, name) for name in attributes):
+            return reader(x)
+    allowed = "a path, a list of paths, a PIL image, an array, a tensor, or an image of torchio, MONAI or nibabel"
+    raise invalid(argument, allowed, x, TypeError)
 
 # %% ../../nbs/data/04_sources.ipynb #c4e5639d
-def _mask_of_picture(picture: Image.Image) -> np.ndarray:
+_MASK_PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+
+
+def _mask_of_picture(picture: Image.Image) -> np.ndarray:  # `(H, W)`
+    "The numbers of a picture"
     picture.load()
     if picture.mode == "1":
         return np.asarray(picture).astype(np.uint8)
@@ -231,12 +277,13 @@ def _mask_of_picture(picture: Image.Image) -> np.ndarray:
     colours = np.asarray(picture.convert("RGB"))
     if not (colours == colours[..., :1]).all():
         raise InvalidImageError(
-            f"truth is a coloured picture (mode {picture.mode}); allowed are labels as grey values, or as a palette's indices"
+            "truth must have labels as grey values, or as a palette's indices, "
+            f"got a coloured picture of mode {picture.mode}"
         )
     return colours[..., 0]
 
 
-def _mask_of_file(path: Path) -> np.ndarray:
+def _mask_of_file(path: Path) -> np.ndarray:  # `(H, W)`
     with Image.open(path) as picture:
         return _mask_of_picture(picture)
 
@@ -249,10 +296,34 @@ def read_mask(
         return None
     if isinstance(x, Image.Image):
         return Raw(_mask_of_picture(x))
-    if is_path(x) and Path(x).suffix.lower() in (".png", ".tif", ".tiff", ".bmp", ".gif"):
+    if is_path(x) and Path(x).suffix.lower() in _MASK_PICTURES:
         return Raw(naming_file(_mask_of_file, x, "truth"))
     raw = read_source(x, "truth")
-    return Raw(raw.array[0], affine=raw.affine) if raw.channels == "first" and len(raw.array) == 1 else raw
+    if raw.channels == "first" and len(raw.array) == 1:
+        return Raw(raw.array[0], affine=raw.affine)
+    return raw
+
+# %% ../../nbs/data/04_sources.ipynb #8298c16e
+def _as_thick_as(here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    "The affine `there` of a plane with the thickness of another one, which does not matter"
+    thickness = np.linalg.norm(here[:, 0]) / np.linalg.norm(there[:, 0])
+    return np.column_stack([there[:, 0] * thickness, there[:, 1:]])
+
+
+def _aligned(
+    array: np.ndarray,  # `(D, H, W)`
+    there: np.ndarray,  # its affine
+    here: np.ndarray,  # affine of the image
+    flat: bool,  # is it a plane?
+) -> tuple:  # array, affine
+    "The array flipped and transposed to the image's axes, if there is a way"
+    steps = np.linalg.solve(here, there)[:3, :3]  # the mask's axes, along the image's
+    order = np.abs(steps).argmax(1)
+    one_to_one = sorted(order) == [0, 1, 2]
+    if not one_to_one or flat and order[0] != 0:
+        return array, there
+    signs = np.where(steps[range(3), order] < 0, -1, 1)
+    return reordered_axes(array, there, order.tolist(), signs)
 
 # %% ../../nbs/data/04_sources.ipynb #a40eb49b
 def on_same_grid(
@@ -262,23 +333,15 @@ def on_same_grid(
     "The mask's labels in the directions of the image's axes"
     if mask.affine is None or image.affine is None or mask.array.ndim not in (2, 3):
         return mask.array
-    ndim, array = mask.array.ndim, mask.array if mask.array.ndim == 3 else mask.array[None]
-    here, there = image.affine, mask.affine
-    if ndim == 2:
-        there = np.column_stack(
-            [there[:, 0] * np.linalg.norm(here[:, 0]) / np.linalg.norm(there[:, 0]), there[:, 1:]]
-        )  # a plane's thickness does not matter
-    steps = np.linalg.solve(here, there)[:3, :3]  # the mask's axes, along the image's
-    order = np.abs(steps).argmax(1)
-    if sorted(order) == [0, 1, 2] and (ndim == 3 or order[0] == 0):
-        array, there = to_patient_axes(array, there, order.tolist(), np.where(steps[range(3), order] < 0, -1, 1))
-    if array.shape[3 - ndim :] == plane_shape(image) and _apart(here, there) > _SAME:
+    here = image.affine
+    flat = mask.array.ndim == 2
+    array = mask.array[None] if flat else mask.array
+    there = _as_thick_as(here, mask.affine) if flat else mask.affine
+    array, there = _aligned(array, there, here, flat)
+    labels = array[0] if flat else array
+    if labels.shape == spatial_shape(image) and _apart(here, there) > _SAME:
         raise ValueError(
-            f"truth lies elsewhere than image: {_elsewhere(there, here)}; allowed is the same grid of voxels (resample the truth, or hand it over as an array)"
+            "truth must lie on the same grid of voxels as image (resample the truth, or hand it over as an array), "
+            f"but truth lies elsewhere than image: {_elsewhere(there, here)}"
         )
-    return array if ndim == 3 else array[0]
-
-
-def plane_shape(raw: Raw) -> tuple:
-    "The shape without channels"
-    return {"none": raw.array.shape, "first": raw.array.shape[1:], "last": raw.array.shape[:-1]}[raw.channels]
+    return labels

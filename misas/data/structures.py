@@ -8,121 +8,141 @@ __all__ = ['roi_names']
 # %% ../../nbs/data/05_structures.ipynb #82b5bdf7
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import nearest_name
+from ..core.checks import invalid, nearest_name
 from .dicom import frame_facts, is_dicom, slice_depths, slice_position
 from .files import InvalidImageError, Raw
-from .rtstruct import RasterizedRegion, Region, contours_on, named_rois, read_rois, spoken_list
-from .sources import is_path, naming_file, plane_shape, read_mask
+from .rtstruct import RasterizedRegion, Region, contours_on, listed_names, named_rois, read_rois
+from .sources import is_path, naming_file, read_mask, spatial_shape
 
 # %% ../../nbs/data/05_structures.ipynb #4e4cdc07
-def _frame_places(header) -> list:  # of affines, from indices (slice, row, column) of a frame to mm
+def _frame_places(
+    header,  # `pydicom.Dataset` of a SEG file
+) -> list:  # of affines, from indices (slice, row, column) of a frame to mm
     "Where frames lie, and how thick they are"
     facts = frame_facts(header)
     places = [slice_position(f) for f in facts]
-    if any(p is None for p in places):
+    lost = sum(p is None for p in places)
+    if lost:
         raise InvalidImageError(
-            f"{sum(p is None for p in places)} of its {len(places)} frames do not say where they are; allowed are frames with position, orientation and spacing"
+            "its frames must have a position, an orientation and a spacing, "
+            f"but {lost} of its {len(places)} frames do not say where they are"
         )
     distances = np.diff(np.unique(slice_depths(np.stack(places)).round(3)))
     for place, f in zip(places, facts):
-        known = (
-            [f.get("SpacingBetweenSlices")] if f.get("SpacingBetweenSlices") else [f.get("SliceThickness"), *distances]
-        )
-        place[:3, 0] *= min((abs(float(d)) for d in known if d), default=1.0) / np.linalg.norm(place[:3, 0])
+        place[:3, 0] *= _thickness(f, distances) / np.linalg.norm(place[:3, 0])
     return places
 
 
-def _cropped(
-    inside: np.ndarray,  # `(H, W)`, booleans, not all False
-    place: np.ndarray,  # its affine
-) -> tuple:  # pixels, affine
-    "The part of a frame that is not empty"
-    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.column_stack(
-        [place[:, :3], place @ [0, rows[0], columns[0], 1]]
-    )
+def _thickness(
+    facts: dict,  # of a frame
+    distances: np.ndarray,  # of all frames, in mm
+) -> float:  # mm
+    "The distance of slices, or what comes closest to it; 1 where nothing is known"
+    known = [facts.get("SpacingBetweenSlices")]
+    if not known[0]:
+        known = [facts.get("SliceThickness"), *distances]
+    return min((abs(float(d)) for d in known if d), default=1.0)
 
 # %% ../../nbs/data/05_structures.ipynb #21d6a084
 def _numbered(
     header,  # `pydicom.Dataset` of a SEG file
     frames: np.ndarray,  # `(n, H, W)`
-):  # yields triples (index of frame, number of segment, `(H, W)`)
+) -> Iterator[tuple]:  # (index of frame, number of segment, `(H, W)`)
     "Where each segment is in each frame"
     if header.get("SegmentationType") == "LABELMAP":
         for i, frame in enumerate(frames):
             yield from ((i, int(number), frame == number) for number in np.unique(frame))
         return
-    least = float(header.MaximumFractionalValue) / 2 if header.get("SegmentationType") == "FRACTIONAL" else 1
+    fractional = header.get("SegmentationType") == "FRACTIONAL"
+    least = float(header.MaximumFractionalValue) / 2 if fractional else 1
     for i, facts in enumerate(frame_facts(header)):
         if "ReferencedSegmentNumber" not in facts:
             raise InvalidImageError(
-                f"its frame {i + 1} of {len(frames)} does not say of which segment it is; allowed are frames that do"
+                "its frames must say of which segment they are, "
+                f"but frame {i + 1} of {len(frames)} does not say of which segment it is"
             )
         yield i, int(facts["ReferencedSegmentNumber"]), frames[i] >= least
 
 
 def _is_background(segment, header) -> bool:
     "In a label map, the segment of what is no structure"
+    if header.get("SegmentationType") != "LABELMAP":
+        return False
     codes = [str(code.get("CodeValue")) for code in segment.get("SegmentedPropertyTypeCodeSequence") or []]
-    return header.get("SegmentationType") == "LABELMAP" and (
-        segment.SegmentNumber == int(header.get("PixelPaddingValue") or 0) or "125040" in codes
-    )  # DICOM's code for background
+    padding = int(header.get("PixelPaddingValue") or 0)
+    return segment.SegmentNumber == padding or "125040" in codes  # DICOM's code for background
 
 # %% ../../nbs/data/05_structures.ipynb #781feae2
+def _cropped(
+    inside: np.ndarray,  # `(H, W)`, booleans, not all False
+    place: np.ndarray,  # its affine
+) -> tuple:  # pixels, affine
+    "The part of a frame that is not empty"
+    rows = np.flatnonzero(inside.any(1))
+    columns = np.flatnonzero(inside.any(0))
+    pixels = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return pixels, np.column_stack([place[:, :3], place @ [0, rows[0], columns[0], 1]])
+
+
 def _segments(
     header,  # `pydicom.Dataset` of a SEG file
 ) -> dict:  # {name: region}
     "The segments of a file, in its order"
-    if header.get("SegmentationType") not in ("BINARY", "FRACTIONAL", "LABELMAP"):
-        raise InvalidImageError(
-            f"its segments are {header.get('SegmentationType', 'surfaces')}; allowed are BINARY, FRACTIONAL and LABELMAP"
-        )
-    frames, places, parts = (
-        header.pixel_array.reshape(-1, header.Rows, header.Columns),
-        _frame_places(header),
-        defaultdict(list),
-    )
+    kind = header.get("SegmentationType", "surfaces")
+    if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise InvalidImageError(f"its segments must be BINARY, FRACTIONAL or LABELMAP, but its segments are {kind}")
+    frames = header.pixel_array.reshape(-1, header.Rows, header.Columns)
+    places = _frame_places(header)
     segments = [s for s in header.SegmentSequence if not _is_background(s, header)]
     numbers = {int(s.SegmentNumber) for s in segments}
+    parts = defaultdict(list)
     for i, number, inside in _numbered(header, frames):
         if number in numbers and inside.any():
             parts[number].append(_cropped(inside, places[i]))
     world = header.get("FrameOfReferenceUID")
-    return named_rois(
-        (
-            str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}",
-            Region(parts[int(s.SegmentNumber)], world and str(world)),
-        )
-        for s in segments
-    )
+    pairs = []
+    for s in segments:
+        name = str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}"
+        pairs.append((name, Region(parts[int(s.SegmentNumber)], world and str(world))))
+    return named_rois(pairs)
 
 # %% ../../nbs/data/05_structures.ipynb #89ebf90d
-def _lay(
+def _box(
+    size: tuple,  # (1, h, w) of a frame
+    to_image: np.ndarray,  # `(4, 4)`, from indices of the frame to those of the image
+    shape: tuple,  # `(D, H, W)` of the image
+) -> tuple:  # two arrays: first index along each axis, and the one after the last
+    "The part of an image that a frame can reach"
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in size], indexing="ij")).reshape(3, -1)
+    corners = (to_image @ np.vstack([corners, np.ones(8)]))[:3]
+    first = np.ceil(corners.min(1) - 1e-3).astype(int)
+    last = np.floor(corners.max(1) + 1e-3 + 1).astype(int)
+    return np.clip(first, 0, shape), np.clip(last, 0, shape)
+
+
+def _set_voxels(
     levels: np.ndarray,  # `(D, H, W)`, changed
     pixels: np.ndarray,  # `(h, w)`, booleans
     place: np.ndarray,  # their affine
     affine: np.ndarray,  # of the image
 ) -> bool:  # whether it lies in the image
     "Set the voxels whose nearest pixel of a frame is set"
-    size = np.array([1, *pixels.shape])
-    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in size], indexing="ij")).reshape(3, -1)
-    box = (np.linalg.solve(affine, place) @ np.vstack([corners, np.ones(8)]))[:3]
-    first, last = (
-        np.clip(f(x).astype(int), 0, levels.shape)
-        for f, x in ((np.ceil, box.min(1) - 1e-3), (np.floor, box.max(1) + 1e-3 + 1))
-    )
+    size = (1, *pixels.shape)
+    first, last = _box(size, np.linalg.solve(affine, place), levels.shape)
     if (first >= last).any():
         return False
-    grid, back = np.ogrid[tuple(map(slice, first, last))], np.linalg.solve(place, affine)
-    near = np.stack(
-        [np.floor((sum(back[a, b] * grid[b] for b in range(3)) + back[a, 3]).round(3) + 0.5) for a in range(3)]
-    ).astype(int)
-    valid = ((near >= 0) & (near < size.reshape(3, 1, 1, 1))).all(0)
-    part = levels[tuple(map(slice, first, last))]
+    box = tuple(map(slice, first, last))
+    grid = np.ogrid[box]
+    back = np.linalg.solve(place, affine)
+    at = [sum(back[a, b] * grid[b] for b in range(3)) + back[a, 3] for a in range(3)]
+    near = np.stack([np.floor(x.round(3) + 0.5) for x in at]).astype(int)
+    valid = ((near >= 0) & (near < np.reshape(size, (3, 1, 1, 1)))).all(0)
+    part = levels[box]
     part[valid] |= 2 * pixels[near[1][valid], near[2][valid]].astype(np.uint8)
     return bool(valid.any())
 
@@ -132,11 +152,12 @@ def _segments_on(
     affine: np.ndarray,  # of the image
     shape: tuple,  # `(D, H, W)`
     flat: bool,  # is it a plane?
-):  # yields `RasterizedRegion`, one for each region
+) -> Iterator[RasterizedRegion]:  # one for each region
     "Segments on the grid of an image"
     for region in regions.values():
         levels = np.zeros(shape, np.uint8)
-        yield RasterizedRegion(levels, sum(not _lay(levels, *part, affine) for part in region.parts))
+        missed = sum(not _set_voxels(levels, pixels, place, affine) for pixels, place in region.parts)
+        yield RasterizedRegion(levels, missed)
 
 # %% ../../nbs/data/05_structures.ipynb #8da69b17
 def _structure_file(x) -> Path | None:
@@ -150,15 +171,12 @@ def _structure_file(x) -> Path | None:
         files = [f for f in sorted(path.iterdir()) if is_dicom(f)]
         return _structure_file(files[0]) if len(files) == 1 else None
     try:
-        return (
-            path
-            if is_dicom(path)
-            and dcmread(path, specific_tags=["Modality"], stop_before_pixels=True).get("Modality")
-            in ("RTSTRUCT", "SEG")
-            else None
-        )
+        if not is_dicom(path):
+            return None
+        header = dcmread(path, specific_tags=["Modality"], stop_before_pixels=True)
     except Exception:
         return None  # whoever reads it says why it cannot be read
+    return path if header.get("Modality") in ("RTSTRUCT", "SEG") else None
 
 
 def _regions(path: Path) -> dict:  # {name: region}
@@ -168,21 +186,34 @@ def _regions(path: Path) -> dict:  # {name: region}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
         header = dcmread(path)
-        found = (read_rois if header.Modality == "RTSTRUCT" else _segments)(header)
+        found = read_rois(header) if header.Modality == "RTSTRUCT" else _segments(header)
     if not found:
-        raise InvalidImageError("it has no structures; allowed is at least one")
+        raise InvalidImageError("it has no structures, but must have at least one")
     return found
 
-# %% ../../nbs/data/05_structures.ipynb #74e85cb9
+# %% ../../nbs/data/05_structures.ipynb #75e85cb9
 def roi_names(
-    path,  # of an RTSTRUCT or SEG file, or of a folder that holds nothing else
-) -> list:
+    path: str | Path,  # of an RTSTRUCT or SEG file, or of a folder that holds nothing else
+) -> list[str]:
     "The names of ROIs or segments, in the order of the file"
-    if (file := _structure_file(path)) is None:
-        raise ValueError(
-            f"path is {str(path)!r}; allowed is an RTSTRUCT or SEG file, or a folder that holds nothing else"
-        )
+    file = _structure_file(path)
+    if file is None:
+        raise invalid("path", "an RTSTRUCT or SEG file, or a folder that holds nothing else", str(path))
     return list(naming_file(_regions, file, "path"))
+
+# %% ../../nbs/data/05_structures.ipynb #fd5fb1cc
+def _roi_items(rois) -> list:
+    "Names, or pairs of names and labels; nothing for what is neither"
+    if isinstance(rois, str):
+        return [rois]
+    if hasattr(rois, "items"):
+        return list(rois.items())
+    return list(rois) if hasattr(rois, "__iter__") else []
+
+
+def _is_label(x) -> bool:
+    "An integer above 0?"
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x > 0
 
 # %% ../../nbs/data/05_structures.ipynb #1ec03053
 def chosen_rois(
@@ -191,24 +222,13 @@ def chosen_rois(
     "ROIs and the labels that they get"
     if rois is None:
         return None
-    items = (
-        [rois]
-        if isinstance(rois, str)
-        else list(rois.items())
-        if hasattr(rois, "items")
-        else list(rois)
-        if hasattr(rois, "__iter__")
-        else []
-    )
+    items = _roi_items(rois)
+    # pairs are what this function returns: they are taken as they are
     pairs = tuple(x if isinstance(x, tuple) and len(x) == 2 else (x, i) for i, x in enumerate(items, 1))
-    allowed = pairs and all(
-        isinstance(n, str) and n and isinstance(label, (int, np.integer)) and not isinstance(label, bool) and label > 0
-        for n, label in pairs
-    )
+    allowed = pairs and all(isinstance(name, str) and name and _is_label(label) for name, label in pairs)
     if not allowed or len(dict(pairs)) < len(pairs):
-        raise ValueError(
-            f"rois is {rois!r}; allowed are a name, a list of different names, and a dict {{name: label}} with labels 1, 2, 3 ..."
-        )
+        allowed = "a name, a list of different names, or a dict {name: label} with labels 1, 2, 3 ..."
+        raise invalid("rois", allowed, rois)
     return pairs
 
 # %% ../../nbs/data/05_structures.ipynb #30ba3791
@@ -216,103 +236,138 @@ def _label_names(
     chosen: tuple,  # of pairs (name, label)
 ) -> tuple:
     "What the labels 0, 1, 2 ... are called"
-    return (
-        "background",
-        *(
-            " + ".join(n for n, l in chosen if l == label) or str(label)
-            for label in range(1, max(l for _, l in chosen) + 1)
-        ),
-    )
+    names = defaultdict(list)
+    for name, label in chosen:
+        names[label].append(name)
+    return ("background", *(" + ".join(names[i]) or str(i) for i in range(1, max(names) + 1)))
 
 # %% ../../nbs/data/05_structures.ipynb #72b7c83c
 def _combined(
-    laid,  # of `RasterizedRegion`, one for each name
+    rasterized: Iterable[RasterizedRegion],  # one for each name
     chosen: tuple,  # of pairs (name, label)
     shape: tuple,
     ordered: bool,  # may they overlap, the later ones on top?
 ) -> tuple:  # labels int32, and the `RasterizedRegion` without levels
     "Regions as one mask"
-    owner, inside, clashes, left = np.zeros(shape, np.int32), np.zeros(shape, bool), [], []
-    for i, (region, (name, _)) in enumerate(zip(laid, chosen), 1):
-        both = owner[inside & (region.levels == 2)] if not ordered else np.array([], int)
-        clashes += [
-            f"{chosen[other - 1][0]!r} and {name!r} ({count} voxels)"
-            for other, count in enumerate(np.bincount(both))
-            if count
-        ]
+    owner = np.zeros(shape, np.int32)  # 1, 2, 3 ... in the order of `chosen`
+    inside = np.zeros(shape, bool)
+    overlaps = []
+    counts = []
+    for i, (region, (name, _)) in enumerate(zip(rasterized, chosen), 1):
+        if not ordered:
+            shared = np.bincount(owner[inside & (region.levels == 2)])
+            overlaps += [(chosen[k - 1][0], name, int(shared[k])) for k in np.flatnonzero(shared)]
         owner[region.levels > 0] = i
         inside |= region.levels == 2
-        left.append(RasterizedRegion(None, region.missed, region.gaps))
-    if clashes:
-        raise InvalidImageError(
-            f"its structures overlap: {', '.join(clashes[:5])}{' ...' if len(clashes) > 5 else ''}; allowed is one label for each voxel: choose with rois=[name, ...], the later ones on top, from {', '.join(n for n, _ in chosen)}"
-        )
-    return np.array([0, *(label for _, label in chosen)], np.int32)[owner], left
+        counts.append(RasterizedRegion(None, region.missed, region.gaps))
+    if overlaps:
+        raise _overlap_error(overlaps, [name for name, _ in chosen])
+    return np.array([0, *(label for _, label in chosen)], np.int32)[owner], counts
+
+
+def _overlap_error(
+    overlaps: list,  # of triples (name, other name, voxels)
+    names: list,
+) -> InvalidImageError:
+    "The error of structures that overlap, and how to choose"
+    pairs = ", ".join(f"{a!r} and {b!r} ({voxels} voxels)" for a, b, voxels in overlaps[:5])
+    more = " ..." if len(overlaps) > 5 else ""
+    return InvalidImageError(
+        f"its structures overlap: {pairs}{more}; each voxel must have one label: "
+        f"choose with rois=[name, ...], the later ones on top, from {', '.join(names)}"
+    )
 
 # %% ../../nbs/data/05_structures.ipynb #f4735461
 def _picked(
     found: dict,  # {name: region}
     wanted: tuple | None,  # of pairs (name, label)
 ) -> tuple:  # of pairs (name, label)
-    "What was asked for, or all that encloses something, or could"
-    if strange := [n for n, _ in wanted or () if n not in found]:
-        raise InvalidImageError(f"rois has {strange[0]!r}; {nearest_name(strange[0], list(found))}")
-    names = [n for n, r in found.items() if r.parts or not r.others]
-    if not names:
+    "What is wanted, or all that encloses something, or could"
+    names = list(found)
+    for name, _ in wanted or ():
+        if name not in names:
+            raise InvalidImageError(f"rois must be among {', '.join(names)}, got {name!r}{nearest_name(name, names)}")
+    enclosing = [n for n, r in found.items() if r.parts or not r.others]
+    if not enclosing:
+        kinds = ", ".join(sorted({k for r in found.values() for k in r.others}))
         raise InvalidImageError(
-            f"its ROIs have contours of the kinds {', '.join(sorted({k for r in found.values() for k in r.others}))}; allowed is at least one closed planar contour"
+            f"its ROIs must have at least one closed planar contour, but have contours of the kinds {kinds}"
         )
-    return wanted or tuple((n, i) for i, n in enumerate(names, 1))
+    return wanted or tuple((n, i) for i, n in enumerate(enclosing, 1))
 
 # %% ../../nbs/data/05_structures.ipynb #e1cde32c
-def _said(
+def _about_contours(
     regions: dict,  # {name: region}, all of the file
-    chosen: tuple,  # of pairs (name, label)
-    laid: list,  # of `RasterizedRegion`, of those that were chosen
-    flat: bool,  # is the image a plane?
-    asked: bool,  # were the regions asked for by name?
-) -> list:
-    "What a user should know about a mask"
-    names, said = [n for n, _ in chosen], []
-    if odd := [n for n, r in regions.items() if r.others and (n in names or not asked)]:
-        said.append(
-            f"{spoken_list(odd)} has contours that enclose nothing ({', '.join(sorted({k for n in odd for k in regions[n].others}))}), which are left out"
+    names: list,  # of those that were chosen
+    all_chosen: bool,  # because no names were given
+) -> list:  # of texts
+    "Which regions have contours that enclose nothing"
+    odd = [n for n, r in regions.items() if r.others and (n in names or all_chosen)]
+    if not odd:
+        return []
+    kinds = ", ".join(sorted({k for n in odd for k in regions[n].others}))
+    return [f"{listed_names(odd)} has contours that enclose nothing ({kinds}), which are left out"]
+
+
+def _about_places(
+    regions: dict,  # {name: region}, of those that were chosen
+    counts: list,  # of `RasterizedRegion`
+) -> list:  # of texts
+    "What lies outside of the image, and which slices stay empty"
+    remarks = []
+    missed = {n: c.missed for n, c in zip(regions, counts) if c.missed}
+    if missed:
+        parts = sum(len(r.parts) for r in regions.values())
+        remarks.append(
+            f"{sum(missed.values())} of {parts} contours or frames lie outside of the image "
+            f"and are left out: {listed_names(list(missed))}"
         )
-    if flat:
-        return said  # what lies in other slices is no news
-    if out := [n for n, l in zip(names, laid) if l.missed]:
-        said.append(
-            f"{sum(l.missed for l in laid)} of {sum(len(regions[n].parts) for n in names)} contours or frames lie outside of the image and are left out: {spoken_list(out)}"
-        )
-    if gaps := [f"{n} ({l.gaps})" for n, l in zip(names, laid) if l.gaps]:
-        said.append(f"slices between others have no contour and stay empty: {spoken_list(gaps)}")
-    return said
+    gaps = [f"{n} ({c.gaps})" for n, c in zip(regions, counts) if c.gaps]
+    if gaps:
+        remarks.append(f"slices between others have no contour and stay empty: {listed_names(gaps)}")
+    return remarks
 
 # %% ../../nbs/data/05_structures.ipynb #6582ffaa
+def _check_world(
+    regions: dict,  # {name: region}
+    image: Raw,
+) -> None:
+    "An error unless regions and image are in one system of coordinates, as far as they know"
+    other = [n for n, r in regions.items() if image.world and r.world not in (None, image.world)]
+    if other:
+        raise InvalidImageError(
+            f"its structures must have the frame of reference of image, but {listed_names(other)} belongs to another "
+            "frame of reference (where you know that both are the same, write the image with save_image and load that)"
+        )
+
+
 def _structures(
     path: Path,  # of an RTSTRUCT or SEG file
     image: Raw,
     wanted: tuple | None,  # of pairs (name, label)
-) -> tuple:  # `Raw`, and what should be said
+) -> tuple:  # `Raw`, and a list of texts for warnings
     "The structures of a file as a mask on an image's grid"
     if image.affine is None:
         raise InvalidImageError(
-            "it says in mm where structures lie, and image does not; allowed are images that do: DICOM with positions, NIfTI"
+            "it says in mm where structures lie, and image does not; image must be DICOM with positions, or NIfTI"
         )
-    found, shape = _regions(path), plane_shape(image)
-    chosen, flat = _picked(found, wanted), len(shape) == 2
-    regions, whole = {n: found[n] for n, _ in chosen}, (1, *shape) if flat else shape
-    if other := [n for n, _ in chosen if image.world and found[n].world not in (None, image.world)]:
-        raise InvalidImageError(
-            f"{spoken_list(other)} belongs to another frame of reference (system of coordinates) than image; allowed is the one of image (where you know that both are the same, write the image with save_image and load that)"
-        )
-    on = contours_on if all(isinstance(p, np.ndarray) for r in regions.values() for p in r.parts) else _segments_on
-    labels, laid = _combined(on(regions, image.affine, whole, flat), chosen, whole, wanted is not None)
+    found = _regions(path)
+    chosen = _picked(found, wanted)
+    regions = {n: found[n] for n, _ in chosen}
+    _check_world(regions, image)
+    shape = spatial_shape(image)
+    flat = len(shape) == 2
+    whole = (1, *shape) if flat else shape
+    drawn = all(isinstance(p, np.ndarray) for r in regions.values() for p in r.parts)  # contours, not segments
+    rasterized = (contours_on if drawn else _segments_on)(regions, image.affine, whole, flat)
+    labels, counts = _combined(rasterized, chosen, whole, ordered=wanted is not None)
     if not flat and not labels.any() and any(r.parts for r in regions.values()):
-        raise InvalidImageError("all of it lies outside of the image; allowed are structures of this image")
-    return Raw(labels[0] if flat else labels, affine=image.affine, labels=_label_names(chosen)), _said(
-        found, chosen, laid, flat, wanted is not None
-    )
+        raise InvalidImageError("its structures must lie in the image, but all of it lies outside of the image")
+    remarks = _about_contours(found, list(regions), all_chosen=wanted is None)
+    if not flat:  # what lies in other slices than a single one is no news
+        remarks += _about_places(regions, counts)
+    mask = Raw(labels[0] if flat else labels, affine=image.affine, labels=_label_names(chosen))
+    return mask, remarks
 
 # %% ../../nbs/data/05_structures.ipynb #fca92d5c
 def read_truth(
@@ -321,12 +376,13 @@ def read_truth(
     rois=None,  # see `load_case`
 ) -> Raw | None:  # its array is `(*S)`
     "Labels of a mask, and where they lie; structures on the grid of the image"
-    wanted, path = chosen_rois(rois), _structure_file(x)
+    wanted = chosen_rois(rois)
+    path = _structure_file(x)
     if path is None:
         if wanted:
-            raise ValueError(f"rois is {rois!r}; allowed is None, as truth is no RTSTRUCT or SEG file")
+            raise invalid("rois", "None, as truth is no RTSTRUCT or SEG file", rois)
         return read_mask(x)
-    mask, said = naming_file(_structures, path, "truth", image, wanted)
-    for words in said:
-        warnings.warn(f"truth is {path.name!r}: {words}", stacklevel=3)
+    mask, remarks = naming_file(_structures, path, "truth", image, wanted)
+    for remark in remarks:
+        warnings.warn(f"truth {path.name!r}: {remark}", stacklevel=3)
     return mask

@@ -7,156 +7,200 @@ __all__ = ['NumpyModel', 'FileModel']
 
 # %% ../../nbs/models/07_arrays.ipynb #ea211bea
 import hashlib
-import importlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..core.cases import as_labels, to_dtype
-from ..core.checks import SomeNames
+from ..core.cases import Case, as_labels, to_dtype
+from ..core.checks import SomeNames, check_choice, invalid
 from ..core.fingerprint import checksum
 from ..core.model import Model
 from .pytorch import OUTPUTS, match_channels
 
 # %% ../../nbs/models/07_arrays.ipynb #b5d7dbc7
 _CHANNELS = ("first", "last", "none")
+_MOST_CHANNELS = 16  # a longer axis is a spatial one
 
 
-def _one_of(
-    name: str,  # of the argument
-    value,
-    allowed: Sequence,
-):
-    "`value`, or an error that says what is allowed"
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-    return value
+def _channel_count(
+    n: int | None,  # length of an axis
+) -> float:
+    "The length of an axis if it may hold channels, else infinity"
+    return n if n is not None and n <= _MOST_CHANNELS else math.inf
 
 
 def _channels_of(
-    shape,  # of a network's input, batch and channels included, None where any size will do; None: nothing is known
+    shape: Sequence
+    | None,  # of a network's input, with batch and channels; None where any size will do or all is unknown
 ) -> str | None:  # "first", "last", "none" (no such axis), or None where the shape does not say
     "Where the channel axis of a network's input stands"
     if shape is None or len(shape) < 3:
         return None
     if len(shape) == 3:
         return "none"
-    first, last = (n if n is not None and n <= 16 else 99 for n in (shape[1], shape[-1]))
-    return None if first == last else "first" if first < last else "last"
+    first = _channel_count(shape[1])
+    last = _channel_count(shape[-1])
+    if first == last:
+        return None
+    return "first" if first < last else "last"
 
 # %% ../../nbs/models/07_arrays.ipynb #b50b6b6f
-def _laid_out(
+def _to_layout(
     images: np.ndarray,  # `(B, C, *S)`
     channels: str,  # "first", "last" or "none"
 ) -> np.ndarray:  # `(B, C, *S)`, `(B, *S, C)` or `(B, *S)`
     "Images with the channels where a network wants them"
     if channels == "none":
         return images[:, 0]
-    return np.ascontiguousarray(np.moveaxis(images, 1, -1)) if channels == "last" else images
+    if channels == "last":
+        return np.ascontiguousarray(np.moveaxis(images, 1, -1))
+    return images
 
 
-def _laid_back(
-    answer: np.ndarray,  # `(B, K, *S)`, `(B, *S, K)` or `(B, *S)`
+def _channels_first(
+    output: np.ndarray,  # `(B, K, *S)`, `(B, *S, K)` or `(B, *S)`
     shape: tuple,  # `(B, *S)` of the images
-    channels: str,  # where the network's input has them; decides where the answer's shape leaves it open
+    channels: str,  # where the network's input has them; decides where the output's shape leaves it open
 ) -> np.ndarray:  # `(B, K, *S)`
-    "A network's answer with the channels in front; it may have them elsewhere than the input"
-    if answer.shape == shape:
-        return answer[:, None]
-    fits = {"first": answer.shape[:1] + answer.shape[2:] == shape, "last": answer.shape[:-1] == shape}
-    if not any(fits.values()) or 0 in answer.shape:
-        raise ValueError(
-            f"the network answers with shape {answer.shape}; allowed are {len(shape)} axes {shape}, and one more for the classes"
-        )
-    last = fits["last"] and (channels == "last" or not fits["first"])
-    return np.moveaxis(answer, -1, 1) if last else answer
+    "A network's output with the channels in front"
+    if output.shape == shape:
+        return output[:, None]
+    fits_first = output.shape[:1] + output.shape[2:] == shape
+    fits_last = output.shape[:-1] == shape
+    if 0 in output.shape or not (fits_first or fits_last):
+        allowed = f"{shape}, or this with one more axis for the classes"
+        raise invalid("shape of the network's output", allowed, output.shape)
+    if fits_last and (channels == "last" or not fits_first):
+        return np.moveaxis(output, -1, 1)
+    return output
 
-# %% ../../nbs/models/07_arrays.ipynb #1778de2a
-def _torch(array: np.ndarray) -> torch.Tensor:
-    "An array that torch can take: its own to write in, 16-bit floats spelled out"
+# %% ../../nbs/models/07_arrays.ipynb #7a09984e
+def _is_labels(
+    scores: np.ndarray,  # a network's output
+    output: str | None,  # what the user says it is
+) -> bool:
+    "Does a network's output hold labels, rather than scores?"
+    if output is None:
+        return scores.dtype.kind in "biu"
+    return output == "labels"
+
+
+def _to_torch(array: np.ndarray) -> torch.Tensor:
+    "An array as a tensor that may be written to; types of 16-bit floats that torch does not know become float32"
     if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
-
-def _known(output, classes: int):
-    "What the scores are, where there is no way around knowing it"
-    if output is None:
-        raise ValueError(
-            f"the network answers with {classes} channel{'s' if classes > 1 else ''} of logits or probabilities; say which: output='logits' or output='probabilities'"
-        )
-    return output
-
 # %% ../../nbs/models/07_arrays.ipynb #08308c4a
+def _check_known(
+    output: str | None,
+    classes: int,  # channels of the network's output
+):
+    "An error unless it is known what the scores are"
+    if output is None:
+        channels = "1 channel" if classes == 1 else f"{classes} channels"
+        raise invalid("output", f"'logits' or 'probabilities', whichever the network's {channels} hold", None)
+
+
 def _check_scores(
     scores: torch.Tensor,  # `(B, K, *S)`
     best: torch.Tensor,  # `(B, *S)`, the largest ones
     output: str | None,
 ):
-    "Scores are not NaN; and from 0 to 1, if they are probabilities"
+    "An error unless scores are finite; and from 0 to 1, if they are probabilities"
     if not best.isfinite().all():
-        raise ValueError(f"the network answers with NaN or infinite {output or 'scores'}; allowed are finite numbers")
+        raise invalid(f"the network's {output or 'scores'}", "finite numbers", best[~best.isfinite()][0].item())
     if output == "probabilities" and (scores.min() < -1e-3 or best.max() > 1.001):
-        raise ValueError(
-            f"the network answers with probabilities from {scores.min():.3g} to {best.max():.3g}; allowed are numbers from 0 to 1 (or say output='logits')"
-        )
+        allowed = "numbers from 0 to 1 (for other scores, pass output='logits')"
+        raise invalid("the network's probabilities", allowed, (scores.min().item(), best.max().item()))
 
 # %% ../../nbs/models/07_arrays.ipynb #c2d47a9a
 def _labels_of(
-    answer: np.ndarray,  # `(B, K, *S)`
-    output: str = None,  # "logits", "probabilities" or "labels"; None: not known, which matters where K = 1
+    scores: np.ndarray,  # `(B, K, *S)`
+    output: str | None = None,  # "logits", "probabilities" or "labels"; None: not known, which matters where K = 1
 ) -> torch.Tensor:  # `(B, *S)`
-    "Labels of a network's answer"
-    if output == "labels" or output is None and answer.dtype.kind in "biu":
-        if answer.shape[1] > 1:
-            raise ValueError(
-                f"the network answers with {answer.shape[1]} channels of labels; allowed is one (or say output='logits' or output='probabilities')"
-            )
-        return as_labels(answer[:, 0], "the network's answer")
-    scores = _torch(answer)
+    "Labels in a network's output"
+    classes = scores.shape[1]
+    if _is_labels(scores, output):
+        if classes > 1:
+            allowed = "'logits' or 'probabilities', since labels have one channel and the network gives"
+            raise ValueError(f"output must be {allowed} {classes}, got {output!r}")
+        return as_labels(scores[:, 0], "the network's output")
+    scores = _to_torch(scores)
     best, labels = scores.max(1)
     _check_scores(scores, best, output)
-    return labels if scores.shape[1] > 1 else best > {"logits": 0, "probabilities": 0.5}[_known(output, 1)]
+    if classes > 1:
+        return labels
+    _check_known(output, classes)
+    return best > (0 if output == "logits" else 0.5)
 
 # %% ../../nbs/models/07_arrays.ipynb #fccda2fb
 def _probabilities_of(
-    answer: np.ndarray,  # `(B, K, *S)`
-    output: str = None,
+    scores: np.ndarray,  # `(B, K, *S)`
+    output: str | None = None,
 ) -> torch.Tensor | None:  # `(B, K, *S)`, two channels where K = 1; None where the network gives labels
-    "Probabilities of a network's answer"
-    if output == "labels" or output is None and answer.dtype.kind in "biu":
+    "Probabilities in a network's output"
+    if _is_labels(scores, output):
         return None
-    scores = _torch(answer).float()
-    _check_scores(scores, scores.amax(1), _known(output, answer.shape[1]))
+    scores = _to_torch(scores).float()
+    _check_known(output, scores.shape[1])
+    _check_scores(scores, scores.amax(1), output)
     if scores.shape[1] > 1:
         return scores.softmax(1) if output == "logits" else scores
-    scores = scores.sigmoid() if output == "logits" else scores
+    if output == "logits":
+        scores = scores.sigmoid()
     return torch.cat([1 - scores, scores], 1)
 
 # %% ../../nbs/models/07_arrays.ipynb #aab855b6
 def pick_output(
     names: Sequence,  # of all outputs
-    which,  # one of them, or its number; None: the only one there is
-    argument: str = "mask",  # the argument to name in an error
-):
-    "The name of the output that is asked for"
+    which: str | int | None,  # one of them, or its number; None: the only one there is
+    argument: str = "mask",  # to name in an error
+) -> str | int:
+    "The name of one of a network's outputs"
     if which is None and len(names) == 1:
         return names[0]
     if isinstance(which, int) and which not in names and -len(names) <= which < len(names):
         return names[which]
-    return _one_of(argument, which, names)
+    check_choice(argument, which, names)
+    return which
 
-# %% ../../nbs/models/07_arrays.ipynb #1b065fe1
-def file_digest(*parts) -> str:  # of bytes, arrays, and paths of files
-    "A fingerprint of weights, wherever they are"
+# %% ../../nbs/models/07_arrays.ipynb #2bb0154d
+def _check_size(
+    size: tuple,  # of an array in the network's layout
+    shape: tuple,  # of the network's input
+    channels: str,
+):
+    "An error that names a remedy, unless an array has the size that a network takes"
+    if len(size) != len(shape):
+        hint = "; SliceWise(model) applies a 2D network to a volume slice by slice" if len(size) > len(shape) else ""
+        raise ValueError(
+            f"the network's input must have {len(shape)} axes {tuple(shape)}, got {len(size)}: {size}{hint}"
+        )
+    spatial = dict(first=slice(2, None), last=slice(1, -1), none=slice(1, None))[channels]
+    pairs = list(zip(shape[spatial], size[spatial]))
+    if all(fixed in (None, found) for fixed, found in pairs):
+        return
+    wanted = tuple(fixed or found for fixed, found in pairs)
+    remedy = f"as_model(..., size=ResizeTo({wanted})) or CropTo({wanted})"
+    raise ValueError(f"size of the network's input must be {wanted}, got {size[spatial]}; use {remedy}")
 
-    def content(path):
-        with open(path, "rb") as f:
-            return hashlib.file_digest(f, "sha256").digest()
 
-    return checksum(*(content(part) if isinstance(part, Path) else part for part in parts))
+def _check_label_count(
+    labels: Sequence | None,  # names of the labels
+    classes: int,  # labels of the network
+    or_more: bool = False,  # may there be labels that did not occur?
+):
+    "An error unless each label of a network has a name"
+    if labels is None or len(labels) == classes or (or_more and len(labels) > classes):
+        return
+    if isinstance(labels, SomeNames) and len(labels) < classes:
+        return  # of a dict: further labels are called by their numbers
+    needed = f"{classes} or more" if or_more else str(classes)
+    raise invalid("labels", f"{needed} names, one for each label of the network", labels)
 
 # %% ../../nbs/models/07_arrays.ipynb #a03761ca
 class NumpyModel(Model):
@@ -164,134 +208,134 @@ class NumpyModel(Model):
 
     def __init__(
         self,
-        shape=None,  # of the network's input, batch and channels included, None where any size will do; None: not known
-        dtype: str = "float32",  # of the network's input
-        channels: str = None,  # where the network wants them: "first", "last" or "none" (no such axis); None: as far as `shape` says
-        in_channels: int = None,  # None: as far as `shape` says
-        output: str = None,  # "logits", "probabilities" or "labels"; None: not known, which matters for a single channel and for probabilities
-        mask=None,  # name or number of the output that is the mask, where there are several
-        probabilities=None,  # name or number of a further output with probabilities, for a network that gives labels
-        preprocess=None,  # function on arrays in the network's layout, float32, in the source's intensities, e.g. to divide them by 255
-        prepare=None,  # function `Case -> Case`
-        batch_size: int = None,  # images at once; None: the network's own, or 4, or 1 for volumes
+        shape: Sequence
+        | None = None,  # of the input, with batch and channels, None where any size will do; None: unknown
+        dtype: str = "float32",  # of the input
+        channels: str | None = None,  # in the input: "first", "last", "none" (no such axis); None: as `shape` says
+        in_channels: int | None = None,  # how many; None: as far as `shape` says
+        output: str | None = None,  # "logits", "probabilities" or "labels"; None: unknown
+        mask: str | int | None = None,  # name or number of the output that is the mask, where there are several
+        probabilities: str
+        | int
+        | None = None,  # of a further output with probabilities, for a network that gives labels
+        preprocess: Callable | None = None,  # of float32 arrays in the network's layout, in the source's intensities
+        prepare: Callable | None = None,  # function `Case -> Case`
+        batch_size: int | None = None,  # images at once; None: the network's own, or 4, or 1 for volumes
         name: str = "model",
-        labels: Sequence = None,
+        labels: Sequence[str] | None = None,  # names of the labels 0, 1, 2 ...
     ):
-        self.shape, self.dtype, self.channels = shape, dtype, channels or _channels_of(shape)
+        self.channels = channels or _channels_of(shape)
         if self.channels is None:
-            raise ValueError(
-                f"channels is None, and the network's input of shape {shape} does not tell where they are; allowed are 'first', 'last', 'none'"
-            )
-        _one_of("channels", self.channels, _CHANNELS)
-        _one_of("output", output, (None, *OUTPUTS))
-        self.in_channels = in_channels or (
-            1 if self.channels == "none" else shape and shape[1 if self.channels == "first" else -1]
-        )
-        self.output, self.mask, self.probable, self.preprocess, self._prepare, self.name, self.labels = (
-            output,
-            mask,
-            probabilities,
-            preprocess,
-            prepare,
-            name,
-            labels,
-        )
-        self.batch_size = batch_size or shape and shape[0] or (1 if shape and len(shape) == 5 else 4)
+            allowed = f"'first', 'last' or 'none', since the network's input of shape {shape} does not show which"
+            raise invalid("channels", allowed, None)
+        check_choice("channels", self.channels, _CHANNELS)
+        check_choice("output", output, (None, *OUTPUTS))
+        self.shape = shape
+        self.dtype = dtype
+        self.in_channels = in_channels or self._channels_in_shape()
+        self.output = output
+        self.mask = mask
+        self.probabilities_output = probabilities
+        self.preprocess = preprocess
+        self._prepare = prepare
+        self.batch_size = batch_size or self._usual_batch_size()
+        self.name = name
+        self.labels = labels
 
-    def run(self, array: np.ndarray, name) -> np.ndarray:
-        "The network's answer to a batch in its own layout and dtype; `name` is that of the output asked for, its number, or None"
+    def _channels_in_shape(self) -> int | None:
+        if self.channels == "none":
+            return 1
+        return self.shape and self.shape[1 if self.channels == "first" else -1]
+
+    def _usual_batch_size(self) -> int:
+        if self.shape and self.shape[0]:
+            return self.shape[0]
+        return 1 if self.shape and len(self.shape) == 5 else 4
+
+    def run(
+        self,
+        array: np.ndarray,  # a batch in the network's own layout and dtype
+        name: str | int | None,  # of the output wanted, or its number
+    ) -> np.ndarray:  # `(B, *S)`, `(B, K, *S)` or `(B, *S, K)`
+        "The network's output"
         raise NotImplementedError
 
-    def prepare(self, case):
+    def prepare(self, case: Case) -> Case:
         return case if self._prepare is None else self._prepare(case)
 
-    def fingerprint(self):
-        return (self.name, self.preprocess, self._prepare, self.channels, self.output, self.mask, self.probable)
+    def fingerprint(self) -> tuple:
+        settings = (self.channels, self.output, self.mask, self.probabilities_output)
+        return (self.name, self.preprocess, self._prepare, *settings)
 
-    def _array(self, images, template):
-        "Images `(B, C, *S)` as the network takes them"
-        array = _laid_out(match_channels(images, self.in_channels).float().cpu().numpy(), self.channels)
+    def _input(self, images, template) -> np.ndarray:
+        "Images `(B, C, *S)` in the network's layout and dtype"
+        array = match_channels(images, self.in_channels).float().cpu().numpy()
+        array = _to_layout(array, self.channels)
         if self.preprocess:
             array = np.asarray(self.preprocess(array.copy()))  # which may work in place
         elif np.dtype(self.dtype).kind in "iu" and not np.can_cast(template.source.dtype, self.dtype):
-            raise ValueError(
-                f"the network takes {self.dtype}, and the image's pixels are {template.source.dtype}; allowed are pixels that fit, or preprocess= to bring them to it"
-            )
+            allowed = f"of a dtype that fits into the network's {self.dtype}, unless there is a preprocess="
+            raise invalid("the image's pixels", allowed, template.source.dtype)
         return to_dtype(array, self.dtype)
 
-    def _check_size(self, array):
-        if self.shape is None:
-            return
-        if array.ndim != len(self.shape):
-            hint = (
-                "; SliceWise(model) asks a 2D network about a volume slice by slice"
-                if array.ndim > len(self.shape)
-                else ""
-            )
-            raise ValueError(
-                f"the network takes {len(self.shape)} axes {tuple(self.shape)}, and gets {array.ndim} of shape {array.shape}{hint}"
-            )
-        where = dict(first=slice(2, None), last=slice(1, -1), none=slice(1, None))[self.channels]
-        wanted, size = self.shape[where], array.shape[where]
-        if any(w not in (None, s) for w, s in zip(wanted, size)):
-            fixed = tuple(w or s for w, s in zip(wanted, size))
-            raise ValueError(
-                f"the network takes images of size {fixed}, and gets {size}; allowed is as_model(..., size=ResizeTo({fixed})), or CropTo({fixed})"
-            )
-
-    def _in_batches(self, array, name):
-        "The network's answer to any number of images, though it may take a certain number only"
+    def _run_in_batches(self, array, name) -> np.ndarray:
+        "The network's output for any number of images, though it may take a certain number only"
         n = self.shape[0] if self.shape else None
         if n in (None, len(array)):
             return self.run(array, name)
-        whole = np.concatenate([array, np.repeat(array[-1:], -len(array) % n, 0)])
-        return np.concatenate([self.run(whole[i : i + n], name) for i in range(0, len(whole), n)])[: len(array)]
+        repeats = np.repeat(array[-1:], -len(array) % n, 0)
+        filled = np.concatenate([array, repeats])
+        outputs = [self.run(filled[i : i + n], name) for i in range(0, len(filled), n)]
+        return np.concatenate(outputs)[: len(array)]
 
-    def _answer(self, images, template, name):
-        "The network's answer as `(B, K, *S)`"
-        array = self._array(images, template)
-        self._check_size(array)
-        return _laid_back(np.asarray(self._in_batches(array, name)), (len(images), *images.shape[2:]), self.channels)
+    def _output(self, images, template, name) -> np.ndarray:
+        "The network's output as `(B, K, *S)`"
+        array = self._input(images, template)
+        if self.shape is not None:
+            _check_size(array.shape, self.shape, self.channels)
+        output = np.asarray(self._run_in_batches(array, name))
+        return _channels_first(output, (len(images), *images.shape[2:]), self.channels)
 
-    def _check_names(self, classes: int, least: bool = False):
-        if self.labels is None or len(self.labels) == classes or least and len(self.labels) > classes:
-            return
-        if isinstance(self.labels, SomeNames) and len(self.labels) < classes:
-            return  # of a dict: further labels are called by their numbers
-        raise ValueError(
-            f"labels has {len(self.labels)} names, and the network has {'at least ' if least else ''}{classes} labels; allowed is a name for each"
-        )
-
-    def predict(self, images, template):
-        answer = self._answer(images, template, self.mask)
-        labels = _labels_of(answer, self.output)
-        if labels.dtype == torch.int32:
-            self._check_names(int(labels.max()) + 1, least=True)  # it gives labels, of which some may not occur
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        output = self._output(images, template, self.mask)
+        labels = _labels_of(output, self.output)
+        if _is_labels(output, self.output):
+            _check_label_count(self.labels, int(labels.max()) + 1, or_more=True)
         else:
-            self._check_names(
-                max(answer.shape[1], 2)
-            )  # of scores there is one for each label; a single one tells two apart
+            _check_label_count(self.labels, max(output.shape[1], 2))  # a single channel tells two labels apart
         return labels
 
-    def probabilities(self, images, template):
-        if self.probable is None:
-            return _probabilities_of(self._answer(images, template, self.mask), self.output)
-        return _probabilities_of(self._answer(images, template, self.probable), "probabilities")
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
+        if self.probabilities_output is None:
+            return _probabilities_of(self._output(images, template, self.mask), self.output)
+        return _probabilities_of(self._output(images, template, self.probabilities_output), "probabilities")
+
+# %% ../../nbs/models/07_arrays.ipynb #1b065fe1
+def _file_hash(path: Path) -> bytes:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").digest()
+
+
+def file_digest(
+    *parts: bytes | np.ndarray | Path,  # bytes, arrays, and paths of files
+) -> str:
+    "A hash of weights, in memory or in files"
+    return checksum(*(_file_hash(part) if isinstance(part, Path) else part for part in parts))
 
 # %% ../../nbs/models/07_arrays.ipynb #92e629c6
 def existing_file(
-    path,
+    path: str | Path,
     argument: str,  # to name in an error
     allowed: str,
 ) -> Path:  # absolute: other processes may stand in another folder
-    "A path where there is something"
+    "The path of a file or folder that exists"
     if not Path(path).exists():
-        raise ValueError(f"{argument} is {str(path)!r}, where there is nothing; allowed are {allowed}")
+        raise ValueError(f"{argument} must be {allowed}, got {str(path)!r}, which does not exist")
     return Path(path).resolve()
 
 # %% ../../nbs/models/07_arrays.ipynb #1505daa9
 class FileModel(NumpyModel):
-    "A network that was opened from a file, or that somebody else opened; subclasses implement `open` and `run`"
+    "A network opened from a file, or one that is open already; subclasses implement `open` and `run`"
 
     def __init__(
         self,
@@ -300,7 +344,8 @@ class FileModel(NumpyModel):
         **options,  # of `NumpyModel`
     ):
         super().__init__(**options)
-        self.source, self._net = source, net
+        self.source = source
+        self._net = net
 
     @staticmethod
     def open(source):
@@ -309,13 +354,14 @@ class FileModel(NumpyModel):
 
     @property
     def net(self):
+        "What runs the network, opened when it is first used"
         if self._net is None:
             self._net = self.open(self.source)
         return self._net
 
     def __getstate__(self):
         if not isinstance(self.source, (Path, bytes)):
-            raise TypeError(
-                f"model {self.name!r} holds a {type(self.source).__name__}, which no other process can get; allowed is {type(self).__name__}(path of the file)"
-            )
+            held = type(self.source).__name__
+            remedy = f"{type(self).__name__}(path of the file)"
+            raise TypeError(f"model {self.name!r} holds a {held}, which no other process can get; use {remedy}")
         return self.__dict__ | dict(_net=None)

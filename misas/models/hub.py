@@ -6,6 +6,7 @@
 __all__ = ['TransformersModel', 'Bundle', 'load_bundle', 'BundleModel']
 
 # %% ../../nbs/models/13_hub.ipynb #1aadaaf1
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,26 +25,29 @@ _QUERIES = ("mask2former", "maskformer")  # model types
 
 
 def _query_scores(
-    answer,  # with `class_queries_logits (B, Q, K + 1)`, the last class being none of them, and `masks_queries_logits (B, Q, h, w)`
-    mask_size: tuple = None,  # that masks are brought to first; None: leave them
+    output,  # has `class_queries_logits (B, Q, K + 1)`, the last class being none, `masks_queries_logits (B, Q, h, w)`
+    mask_size: tuple | None = None,  # that masks are brought to first; None: leave them
 ) -> torch.Tensor:  # `(B, K, h, w)`
     "Scores of the classes, summed up over queries"
-    classes, masks = answer["class_queries_logits"].softmax(-1)[..., :-1], answer["masks_queries_logits"]
+    classes = output["class_queries_logits"].softmax(-1)[..., :-1]
+    masks = output["masks_queries_logits"]
     if mask_size:
         masks = interpolate_scores(masks, mask_size)
     return torch.einsum("bqc,bqhw->bchw", classes, masks.sigmoid())
 
 # %% ../../nbs/models/13_hub.ipynb #cf4a6599
 def _is_transformer(obj) -> bool:
-    return any(
-        c.__module__ == "transformers.modeling_utils" and c.__name__ == "PreTrainedModel" for c in type(obj).__mro__
-    )
+    "Is it a `transformers.PreTrainedModel`? Found out without importing transformers"
+    classes = type(obj).__mro__
+    return any(c.__module__ == "transformers.modeling_utils" and c.__name__ == "PreTrainedModel" for c in classes)
 
 
-def _names_of(config) -> list | None:
+def _names_in_config(config) -> list | None:
     "Names of the labels; those of a network with a single class get the background's before them"
-    labels = [str(config.id2label[k]) for k in sorted(config.id2label)] if config.id2label else None
-    return ["background", *labels] if labels and len(labels) == 1 else labels
+    if not config.id2label:
+        return None
+    names = [str(config.id2label[k]) for k in sorted(config.id2label)]
+    return ["background", *names] if len(names) == 1 else names
 
 # %% ../../nbs/models/13_hub.ipynb #62be4cfd
 @adapter(_is_transformer)
@@ -52,179 +56,184 @@ class TransformersModel(TorchModel):
 
     def __init__(
         self,
-        net,  # `transformers.PreTrainedModel` that answers with logits, or with queries as Mask2Former does
-        processor=None,  # image processor that makes `pixel_values` of pictures; None: the image as it is
+        net: torch.nn.Module,  # `transformers.PreTrainedModel` that gives logits, or queries as Mask2Former does
+        processor: Callable | None = None,  # image processor, which makes `pixel_values` of pictures; None: none
         name: str = "model",
-        labels=None,  # names; None: those of the network's `config`
+        labels: Sequence[str] | None = None,  # names; None: those of the network's `config`
         **options,  # as for `TorchModel`
     ):
-        self.queries, self.processor = net.config.model_type in _QUERIES, processor
-        super().__init__(
-            net,
-            output="probabilities" if self.queries else "logits",
-            name=name,
-            labels=labels or _names_of(net.config),
-            **options,
-        )
+        self.queries = net.config.model_type in _QUERIES
+        self.processor = processor
+        output = "probabilities" if self.queries else "logits"
+        super().__init__(net, output=output, name=name, labels=labels or _names_in_config(net.config), **options)
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (*super().fingerprint(), self.processor)
 
-    def read(self, answer):
+    def read(self, output) -> torch.Tensor:
         if self.queries:
-            return _query_scores(answer, (384, 384) if self.net.config.model_type == "mask2former" else None)
-        if getattr(answer, "logits", None) is not None:
-            return answer.logits
-        raise TypeError(
-            f"the network answers with a {type(answer).__name__}; allowed are models for semantic segmentation, which answer with logits (B, K, h, w), and {' and '.join(_QUERIES)}"
-        )
+            return _query_scores(output, (384, 384) if self.net.config.model_type == "mask2former" else None)
+        if getattr(output, "logits", None) is not None:
+            return output.logits
+        allowed = f"logits (B, K, h, w) of a model for semantic segmentation, or of {' or '.join(_QUERIES)}"
+        raise TypeError(f"the network's output must be {allowed}, got {type(output).__name__}")
 
-    # the size of the image is not known here: the processor may have changed it
     def sized(self, scores, shape):
+        "The scores as they are: the size of the image is not known here, since the processor may have changed it"
         return scores
 
-    def _processed(self, images, template):
+    def _processed(self, images, template) -> torch.Tensor:
         "What the processor makes of the images"
         pictures = [to_eight_bits(template.replace(image=image), 3) for image in images]
-        made = self.processor(images=pictures, return_tensors="pt", input_data_format="channels_last")
-        if not made.get("pixel_mask", torch.ones(1)).all():
-            raise ValueError(
-                "the image processor pads the images; allowed is one that does not: processor.do_pad = False"
-            )
-        return made["pixel_values"].to(self.device, self.dtype)
+        inputs = self.processor(images=pictures, return_tensors="pt", input_data_format="channels_last")
+        if not inputs.get("pixel_mask", torch.ones(1)).all():
+            raise ValueError("the image processor must not pad the images; set processor.do_pad = False")
+        return inputs["pixel_values"].to(self.device, self.dtype)
 
-    def _scores(self, images, template):
+    def _image_scores(self, images, template) -> torch.Tensor:
+        "Scores in the size of the images"
         if images.ndim != 4:
-            raise ValueError(
-                f"the image has {images.ndim - 2} axes; allowed are 2; SliceWise(model) asks about a volume slice by slice"
-            )
-        scores, shape = (
-            self.scores(self._processed(images, template) if self.processor else self.inputs(images)),
-            images.shape[2:],
-        )
+            hint = "SliceWise(model) applies a 2D network to a volume slice by slice"
+            raise ValueError(f"the image must have 2 axes, got {images.ndim - 2}; {hint}")
+        inputs = self._processed(images, template) if self.processor else self.inputs(images)
+        scores = self.scores(inputs)
+        shape = images.shape[2:]
         return scores if scores.shape[2:] == shape else interpolate_scores(scores, shape)
 
-    def predict(self, images, template):
-        return self.labels_of(self._scores(images, template))
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        return self.labels_of(self._image_scores(images, template))
 
-    def probabilities(self, images, template):
-        maps = self.probabilities_of(self._scores(images, template))
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        maps = self.probabilities_of(self._image_scores(images, template))
         return maps / maps.sum(1, keepdim=True) if self.queries else maps
 
 # %% ../../nbs/models/13_hub.ipynb #c5d24933
-_FILE_STEPS = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")  # that read, arrange and write files
-
-
 @dataclass(frozen=True, eq=False)
 class Bundle:
     "A MONAI bundle: a network and what happens before and after it"
 
     network: torch.nn.Module
-    inferer: object  # called with images `(B, C, *S)` and the network
+    inferer: Callable  # called with images `(B, C, *S)` and the network
     before: tuple = ()  # transforms of a dict with "image"
     after: tuple = ()  # transforms of a dict with "image" and "pred"
-    labels: tuple = None
+    labels: tuple | None = None  # names of the labels 0, 1, 2 ...
+
+# %% ../../nbs/models/13_hub.ipynb #d5db1d24
+_FILE_STEPS = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")  # that read, arrange and write files
 
 
-def _steps(
+def _transforms_in(
     parser,  # `monai.bundle.ConfigParser`
     name: str,
 ) -> tuple:
     "Transforms of a configuration, without those that read and write files"
-    made = parser.get_parsed_content(name) if name in parser else ()
-    # each has a random generator, of a seed that the clock knows, even where nothing is drawn
+    if name not in parser:
+        return ()
+    made = parser.get_parsed_content(name)
+    # each has a random generator, seeded by the clock, even where nothing is drawn: it would change the cache key
     if hasattr(made, "set_random_state"):
         made.set_random_state(0)
-    return tuple(t for t in getattr(made, "transforms", made) if type(t).__name__ not in _FILE_STEPS)
+    steps = getattr(made, "transforms", made)
+    return tuple(step for step in steps if type(step).__name__ not in _FILE_STEPS)
 
 # %% ../../nbs/models/13_hub.ipynb #d5065c60
-def _label_names(meta: dict) -> tuple | None:
+def _names_in_metadata(meta: dict) -> tuple | None:
     "Names of the labels, as the metadata of a bundle have them"
-    outputs = meta.get("network_data_format", {}).get("outputs", {})
-    channels = next((o["channel_def"] for o in outputs.values() if "channel_def" in o), None)
+    outputs = meta.get("network_data_format", {}).get("outputs", {}).values()
+    channels = next((output["channel_def"] for output in outputs if "channel_def" in output), None)
     if not channels:
         return None
-    return (
-        tuple(channels[k] for k in sorted(channels, key=int))
-        if len(channels) > 1
-        else ("background", *channels.values())
-    )
+    if len(channels) == 1:
+        return ("background", *channels.values())
+    return tuple(channels[k] for k in sorted(channels, key=int))
 
 
-def _weights(path: Path) -> dict:
+def _load_weights(path: Path) -> dict:
     "A state dict, whatever it is wrapped in"
-    held = torch.load(path, map_location="cpu", weights_only=True)
-    return next((held[k] for k in ("model", "state_dict", "network") if isinstance(held.get(k), dict)), held)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("model", "state_dict", "network"):
+        if isinstance(content.get(key), dict):
+            return content[key]
+    return content
 
 # %% ../../nbs/models/13_hub.ipynb #d7abc914
+def _parsed_config(folder: Path):  # `monai.bundle.ConfigParser`
+    "The configuration of a bundle"
+    parser = import_optional("monai.bundle", "monai").ConfigParser()
+    files = (folder / "configs/inference.json", folder / "configs/inference.yaml")
+    parser.read_config(next(file for file in files if file.is_file()))
+    if (folder / "configs/metadata.json").is_file():
+        parser.read_meta(folder / "configs/metadata.json")
+    parser["bundle_root"] = str(folder)
+    parser.parse(True)
+    return parser
+
+
 @model_loader("configs/inference.json", "configs/inference.yaml")
 def load_bundle(
-    folder,  # with `configs/inference.json` or `.yaml`, `configs/metadata.json` and `models/model.pt`
+    folder: str | Path,  # with `configs/inference.json` or `.yaml`, `configs/metadata.json` and `models/model.pt`
     trust: bool = False,  # run the code in its configuration?
 ) -> Bundle:
     "A MONAI bundle from its folder"
     check_trust("the configuration of a MONAI bundle", trust)
-    folder, parser = Path(folder), import_optional("monai.bundle", "monai").ConfigParser()
-    meta = folder / "configs/metadata.json"
-    parser.read_config(
-        next(f for f in (folder / "configs/inference.json", folder / "configs/inference.yaml") if f.is_file())
-    )
-    if meta.is_file():
-        parser.read_meta(meta)
-    parser["bundle_root"] = str(folder)
-    parser.parse(True)
+    folder = Path(folder)
+    parser = _parsed_config(folder)
     network = parser.get_parsed_content("network_def" if "network_def" in parser else "network")
-    network.load_state_dict(_weights(folder / "models/model.pt"))
-    inferer = (
-        parser.get_parsed_content("inferer")
-        if "inferer" in parser
-        else import_optional("monai.inferers", "monai").SimpleInferer()
-    )
+    network.load_state_dict(_load_weights(folder / "models/model.pt"))
+    if "inferer" in parser:
+        inferer = parser.get_parsed_content("inferer")
+    else:
+        inferer = import_optional("monai.inferers", "monai").SimpleInferer()
     return Bundle(
         network.eval(),
         inferer,
-        _steps(parser, "preprocessing"),
-        _steps(parser, "postprocessing"),
-        _label_names(parser.get("_meta_") or {}),
+        _transforms_in(parser, "preprocessing"),
+        _transforms_in(parser, "postprocessing"),
+        _names_in_metadata(parser.get("_meta_") or {}),
     )
 
 # %% ../../nbs/models/13_hub.ipynb #b10422e2
+def _affine_of(case: Case) -> np.ndarray:  # `(4, 4)`, of array axes to the directions right, front and head, in mm
+    "Where the pixels of a case lie in the world, in its present spacing"
+    steps = (1.0,) * (3 - case.ndim) + case.spacing
+    if case.affine is None:
+        affine = np.diag([*steps, 1.0])[[2, 1, 0, 3]] * [[-1], [-1], [1], [1]]
+    else:
+        affine = case.affine.copy()
+    # the case's spacing is up to date, also where a transform has changed it
+    affine[:3, :3] *= np.asarray(steps) / np.linalg.norm(affine[:3, :3], axis=0)
+    return affine
+
+
 def _to_monai(
     image: torch.Tensor,  # `(C, *S)`
     case: Case,  # that it comes from
-):  # `MetaTensor (C, X, Y)` or `(C, X, Y, Z)`
+):  # `monai.data.MetaTensor (C, X, Y)` or `(C, X, Y, Z)`
     "An image with its axes in MONAI's order, and its place in the world"
-    MetaTensor, flip = import_optional("monai.data", "monai").MetaTensor, tuple(range(image.ndim - 1, 0, -1))
-    steps = (1.0,) * (3 - case.ndim) + case.spacing
-    affine = (
-        np.diag([*steps, 1.0])[[2, 1, 0, 3]] * [[-1], [-1], [1], [1]] if case.affine is None else case.affine.copy()
-    )
-    # the case's spacing is up to date, also where a transform has changed it
-    affine[:3, :3] *= np.asarray(steps) / np.linalg.norm(affine[:3, :3], axis=0)
-    affine = torch.from_numpy(affine[:, [2, 1, 0, 3]])
-    return MetaTensor(
-        image.permute(0, *flip).contiguous(),
-        affine=affine,
-        meta={
-            "filename_or_obj": case.name,
-            "original_affine": affine.clone(),
-            "original_channel_dim": 0,
-            "spatial_shape": image.shape[:0:-1],
-        },
-    )
+    affine = torch.from_numpy(_affine_of(case)[:, [2, 1, 0, 3]])
+    meta = {
+        "filename_or_obj": case.name,
+        "original_affine": affine.clone(),
+        "original_channel_dim": 0,
+        "spatial_shape": image.shape[:0:-1],
+    }
+    reversed_axes = tuple(range(image.ndim - 1, 0, -1))
+    array = image.permute(0, *reversed_axes).contiguous()
+    return import_optional("monai.data", "monai").MetaTensor(array, affine=affine, meta=meta)
 
 # %% ../../nbs/models/13_hub.ipynb #e6296488
 def _bundle_labels(
     scores: torch.Tensor,  # `(K, *S)`: labels, or scores of K classes
 ) -> torch.Tensor:  # `(*S)`
-    "Labels in the answer of a bundle"
+    "Labels in the output of a bundle"
     scores = scores.as_subclass(torch.Tensor)
     if len(scores) == 1:
         return scores[0].float().round().long()
-    if ((scores == 0) | (scores == 1)).all() and (scores.sum(0) != 1).any():
-        raise ValueError(
-            f"the bundle answers with {len(scores)} regions that overlap or leave gaps; allowed is one label for each pixel (a function that asks the bundle and says which region counts is a model too)"
-        )
+    is_binary = ((scores == 0) | (scores == 1)).all()
+    if is_binary and (scores.sum(0) != 1).any():
+        hint = "a function that runs the bundle and says which region counts is a model too"
+        given = f"{len(scores)} regions that overlap or leave gaps"
+        raise ValueError(f"the bundle's output must be one label for each pixel, got {given} ({hint})")
     return scores.max(0).indices
 
 # %% ../../nbs/models/13_hub.ipynb #02c841aa
@@ -232,19 +241,31 @@ def _bundle_labels(
 class BundleModel(Model):
     "A MONAI bundle as a model: all that it does to an image, but reading and writing files"
 
-    def __init__(self, bundle: Bundle, name: str = "model", labels=None):
-        self.bundle, self.name, self.labels = bundle, name, labels or bundle.labels
+    def __init__(
+        self,
+        bundle: Bundle,
+        name: str = "model",
+        labels: Sequence[str] | None = None,  # names; None: those of the bundle
+    ):
+        self.bundle = bundle
+        self.name = name
+        self.labels = labels or bundle.labels
         self.device = next((p.device for p in bundle.network.parameters()), torch.device("cpu"))
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (self.name, self.bundle.before, self.bundle.after, self.bundle.inferer, self.bundle.network)
 
-    def _one(self, image, template):
+    def _predict_one(
+        self,
+        image,  # `(C, *S)`
+        template,
+    ) -> torch.Tensor:  # `(*S)`
         data = {"image": _to_monai(image.cpu(), template)}
         for step in self.bundle.before:
             data = step(data)
         with torch.inference_mode():
-            data["pred"] = self.bundle.inferer(data["image"][None].to(self.device), self.bundle.network)[0].cpu()
+            images = data["image"][None].to(self.device)
+            data["pred"] = self.bundle.inferer(images, self.bundle.network)[0].cpu()
         for step in self.bundle.after:
             data = step(data)
         if not self.bundle.after and len(data["pred"]) == 1:
@@ -252,5 +273,5 @@ class BundleModel(Model):
         labels = _bundle_labels(data["pred"])
         return labels.permute(*reversed(range(labels.ndim)))
 
-    def predict(self, images, template):
-        return torch.stack([self._one(image, template) for image in images])
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        return torch.stack([self._predict_one(image, template) for image in images])

@@ -6,40 +6,47 @@
 __all__ = ['KerasModel']
 
 # %% ../../nbs/models/10_keras.ipynb #fc6a3a33
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..core.checks import import_optional, invalid
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import NumpyModel, pick_output
-from ..core.checks import import_optional
 from .loading import model_loader
 
 # %% ../../nbs/models/10_keras.ipynb #6da4e3c1
 def _is_keras(obj) -> bool:
+    "Is it a `keras.Model`? Found out without importing Keras"
     return any(
         c.__name__ == "Model" and {"keras", "tf_keras"} & set(c.__module__.split(".")) for c in type(obj).__mro__
     )
 
 
-def _layers_of(layer):
+def _layers_of(layer) -> Iterator:
     "A layer's parts, in the order in which they were made"
     for part in getattr(layer, "layers", None) or getattr(layer, "_layers", ()):
         yield part
         yield from _layers_of(part)
 
 # %% ../../nbs/models/10_keras.ipynb #c3226d1f
-def _format_of(model) -> tuple:  # ("first" or "last", number of channels), None where not known
-    "Where the model's first convolution, pooling or the like wants the channels, and how many"
-    first = next((l for l in _layers_of(model) if getattr(l, "data_format", None)), None)
-    if first is None:
+def _channels_wanted(net) -> tuple:  # ("first" or "last", number of channels), None where not known
+    "Where the network's first convolution, pooling or the like wants the channels, and how many"
+    layer = next((part for part in _layers_of(net) if getattr(part, "data_format", None)), None)
+    if layer is None:
         return None, None
-    spec = getattr(first, "input_spec", None)
-    return first.data_format.removeprefix("channels_"), next(iter((getattr(spec, "axes", None) or {}).values()), None)
+    spec = getattr(layer, "input_spec", None)
+    fixed_axes = getattr(spec, "axes", None) or {}
+    return layer.data_format.removeprefix("channels_"), next(iter(fixed_axes.values()), None)
 
 
-def _input_of(model) -> tuple:  # (shape, dtype)
-    "What the model's `Input` says; (None, 'float32') where it has none"
-    inputs = getattr(model, "inputs", None) or []
+def _input_of(net) -> tuple:  # (shape, dtype)
+    "What the network's `Input` says; (None, 'float32') where it has none"
+    inputs = getattr(net, "inputs", None) or []
     if len(inputs) > 1:
-        raise ValueError(f"the network has {len(inputs)} inputs; allowed is one")
+        raise invalid("the number of the network's inputs", "1", len(inputs))
     if not inputs:
         return None, "float32"
     dtype = str(getattr(inputs[0].dtype, "name", inputs[0].dtype))
@@ -49,41 +56,50 @@ def _input_of(model) -> tuple:  # (shape, dtype)
 _ACTIVATIONS = dict(softmax="probabilities", sigmoid="probabilities", linear="logits")
 
 
-def _named(out, model) -> dict:
-    "A Keras answer, which is an array, a list or a dict of them, as a dict"
-    if isinstance(out, dict):
-        return out
-    several, names = (
-        list(out) if isinstance(out, (list, tuple)) else [out],
-        list(getattr(model, "output_names", None) or []),
-    )
-    return dict(zip(names if len(names) == len(several) else range(len(several)), several))
+def _by_name(
+    outputs,  # an array, or a list or dict of them
+    net,
+) -> dict:
+    "The outputs of a network by their names, or by their numbers where the names are not known"
+    if isinstance(outputs, dict):
+        return outputs
+    arrays = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    names = list(getattr(net, "output_names", None) or [])
+    return dict(zip(names if len(names) == len(arrays) else range(len(arrays)), arrays))
 
 
-def _last_of(output):
-    "The operation that makes an output"
+def _last_operation(output):
+    "The operation that makes an output, inside nested models too"
     history = output._keras_history
     last = getattr(history, "operation", None) or history.layer
-    return _last_of(last.outputs[history.tensor_index]) if _is_keras(last) and getattr(last, "outputs", None) else last
+    if _is_keras(last) and getattr(last, "outputs", None):
+        return _last_operation(last.outputs[history.tensor_index])
+    return last
 
 # %% ../../nbs/models/10_keras.ipynb #20f9ce71
-def _output_of(model, mask) -> str | None:
+def _kind_of_scores(
+    net,
+    mask: str | int | None,  # name or number of an output
+) -> str | None:  # "logits" or "probabilities"
     "What an output's scores are, as far as its last activation says"
-    if not getattr(model, "outputs", None):
+    if not getattr(net, "outputs", None):
         return None
-    outputs = _named(getattr(model, "output", model.outputs), model)
-    last = _last_of(outputs[pick_output(list(outputs), mask)])
+    outputs = _by_name(getattr(net, "output", net.outputs), net)
+    last = _last_operation(outputs[pick_output(list(outputs), mask)])
     if not type(last).__module__.startswith(("keras.", "tf_keras.")):
         return None  # a user's own layer
-    return _ACTIVATIONS.get(getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower())
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", type(last).__name__)
+    return _ACTIVATIONS.get(name.lower())
 
 # %% ../../nbs/models/10_keras.ipynb #418ac7a6
 @model_loader(".keras")
-def _from_keras(path, trust: bool):
-    "A model that Keras saved; where it holds code, Keras asks for trust"
+def _from_keras(path: Path, trust: bool):
+    "A model that Keras saved; where it holds code, Keras wants to be told that it is trusted"
     return import_optional("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
 
 
+# attributes that Keras gives to a model; others are settings of a subclass
 _OF_KERAS = {
     "name",
     "built",
@@ -96,9 +112,18 @@ _OF_KERAS = {
     "unrolled_steps_per_execution",
     "autocast",
     "supports_jit",
-}  # attributes that Keras gives to a model; others are settings of a subclass
+}
 
 # %% ../../nbs/models/10_keras.ipynb #3f84bc71
+def _settings(net) -> dict:
+    "Settings that a subclass keeps as attributes; they belong to the network's cache key"
+    return {
+        name: value
+        for name, value in vars(net).items()
+        if isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("_") and name not in _OF_KERAS
+    }
+
+
 @adapter(_is_keras)
 class KerasModel(NumpyModel):
     "A `keras.Model` that gives logits, probabilities or labels"
@@ -106,27 +131,22 @@ class KerasModel(NumpyModel):
     def __init__(
         self,
         net,  # `keras.Model`
-        channels: str = None,  # "first" or "last"; None: as its layers have it
-        output: str = None,  # "logits", "probabilities" or "labels"; None: as the last layer's activation says
-        mask=None,  # name or number of the output that is the mask, where there are several
+        channels: str | None = None,  # "first" or "last"; None: as its layers have it
+        output: str | None = None,  # "logits", "probabilities" or "labels"; None: as the last layer's activation says
+        mask: str | int | None = None,  # name or number of the output that is the mask, where there are several
         **options,  # of `NumpyModel`: preprocess, prepare, probabilities, batch_size, name, labels
     ):
-        (shape, dtype), (found, count) = _input_of(net), _format_of(net)
+        shape, dtype = _input_of(net)
+        found, count = _channels_wanted(net)
+        kind = _kind_of_scores(net, mask)  # which also finds out whether there is such an output
         channels = channels or found
-        known = _output_of(net, mask)  # which also finds out whether there is such an output
-        super().__init__(
-            shape, dtype, channels, None if shape or channels != found else count, output or known, mask, **options
-        )
+        in_channels = count if shape is None and channels == found else None
+        super().__init__(shape, dtype, channels, in_channels, output or kind, mask, **options)
         self.net = net
 
-    def run(self, array, name):
-        answers = _named(self.net.predict_on_batch(array), self.net)
-        return answers[pick_output(list(answers), name)]
+    def run(self, array: np.ndarray, name: str | int | None) -> np.ndarray:
+        outputs = _by_name(self.net.predict_on_batch(array), self.net)
+        return outputs[pick_output(list(outputs), name)]
 
-    def fingerprint(self):
-        settings = {
-            k: v
-            for k, v in vars(self.net).items()
-            if isinstance(v, (bool, int, float, str, tuple)) and not k.startswith("_") and k not in _OF_KERAS
-        }
-        return (*super().fingerprint(), checksum(self.net, type(self.net), settings))
+    def fingerprint(self) -> tuple:
+        return (*super().fingerprint(), checksum(self.net, type(self.net), _settings(self.net)))

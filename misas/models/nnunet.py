@@ -8,6 +8,8 @@ __all__ = ['NNUNetModel', 'load_nnunet']
 # %% ../../nbs/models/09_nnunet.ipynb #58699f2d
 import contextlib
 import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,30 +25,36 @@ from .pytorch import evaluation_mode, match_channels
 def _spacing_for(
     case: Case,
     reader: str,  # the plans' `image_reader_writer`
-) -> list:  # 3 numbers
+) -> list[float]:  # 3 numbers
     "The spacing as nnU-Net's own reader would tell it"
     spacing = (1.0,) * case.ndim if reader == "NaturalImage2DIO" else case.spacing
     return [max(spacing) * 999, *spacing] if case.ndim == 2 else list(spacing)
 
 # %% ../../nbs/models/09_nnunet.ipynb #cf290a01
 def _is_predictor(obj) -> bool:
+    "Is it an `nnUNetPredictor`? Found out without importing nnU-Net"
     return any(c.__name__ == "nnUNetPredictor" and c.__module__.startswith("nnunetv2.") for c in type(obj).__mro__)
 
 
-def _names(dataset: dict) -> tuple:
-    "Names of the labels 0, 1, 2 ... in a `dataset.json`; of regions, those of the labels that they become"
-    named = {n: v for n, v in dataset["labels"].items() if n != "ignore"}
-    if any(isinstance(v, (list, tuple)) for v in named.values()):
-        regions = [n for n, v in named.items() if v not in (0, [0], (0,))]
-        named = {"background": 0, **dict(zip(regions, dataset["regions_class_order"]))}
-    names = {int(v): n for n, v in named.items()}
-    return tuple(names.get(k, str(k)) for k in range(max(names) + 1))
+def _dataset_labels(
+    dataset: dict,  # content of a `dataset.json`
+) -> tuple:
+    "Names of the labels 0, 1, 2 ...; of regions, those of the labels that they become"
+    values = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
+    if any(isinstance(value, (list, tuple)) for value in values.values()):
+        regions = [name for name, value in values.items() if value not in (0, [0], (0,))]
+        values = {"background": 0, **dict(zip(regions, dataset["regions_class_order"]))}
+    names = {int(value): name for name, value in values.items()}
+    return tuple(names.get(label, str(label)) for label in range(max(names) + 1))
 
 # %% ../../nbs/models/09_nnunet.ipynb #e8eb1f67
 @contextlib.contextmanager
-def _quiet(predictor):
+def _quiet(
+    predictor,  # `nnUNetPredictor`
+) -> Iterator[None]:
     "No progress bars, no messages, and the network in the mode that it had"
-    shown, predictor.allow_tqdm = predictor.allow_tqdm, False
+    shown = predictor.allow_tqdm
+    predictor.allow_tqdm = False
     try:
         with contextlib.redirect_stdout(io.StringIO()), evaluation_mode(predictor.network):
             yield
@@ -61,79 +69,80 @@ class NNUNetModel(Model):
         self,
         predictor,  # `nnunetv2.inference.predict_from_raw_data.nnUNetPredictor`
         name: str = "model",
-        labels=None,  # names; None: those of the dataset
+        labels: Sequence[str] | None = None,  # names; None: those of the dataset
     ):
         if predictor.network is None:
-            raise ValueError(
-                "the nnUNetPredictor has no network yet; call its initialize_from_trained_model_folder(...) first"
-            )
+            remedy = "call its initialize_from_trained_model_folder(...) first"
+            raise ValueError(f"the nnUNetPredictor must have a network, got none yet: {remedy}")
+        dataset = predictor.dataset_json
+        self.predictor = predictor
+        self.name = name
+        self.labels = labels or _dataset_labels(dataset)
         self.reader = predictor.plans_manager.plans["image_reader_writer"]
-        self.predictor, self.name, self.labels = predictor, name, labels or _names(predictor.dataset_json)
-        self.channels = (
-            len(predictor.dataset_json.get("channel_names", predictor.dataset_json.get("modality", {}))) or None
-        )
+        self.channels = len(dataset.get("channel_names", dataset.get("modality", {}))) or None
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         p = self.predictor
-        weights = [t for fold in p.list_of_parameters or [p.network.state_dict()] for t in fold.values()]
-        return (
-            self.name,
-            str(p.plans_manager.plans),
-            str(p.configuration_manager),
-            p.tile_step_size,
-            p.use_gaussian,
-            p.use_mirroring,
-            *weights,
-        )
+        folds = p.list_of_parameters or [p.network.state_dict()]
+        weights = [tensor for fold in folds for tensor in fold.values()]
+        plans = (str(p.plans_manager.plans), str(p.configuration_manager))
+        return (self.name, *plans, p.tile_step_size, p.use_gaussian, p.use_mirroring, *weights)
 
-    def _ask(self, image, template, probabilities):
-        "nnU-Net's answer to an image `(C, *S)`: labels, and probabilities if they are wanted"
-        array, spacing = (
-            match_channels(image[None], self.channels)[0].cpu().numpy(),
-            _spacing_for(template, self.reader),
-        )
+    def _run(
+        self,
+        image: torch.Tensor,  # `(C, *S)`
+        template: Case,
+        probabilities: bool,  # give them, too?
+    ):  # labels `(*S)`; with probabilities, a pair with `(K, *S)`
+        "What nnU-Net makes of an image"
+        array = match_channels(image[None], self.channels)[0].cpu().numpy()
         if template.ndim == 2:
             array = array[:, None]
+        properties = {"spacing": _spacing_for(template, self.reader)}
         with _quiet(self.predictor):
-            answer = self.predictor.predict_single_npy_array(array, {"spacing": spacing}, None, None, probabilities)
-        answers = [answer[0][None], answer[1]] if probabilities else [answer[None]]
-        return [torch.from_numpy(np.ascontiguousarray(a)).reshape(len(a), *image.shape[1:]) for a in answers]
+            output = self.predictor.predict_single_npy_array(array, properties, None, None, probabilities)
+        size = image.shape[1:]
+        if not probabilities:
+            return torch.from_numpy(np.ascontiguousarray(output)).reshape(size)
+        labels, maps = (torch.from_numpy(np.ascontiguousarray(part)) for part in output)
+        return labels.reshape(size), maps.reshape(len(maps), *size)
 
-    def predict(self, images, template):
-        return torch.stack([self._ask(image, template, False)[0][0].long() for image in images])
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        return torch.stack([self._run(image, template, False).long() for image in images])
 
-    def probabilities(self, images, template):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         if self.predictor.label_manager.has_regions:
             return None
-        return torch.stack([self._ask(image, template, True)[1].float() for image in images])
+        return torch.stack([self._run(image, template, True)[1].float() for image in images])
 
 # %% ../../nbs/models/09_nnunet.ipynb #0751e204
 @adapter(_is_predictor)
 def _nnunet(
     predictor,  # `nnunetv2.inference.predict_from_raw_data.nnUNetPredictor`
-    orientation: str = None,  # how the training data were stored, e.g. "RAS"; None: RAS where nnU-Net's reader turns all to it, else as the case is
+    orientation: str
+    | None = None,  # how training data were stored, e.g. "RAS"; None: as the reader says, or as the case is
     **options,  # of `NNUNetModel`
 ) -> Model:
-    "A predictor that is asked about volumes in the axes of its training data"
+    "A predictor that is run on volumes in the axes of its training data"
     model = NNUNetModel(predictor, **options)
-    axes = orientation or ("RAS" if model.reader.endswith("WithReorient") else None)
+    if orientation is None and model.reader.endswith("WithReorient"):
+        orientation = "RAS"
     # nnU-Net's arrays have their axes the other way round: slices, rows, columns
-    return Oriented(model, axes[::-1]) if axes else model
+    return Oriented(model, orientation[::-1]) if orientation else model
 
 # %% ../../nbs/models/09_nnunet.ipynb #beb144a7
 @model_loader("plans.json")
 def load_nnunet(
-    folder,  # `.../nnUNetTrainer__nnUNetPlans__3d_fullres`, with `plans.json`, `dataset.json` and `fold_...` in it
+    folder: str | Path,  # `.../nnUNetTrainer__nnUNetPlans__3d_fullres`, with `plans.json`, `dataset.json`, `fold_...`
     trust: bool = False,  # unpickle its checkpoints?
-    folds=None,  # which ones; None: all that are there
+    folds: Sequence | None = None,  # which ones; None: all that are there
     checkpoint: str = "checkpoint_final.pth",
 ):  # `nnUNetPredictor`
     "A predictor from the folder that training left behind"
     check_trust("a checkpoint of nnU-Net", trust)
+    inference = import_optional("nnunetv2.inference.predict_from_raw_data", "nnunet")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with contextlib.redirect_stdout(io.StringIO()):
-        predictor = import_optional("nnunetv2.inference.predict_from_raw_data", "nnunet").nnUNetPredictor(
-            device=device, allow_tqdm=False
-        )
+        predictor = inference.nnUNetPredictor(device=device, allow_tqdm=False)
         predictor.initialize_from_trained_model_folder(str(folder), folds, checkpoint)
     return predictor

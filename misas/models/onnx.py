@@ -6,30 +6,33 @@
 __all__ = ['OnnxModel']
 
 # %% ../../nbs/models/12_onnx.ipynb #e5761688
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..core.checks import import_optional, invalid
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import FileModel, existing_file, file_digest, pick_output
-from ..core.checks import import_optional
 from .loading import model_loader
 
 # %% ../../nbs/models/12_onnx.ipynb #8ed198f5
-_ONNX_SPECS = "the path of an .onnx file, its content as bytes, an onnx.ModelProto, an onnxruntime.InferenceSession"
+_ONNX_SPECS = "the path of an .onnx file, its content as bytes, an onnx.ModelProto or an onnxruntime.InferenceSession"
 
 
 def _is_session(obj) -> bool:
+    "Is it a session of ONNX Runtime? Found out without importing it"
     return any(c.__name__ == "InferenceSession" and c.__module__.startswith("onnxruntime.") for c in type(obj).__mro__)
 
 
 def _is_proto(obj) -> bool:
+    "Is it a network in memory? Found out without importing onnx"
     return type(obj).__name__ == "ModelProto" and hasattr(obj, "SerializeToString")
 
 # %% ../../nbs/models/12_onnx.ipynb #5fae3079
 def _dtype(
-    kind: str,  # such as "tensor(float)"
+    kind: str,  # of an input, such as "tensor(float)"
 ) -> str:  # name of the numpy dtype
     "The dtype of an input"
     name = kind.removeprefix("tensor(").removesuffix(")")
@@ -37,90 +40,107 @@ def _dtype(
     try:
         return np.dtype(name).name
     except TypeError:
-        raise ValueError(
-            f"the network takes {kind}; allowed are tensors of float16, float, double, bool and integers"
-        ) from None
+        allowed = "a tensor of float16, float, double, bool or integers"
+        raise invalid("the network's input", allowed, kind) from None
 
 
 def _shape(
-    shape,  # numbers, and words or None where any size will do; None: not known
+    shape: Sequence | None,  # numbers, and words or None where any size will do; None or empty: not known
 ) -> tuple | None:  # None where any size will do
     "The shape of an input"
     return tuple(n if isinstance(n, int) and n > 0 else None for n in shape) if shape else None
 
 # %% ../../nbs/models/12_onnx.ipynb #75be7296
-model_loader(".onnx")(lambda path, trust: path)  # the adapter takes paths
+@model_loader(".onnx")
+def _path_of(path: Path, trust: bool) -> Path:
+    "The path itself, which the adapter takes; such a file holds no code"
+    return path
 
 
-def _named(path, options) -> str:
-    "The name that was asked for, else that of the file"
-    return Path(path).stem if options.get("name") in (None, str(path)) else options["name"]
+def _is_onnx(obj) -> bool:
+    "A file, a session or a network in memory?"
+    is_file = isinstance(obj, (str, Path)) and str(obj).lower().endswith(".onnx")
+    return is_file or _is_session(obj) or _is_proto(obj)
+
+# %% ../../nbs/models/12_onnx.ipynb #e12b8e5e
+def _onnx_source(
+    source,  # as in `OnnxModel`
+):  # path, bytes or session
+    "What a network can be opened from"
+    if isinstance(source, (str, Path)):
+        return existing_file(source, "source", _ONNX_SPECS)
+    if _is_proto(source):
+        return source.SerializeToString()
+    if not isinstance(source, bytes) and not _is_session(source):
+        raise invalid("source", _ONNX_SPECS, source, TypeError)
+    return source
 
 
-def _is_file(obj) -> bool:
-    return isinstance(obj, (str, Path)) and str(obj).lower().endswith(".onnx")
+def _open_session(
+    source,  # path, bytes or session
+    providers: Sequence[str],
+):  # `onnxruntime.InferenceSession`
+    "A session that runs a network"
+    if _is_session(source):
+        return source
+    runtime = import_optional("onnxruntime", "onnx")
+    content = source if isinstance(source, bytes) else str(source)
+    try:
+        return runtime.InferenceSession(content, providers=list(providers))
+    except Exception as e:
+        given = "a network in memory" if isinstance(source, bytes) else repr(content)
+        problem = f"{type(e).__name__}: {e}"
+        raise ValueError(f"source must be {_ONNX_SPECS}, got {given}, which cannot be opened ({problem})") from e
 
 # %% ../../nbs/models/12_onnx.ipynb #632df891
-@adapter(lambda obj: _is_file(obj) or _is_session(obj) or _is_proto(obj))
+@adapter(_is_onnx)
 class OnnxModel(FileModel):
     "A network in the ONNX format"
 
     def __init__(
         self,
-        source,  # path of an .onnx file, its content as bytes, an `onnx.ModelProto`, or an `onnxruntime.InferenceSession`
-        input: str = None,  # name of the input that takes the image, where there are several
-        feed: dict = None,  # values of other inputs, arrays of their dtype
-        mask=None,  # name or number of the output that is the mask, where there are several
-        providers: tuple = ("CPUExecutionProvider",),  # what a file runs on; a session has its own
+        source,  # path of an .onnx file, its content as bytes, `onnx.ModelProto`, or `onnxruntime.InferenceSession`
+        input: str | None = None,  # name of the input that takes the image, where there are several
+        feed: Mapping | None = None,  # values of other inputs, arrays of their dtype
+        mask: str | int | None = None,  # name or number of the output that is the mask, where there are several
+        providers: Sequence[str] = ("CPUExecutionProvider",),  # what a file runs on; a session has its own
         **options,  # of `NumpyModel`: channels, output, probabilities, preprocess, prepare, batch_size, name, labels
     ):
-        if isinstance(source, (str, Path)):
-            source, options["name"] = existing_file(source, "source", _ONNX_SPECS), _named(source, options)
-        elif _is_proto(source):
-            source = source.SerializeToString()
-        elif not isinstance(source, bytes) and not _is_session(source):
-            raise TypeError(f"source is a {type(source).__name__}; allowed are {_ONNX_SPECS}")
-        self.providers, self.feed = tuple(providers), feed or {}
+        if isinstance(source, (str, Path)) and options.get("name") in (None, str(source)):
+            options["name"] = Path(source).stem
+        source = _onnx_source(source)
+        self.providers = tuple(providers)
+        self.feed = feed or {}
         session = self.open(source)
         inputs = {i.name: i for i in session.get_inputs() if i.name not in self.feed}
         self.input = pick_output(list(inputs), input, "input")
-        found = inputs[self.input]
         super().__init__(
             source,
             session,
-            shape=_shape(found.shape),
-            dtype=_dtype(found.type),
+            shape=_shape(inputs[self.input].shape),
+            dtype=_dtype(inputs[self.input].type),
             mask=pick_output([o.name for o in session.get_outputs()], mask),
             **options,
         )
 
     def open(self, source):
-        if _is_session(source):
-            return source
-        runtime = import_optional("onnxruntime", "onnx")
-        try:
-            return runtime.InferenceSession(
-                source if isinstance(source, bytes) else str(source), providers=list(self.providers)
-            )
-        except Exception as e:
-            raise ValueError(
-                f"source is {'a network in memory' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_ONNX_SPECS}"
-            ) from e
+        return _open_session(source, self.providers)
 
-    def run(self, array, name):
-        return self.net.run(
-            [pick_output([o.name for o in self.net.get_outputs()], name)], {self.input: array, **self.feed}
-        )[0]
+    def run(self, array: np.ndarray, name: str | int | None) -> np.ndarray:
+        name = pick_output([o.name for o in self.net.get_outputs()], name)
+        return self.net.run([name], {self.input: array, **self.feed})[0]
 
-    def _weights(self):
+    def _weights(self) -> list:
         "The file and those beside it that hold large weights; of an open session, what it says of itself"
         if isinstance(self.source, bytes):
-            return (self.source,)
+            return [self.source]
         if isinstance(self.source, Path):
             return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(self.source.name))
         path = getattr(self.source, "_model_path", None)
+        if path and Path(path).exists():
+            return [Path(path)]
         content = getattr(self.source, "_model_bytes", None)
-        return (Path(path),) if path and Path(path).exists() else (content,) if content else ()
+        return [content] if content else []
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))

@@ -9,19 +9,21 @@ __all__ = ['RemoteModel', 'serve']
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 
 import numpy as np
 import torch
 
 from ..core.cases import Case, Source
-from ..core.checks import Domain
+from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, renamed_arguments
 from ..core.model import Model, adapter, as_model
 
 # %% ../../nbs/models/05_remote.ipynb #e159f9df
+_FORMATS = {"npy": "application/x-npy", "json": "application/json"}  # and their content types
+
+
 def _to_npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
@@ -32,194 +34,212 @@ def _from_npy(data: bytes) -> np.ndarray:
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 # %% ../../nbs/models/05_remote.ipynb #1f993ddb
-def _request(form, images, spacing) -> dict:
+def _request(
+    format: str,
+    images: np.ndarray,  # `(B, C, *S)`
+    spacing: Sequence[float],
+) -> dict:  # arguments of `httpx.post`
     "Body and headers of a request"
-    if form == "json":
+    if format == "json":
         return dict(json=dict(images=images.tolist(), spacing=list(spacing)))
-    return dict(
-        content=_to_npy(images), headers={"Content-Type": "application/x-npy", "X-Spacing": ",".join(map(str, spacing))}
-    )
+    headers = {"Content-Type": _FORMATS["npy"], "X-Spacing": ",".join(map(str, spacing))}
+    return dict(content=_to_npy(images), headers=headers)
 
 
-def _answer(form, response) -> np.ndarray:
+def _read_response(
+    format: str,
+    response,  # `httpx.Response`
+) -> np.ndarray:
     "Masks or probabilities of a response"
-    if form == "npy":
+    if format == "npy":
         return _from_npy(response.content)
-    found = response.json()
-    for name, dtype in (("masks", np.int64), ("probabilities", np.float32)):
-        if name in found:
-            return _as_dtype(np.asarray(found[name]), dtype)
-    raise ValueError(f"the answer has the keys {sorted(found)}; allowed are 'masks' and 'probabilities'")
+    content = response.json()
+    if "masks" in content:
+        masks = np.asarray(content["masks"])
+        if masks.dtype.kind not in "bi":
+            raise ValueError(f"the masks must be integers, got {masks.dtype}")
+        return masks.astype(np.int64)
+    if "probabilities" in content:
+        return np.asarray(content["probabilities"]).astype(np.float32)
+    raise invalid("keys of the response", "'masks' or 'probabilities'", sorted(content))
 
 # %% ../../nbs/models/05_remote.ipynb #abe02ec2
-def _as_dtype(array, dtype):
-    if np.issubdtype(dtype, np.integer) and array.dtype.kind not in "bi":
-        raise ValueError(f"the masks have dtype {array.dtype}; allowed are integers")
-    return array.astype(dtype)
+def _read_request(
+    format: str,
+    body: bytes,
+    headers: Mapping,
+) -> tuple:  # images `(B, C, *S)`, and their spacing or None
+    "Images of a request"
+    if format == "json":
+        content = json.loads(body)
+        images = np.asarray(content["images"], np.float32)
+        spacing = content.get("spacing")
+    else:
+        images = _from_npy(body)
+        spacing = [float(s) for s in headers["X-Spacing"].split(",")] if "X-Spacing" in headers else None
+    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), spacing
+
+
+def _response(
+    format: str,
+    output: np.ndarray,  # `(B, *S)` or `(B, K, *S)`
+    probabilities: bool,
+) -> bytes:
+    "Body of a response"
+    if format == "json":
+        return json.dumps({"probabilities" if probabilities else "masks": output.tolist()}).encode()
+    return _to_npy(output)
 
 # %% ../../nbs/models/05_remote.ipynb #7efef38f
 _BUSY = (429, 502, 503, 504)
+_BAD_REQUEST = (400, 413, 422)
 
 
-def _http():
-    try:
-        import httpx
-    except ImportError:
-        raise ImportError("a model behind HTTP needs httpx: pip install 'misas[remote]'") from None
-    return httpx
+def _is_local(
+    url,  # `httpx.URL`
+) -> bool:
+    "Is the server on this computer?"
+    is_loopback = url.host in ("localhost", "::1") or url.host.startswith("127.")
+    return url.scheme == "http" and is_loopback
 
 # %% ../../nbs/models/05_remote.ipynb #0e16e299
 @adapter(lambda obj: isinstance(obj, str) and obj.startswith(("http://", "https://")))
 class RemoteModel(Model):
-    "A model that is asked over HTTP"
+    "A model that runs behind HTTP"
 
+    @renamed_arguments(form="format")
     def __init__(
         self,
         url: str,  # http:// or https://
-        form: str = "npy",  # "npy" or "json"
-        timeout: float = 60,  # seconds to wait for an answer, > 0
-        retries: int = 3,  # times to ask again, >= 0
-        headers: dict = None,  # sent along, e.g. {"Authorization": "Bearer ..."}
+        format: str = "npy",  # "npy" or "json"
+        timeout: float = 60,  # seconds to wait for a response, > 0
+        retries: int = 3,  # how often a request is repeated, >= 0
+        headers: Mapping[str, str] | None = None,  # sent along, e.g. {"Authorization": "Bearer ..."}
         batch_size: int = 1,  # images in one request, >= 1
-        name: str = None,  # None: the URL without user, password and query
-        labels: Sequence = None,  # names of the labels 0, 1, 2 ...
+        name: str | None = None,  # None: the URL without user, password and query
+        labels: Sequence[str] | None = None,  # names of the labels 0, 1, 2 ...
     ):
-        if form not in ("npy", "json"):
-            raise ValueError(f"form is {form!r}; allowed are 'npy' and 'json'")
-        for argument, value, allowed in (
-            ("timeout", timeout, Domain(0, open=True)),
-            ("retries", retries, Domain(0, whole=True)),
-            ("batch_size", batch_size, Domain(1, whole=True)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{argument} is {value!r}; allowed are {allowed}")
-        self.url, self.form, self.timeout, self.retries, self.headers, self.batch_size, self.labels = (
-            url,
-            form,
-            timeout,
-            retries,
-            dict(headers or {}),
-            batch_size,
-            labels,
-        )
-        at = _http().URL(url)
-        self.place = f"{at.scheme}://{at.netloc.decode().rpartition('@')[2]}{at.path}"  # no secrets
-        self.name = self.place if name in (None, url) else name
-        self.is_near = at.scheme == "http" and (at.host in ("localhost", "::1") or at.host.startswith("127."))
+        check_choice("format", format, _FORMATS)
+        check_number("timeout", timeout, Domain(0, open=True))
+        check_number("retries", retries, Domain(0, whole=True))
+        check_number("batch_size", batch_size, Domain(1, whole=True))
+        self.url = url
+        self.format = format
+        self.timeout = timeout
+        self.retries = retries
+        self.headers = dict(headers or {})
+        self.batch_size = batch_size
+        self.labels = labels
+        parsed = import_optional("httpx", "remote").URL(url)
+        host = parsed.netloc.decode().rpartition("@")[2]
+        self.address = f"{parsed.scheme}://{host}{parsed.path}"  # no secrets
+        self.name = self.address if name in (None, url) else name
+        self.is_local = _is_local(parsed)
 
-    # the query may choose a model
-    def fingerprint(self):
-        return (self.name, self.place, _http().URL(self.url).query)
+    def fingerprint(self) -> tuple:
+        query = import_optional("httpx", "remote").URL(self.url).query  # which may choose a model
+        return (self.name, self.address, query)
+
+    def _send_once(self, request) -> tuple:
+        "The response to a request, or None and why there is none yet"
+        httpx = import_optional("httpx", "remote")
+        try:
+            response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_local, **request)
+        except httpx.TransportError as e:
+            return None, f"{type(e).__name__}: {e}"
+        if response.status_code in _BUSY:
+            return None, f"status {response.status_code}"
+        return response, ""
 
     def _send(self, images, template):
-        "The response to one request, asked for again where the server is busy"
-        httpx, request = _http(), _request(self.form, images.cpu().numpy(), template.spacing)
+        "The response to a request, which is repeated where the server is busy"
+        request = _request(self.format, images.cpu().numpy(), template.spacing)
         request["headers"] = self.headers | request.get("headers", {})
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(0.5 * 2 ** (attempt - 1))
-            try:
-                response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_near, **request)
-            except httpx.TransportError as e:
-                problem = f"{type(e).__name__}: {e}"
-            else:
-                if response.status_code not in _BUSY:
-                    return response
-                problem = f"status {response.status_code}"
-        raise ConnectionError(f"{self.place} gave no answer to {self.retries + 1} requests, the last time: {problem}")
+            response, problem = self._send_once(request)
+            if response is not None:
+                return response
+        raise ConnectionError(
+            f"no response from {self.address} to {self.retries + 1} requests, the last time: {problem}"
+        )
 
-    def _ask(self, images, template) -> torch.Tensor:
-        "What the server answers, as a tensor"
+    def _run(self, images, template) -> torch.Tensor:
+        "What the server responds with, as a tensor"
         response = self._send(images, template)
-        # a size that the model refuses is worth another try, a forbidden door is not
-        error = ValueError if response.status_code in (400, 413, 422) else ConnectionError
         if not response.is_success:
-            raise error(f"{self.place} says {response.status_code}: {' '.join(response.text.split())[:300]}")
+            # a size that the model refuses is worth a hint, a forbidden door is not
+            error = ValueError if response.status_code in _BAD_REQUEST else ConnectionError
+            text = " ".join(response.text.split())[:300]
+            raise error(f"{self.address} responded with {response.status_code}: {text}")
         try:
-            array = _answer(self.form, response)
+            array = _read_response(self.format, response)
         except Exception as e:
-            raise ValueError(f"{self.place} answers with something that is no {self.form} mask: {e}") from e
-        return torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "biu" else array.astype(np.float32))
+            raise ValueError(f"the response of {self.address} is not a mask in the format {self.format}: {e}") from e
+        return torch.from_numpy(array.astype(np.int64 if array.dtype.kind in "biu" else np.float32))
 
-    def predict(self, images, template):
-        answer = self._ask(images, template)
-        return answer.max(1).indices if answer.is_floating_point() and answer.ndim == images.ndim else answer
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        output = self._run(images, template)
+        return output.max(1).indices if output.is_floating_point() and output.ndim == images.ndim else output
 
-    def probabilities(self, images, template):
-        answer = self._ask(images, template)
-        return answer if answer.is_floating_point() and answer.ndim == images.ndim else None
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
+        output = self._run(images, template)
+        return output if output.is_floating_point() and output.ndim == images.ndim else None
 
 # %% ../../nbs/models/05_remote.ipynb #d8693ec9
-def _answer_of(
+def _run_model(
     model: Model,
     images: torch.Tensor,  # `(B, C, *S)`
-    spacing: Sequence,  # mm along each spatial axis, or None
+    spacing: Sequence | None,  # mm along each spatial axis
     probabilities: bool,
 ) -> np.ndarray:  # `(B, *S)` or `(B, K, *S)`
-    "What a model says of images that came without a case; it prepares each of them as it likes"
-    template = Case(
-        images[0], spacing=spacing, source=Source("array", "float32", "last" if images.shape[1] > 1 else "none")
-    )
+    "Output of a model for images that came without a case; each of them is prepared as the model wants it"
+    source = Source("array", "float32", "last" if images.shape[1] > 1 else "none")
+    template = Case(images[0], spacing=spacing, source=source)
     ready = [model.prepare(template.replace(image=image)) for image in images]
-    answer = (model.probabilities if probabilities else model)(
-        torch.stack([case.image for case in ready]).to(model.device), ready[0]
-    )
-    if answer is None:
-        raise ValueError(f"model {model.name!r} gives no probabilities; allowed is serve(..., probabilities=False)")
-    if answer.shape[-template.ndim :] != images.shape[2:]:
+    run = model.probabilities if probabilities else model
+    output = run(torch.stack([case.image for case in ready]).to(model.device), ready[0])
+    if output is None:
+        raise ValueError(f"model {model.name!r} gives no probabilities; use serve(..., probabilities=False)")
+    size = tuple(output.shape[-template.ndim :])
+    wanted = tuple(images.shape[2:])
+    if size != wanted:
+        remedy = "as_model(..., size=ResizeTo(...))"
         raise ValueError(
-            f"model {model.name!r} answers in the size {tuple(answer.shape[-template.ndim :])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))"
+            f"the output of model {model.name!r} must have the image's size {wanted}, got {size}; use {remedy}"
         )
-    return answer.cpu().numpy()
+    return output.cpu().numpy()
 
 # %% ../../nbs/models/05_remote.ipynb #f7f94468
-def _handler(model, probabilities):
-    "What answers a request with a model, one request at a time"
-
-    lock = Lock()
+def _handler(
+    respond: Callable,  # function (format, body, headers) -> body of the response
+) -> type:
+    "A handler of requests, for `http.server`"
+    from http.server import BaseHTTPRequestHandler
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *args):
-            pass
+            "Print nothing"
 
         def do_POST(self):
-            body, form = (
-                self.rfile.read(int(self.headers.get("Content-Length", 0))),
-                "json" if "json" in self.headers.get("Content-Type", "") else "npy",
-            )
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            format = "json" if "json" in self.headers.get("Content-Type", "") else "npy"
             try:
-                status, kind, data = (
-                    200,
-                    f"application/{'json' if form == 'json' else 'x-npy'}",
-                    self._answered(form, body),
-                )
+                data = respond(format, body, self.headers)
             except Exception as e:
-                status, kind, data = 400, "text/plain", f"{type(e).__name__}: {e}".encode()
+                self._send(400, "text/plain", f"{type(e).__name__}: {e}".encode())
+            else:
+                self._send(200, _FORMATS[format], data)
+
+        def _send(self, status, content_type, data):
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
-
-        def _answered(self, form, body) -> bytes:
-            if form == "json":
-                request = json.loads(body)
-                images, spacing = np.asarray(request["images"], np.float32), request.get("spacing")
-            else:
-                images, spacing = (
-                    _from_npy(body),
-                    [float(s) for s in self.headers["X-Spacing"].split(",")] if "X-Spacing" in self.headers else None,
-                )
-            images = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-            with lock:
-                answer = _answer_of(model, images, spacing, probabilities)
-            return (
-                json.dumps({"probabilities" if probabilities else "masks": answer.tolist()}).encode()
-                if form == "json"
-                else _to_npy(answer)
-            )
 
     return Handler
 
@@ -229,10 +249,21 @@ def serve(
     model,  # anything that `as_model` takes
     host: str = "127.0.0.1",  # "0.0.0.0" to be reached from other computers
     port: int = 0,  # 0: any free one
-    probabilities: bool = False,  # answer with probabilities?
-):  # the URL
-    "A model behind HTTP, as long as the `with` block lasts"
-    server = ThreadingHTTPServer((host, port), _handler(as_model(model), probabilities))
+    probabilities: bool = False,  # respond with probabilities?
+) -> Iterator[str]:  # the URL
+    "A model behind HTTP, as long as the `with` block lasts; one request at a time is in the model"
+    from http.server import ThreadingHTTPServer
+
+    model = as_model(model)
+    lock = Lock()
+
+    def respond(format, body, headers) -> bytes:
+        images, spacing = _read_request(format, body, headers)
+        with lock:
+            output = _run_model(model, images, spacing, probabilities)
+        return _response(format, output, probabilities)
+
+    server = ThreadingHTTPServer((host, port), _handler(respond))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://{host}:{server.server_port}/predict"

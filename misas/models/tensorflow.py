@@ -7,32 +7,38 @@ __all__ = ['SavedModel', 'GraphModel']
 
 # %% ../../nbs/models/11_tensorflow.ipynb #f7c6d491
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..core.checks import nearest_name
+import numpy as np
+
+from ..core.checks import import_optional, invalid, nearest_name
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import FileModel, existing_file, file_digest, pick_output
-from ..core.checks import import_optional
 from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/11_tensorflow.ipynb #1298dd16
 def _tensorflow():
-    "TensorFlow, imported after PyTorch's compiler: the other way around, the two LLVMs that they bring end the process"
+    "TensorFlow, imported after PyTorch's compiler"
     if "tensorflow" not in sys.modules and find_spec("triton"):
         import_optional("triton", "tensorflow")
     return import_optional("tensorflow", "tensorflow")
 
 # %% ../../nbs/models/11_tensorflow.ipynb #7411c8cc
 def _is_saved_model(obj) -> bool:
-    return any(
-        c.__name__ == "AutoTrackable" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__
-    ) and hasattr(obj, "signatures")
+    "Is it what `tf.saved_model.load` gives? Found out without importing TensorFlow"
+    classes = type(obj).__mro__
+    is_loaded = any(c.__name__ == "AutoTrackable" and c.__module__.startswith("tensorflow.") for c in classes)
+    return is_loaded and hasattr(obj, "signatures")
 
 
-def _signature_of(loaded, signature: str | None):
-    "The function that a signature names; None: 'serving_default', or the only one"
+def _signature_of(
+    loaded,  # what `tf.saved_model.load` gives
+    signature: str | None,  # None: 'serving_default', or the only one
+):
+    "The function that a signature names"
     names = sorted(loaded.signatures)
     if signature is None and "serving_default" in names:
         signature = "serving_default"
@@ -40,10 +46,17 @@ def _signature_of(loaded, signature: str | None):
 
 # %% ../../nbs/models/11_tensorflow.ipynb #e7d6df35
 @model_loader("saved_model.pb")
-def _from_folder(path, trust: bool):
+def _from_folder(path: Path, trust: bool):
     "A SavedModel, whose graph may read and write files"
     check_trust("a SavedModel", trust)
     return _tensorflow().saved_model.load(str(path))
+
+
+def _known_shape(
+    shape,  # `tf.TensorShape`
+) -> tuple | None:  # None in it where any size will do; None: not even the number of axes is known
+    "The shape of an input"
+    return None if shape.rank is None else tuple(shape.as_list())
 
 # %% ../../nbs/models/11_tensorflow.ipynb #9e40dc8e
 @adapter(_is_saved_model)
@@ -53,29 +66,26 @@ class SavedModel(FileModel):
     def __init__(
         self,
         source,  # its folder, or what `tf.saved_model.load` gives
-        signature: str = None,  # None: "serving_default", or the only one
-        input: str = None,  # name of the input that takes the image, where there are several
-        feed: dict = None,  # values of other inputs, such as {"training": False}
-        mask=None,  # name or number of the output that is the mask, where there are several
+        signature: str | None = None,  # None: "serving_default", or the only one
+        input: str | None = None,  # name of the input that takes the image, where there are several
+        feed: Mapping | None = None,  # values of other inputs, such as {"training": False}
+        mask: str | int | None = None,  # name or number of the output that is the mask, where there are several
         **options,  # of `NumpyModel`: channels, output, probabilities, preprocess, prepare, batch_size, name, labels
     ):
         if isinstance(source, (str, Path)):
             source = existing_file(source, "source", "the folder of a saved model")
         loaded = self.open(source)
-        f = _signature_of(loaded, signature)
-        specs = f.structured_input_signature[1]
-        self.signature, self.input, self.feed = (
-            signature,
-            pick_output([n for n in sorted(specs) if n not in (feed or {})], input, "input"),
-            feed or {},
-        )
-        shape = specs[self.input].shape
+        function = _signature_of(loaded, signature)
+        specs = function.structured_input_signature[1]
+        self.signature = signature
+        self.feed = feed or {}
+        self.input = pick_output([name for name in sorted(specs) if name not in self.feed], input, "input")
         super().__init__(
             source,
             loaded,
-            shape=None if shape.rank is None else tuple(shape.as_list()),
+            shape=_known_shape(specs[self.input].shape),
             dtype=specs[self.input].dtype.name,
-            mask=pick_output(sorted(f.structured_outputs), mask),
+            mask=pick_output(sorted(function.structured_outputs), mask),
             **options,
         )
 
@@ -83,41 +93,39 @@ class SavedModel(FileModel):
     def open(source):
         return _tensorflow().saved_model.load(str(source)) if isinstance(source, Path) else source
 
-    def run(self, array, name):
-        tf, f = _tensorflow(), _signature_of(self.net, self.signature)
-        constants = {
-            name: tf.constant(value, f.structured_input_signature[1][name].dtype) for name, value in self.feed.items()
-        }
-        return f(**{self.input: tf.constant(array)}, **constants)[
-            pick_output(sorted(f.structured_outputs), name)
-        ].numpy()
+    def run(self, array: np.ndarray, name: str | int | None) -> np.ndarray:
+        tf = _tensorflow()
+        function = _signature_of(self.net, self.signature)
+        specs = function.structured_input_signature[1]
+        inputs = {other: tf.constant(value, specs[other].dtype) for other, value in self.feed.items()}
+        inputs[self.input] = tf.constant(array)
+        return function(**inputs)[pick_output(sorted(function.structured_outputs), name)].numpy()
 
-    def fingerprint(self):
-        files = sorted(p for p in self.source.rglob("*") if p.is_file()) if isinstance(self.source, Path) else ()
-        variables = () if files else (v.numpy() for v in _signature_of(self.net, self.signature).variables)
-        return (
-            *super().fingerprint(),
-            self.signature,
-            self.input,
-            checksum(self.feed),
-            file_digest(*files, *variables),
-        )
+    def _weights(self) -> list:
+        "The files of a folder, or the variables of what is loaded already"
+        files = sorted(p for p in self.source.rglob("*") if p.is_file()) if isinstance(self.source, Path) else []
+        return files or [v.numpy() for v in _signature_of(self.net, self.signature).variables]
+
+    def fingerprint(self) -> tuple:
+        settings = (self.signature, self.input, checksum(self.feed))
+        return (*super().fingerprint(), *settings, file_digest(*self._weights()))
 
 # %% ../../nbs/models/11_tensorflow.ipynb #0cc02863
-_GRAPH_SPECS = "a frozen graph (.pb), a checkpoint (its .meta file), a GraphDef, a tf.compat.v1.Session"
+_GRAPH_SPECS = "a frozen graph (.pb), a checkpoint (its .meta file), a GraphDef or a tf.compat.v1.Session"
 
 
 def _is_session(obj) -> bool:
+    "Is it a session of TensorFlow 1? Found out without importing TensorFlow"
     return any(c.__name__ == "BaseSession" and c.__module__.startswith("tensorflow.") for c in type(obj).__mro__)
 
-
-def _restore(session, meta: Path):
+# %% ../../nbs/models/11_tensorflow.ipynb #f7404886
+def _import_checkpoint(session, meta: Path):
     "The graph of a checkpoint, and its weights"
     v1 = _tensorflow().compat.v1
     v1.train.import_meta_graph(str(meta), clear_devices=True).restore(session, str(meta.with_suffix("")))
 
-# %% ../../nbs/models/11_tensorflow.ipynb #f7404886
-def _import(content: bytes):
+
+def _import_frozen(content: bytes):
     "A frozen graph"
     v1 = _tensorflow().compat.v1
     definition = v1.GraphDef()
@@ -125,9 +133,22 @@ def _import(content: bytes):
     v1.import_graph_def(definition, name="")
 
 # %% ../../nbs/models/11_tensorflow.ipynb #706868b2
+def _import_graph(
+    session,  # whose graph is the default one
+    source: Path | bytes,
+):
+    "What a file or its content holds"
+    if isinstance(source, bytes):
+        _import_frozen(source)
+    elif source.suffix == ".meta":
+        _import_checkpoint(session, source)
+    else:
+        _import_frozen(source.read_bytes())
+
+
 def _open_graph(
     source,  # path or bytes of a graph, or an open session
-):  # tf.compat.v1.Session
+):  # `tf.compat.v1.Session`
     "A session of its own for a graph of its own"
     if not isinstance(source, (Path, bytes)):
         return source
@@ -135,29 +156,48 @@ def _open_graph(
     session = v1.Session(graph=v1.Graph())
     try:
         with session.graph.as_default():
-            if isinstance(source, Path) and source.suffix == ".meta":
-                _restore(session, source)
-            else:
-                _import(source if isinstance(source, bytes) else source.read_bytes())
+            _import_graph(session, source)
     except Exception as e:
         session.close()
-        raise ValueError(
-            f"graph is {'a GraphDef' if isinstance(source, bytes) else repr(str(source))}, which cannot be opened ({type(e).__name__}: {e}); allowed are {_GRAPH_SPECS}"
-        ) from e
+        given = "a GraphDef" if isinstance(source, bytes) else repr(str(source))
+        problem = f"{type(e).__name__}: {e}"
+        raise ValueError(f"graph must be {_GRAPH_SPECS}, got {given}, which cannot be opened ({problem})") from e
     return session
 
 # %% ../../nbs/models/11_tensorflow.ipynb #5e599158
-def _tensor(graph, name: str, argument: str):
-    "A tensor by its name, with or without the `:0`"
+def _end_names(graph) -> list[str]:
+    "Names of the tensors that a graph takes, and of those that nothing follows"
+    tensors = [(operation, tensor) for operation in graph.get_operations() for tensor in operation.outputs]
+    return [tensor.name for operation, tensor in tensors if operation.type == "Placeholder" or not tensor.consumers()]
+
+
+def _tensor_named(
+    graph,  # `tf.Graph`
+    name: str,
+    argument: str,  # to name in an error
+):  # `tf.Tensor`
+    "A tensor by its name"
     try:
         return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
     except (KeyError, ValueError):
-        ends = [
-            t.name for op in graph.get_operations() for t in op.outputs if op.type == "Placeholder" or not t.consumers()
-        ]
-        raise ValueError(f"{argument} is {name!r}; {nearest_name(name, ends[:20])}") from None
+        ends = _end_names(graph)[:20]
+        allowed = f"the name of a tensor, such as {', '.join(map(repr, ends))}"
+        raise ValueError(f"{argument} must be {allowed}, got {name!r}{nearest_name(name, ends)}") from None
 
 # %% ../../nbs/models/11_tensorflow.ipynb #cc806150
+def _graph_source(
+    graph,  # as in `GraphModel`
+):  # path, bytes or session
+    "What a graph can be opened from"
+    if isinstance(graph, (str, Path)):
+        return existing_file(graph, "graph", _GRAPH_SPECS)
+    if hasattr(graph, "SerializeToString"):
+        return graph.SerializeToString(deterministic=True)
+    if not _is_session(graph):
+        raise invalid("graph", _GRAPH_SPECS, graph, TypeError)
+    return graph
+
+
 @adapter(_is_session)
 class GraphModel(FileModel):
     "A graph of TensorFlow 1 with named tensors"
@@ -167,50 +207,43 @@ class GraphModel(FileModel):
         graph,  # path of a frozen graph (.pb) or a checkpoint (.meta), a GraphDef, or an open session
         input: str,  # name of the tensor that takes images, such as "image:0"
         mask: str,  # name of the tensor that is the mask, such as "pred:0"
-        feed: dict = None,  # values of other tensors, such as {"training:0": False}
-        probabilities: str = None,  # name of a tensor with probabilities, such as "prob:0"
+        feed: Mapping | None = None,  # values of other tensors, such as {"training:0": False}
+        probabilities: str | None = None,  # name of a tensor with probabilities, such as "prob:0"
         **options,  # of `NumpyModel`: channels, output, preprocess, prepare, batch_size, name, labels
     ):
-        if isinstance(graph, (str, Path)):
-            graph = existing_file(graph, "graph", _GRAPH_SPECS)
-        elif hasattr(graph, "SerializeToString"):
-            graph = graph.SerializeToString(deterministic=True)
-        elif not _is_session(graph):
-            raise TypeError(f"graph is a {type(graph).__name__}; allowed are {_GRAPH_SPECS}")
-        session = _open_graph(graph)
-        tensors = dict(input=_tensor(session.graph, input, "input"), mask=_tensor(session.graph, mask, "mask"))
+        source = _graph_source(graph)
+        session = _open_graph(source)
+        images = _tensor_named(session.graph, input, "input")
+        self.input = images.name
+        self.feed = {_tensor_named(session.graph, k, "feed").name: v for k, v in (feed or {}).items()}
         if probabilities is not None:
-            tensors["probabilities"] = _tensor(session.graph, probabilities, "probabilities")
-        self.input, self.feed = (
-            tensors["input"].name,
-            {_tensor(session.graph, k, "feed").name: v for k, v in (feed or {}).items()},
-        )
-        shape = tensors["input"].shape
+            probabilities = _tensor_named(session.graph, probabilities, "probabilities").name
         super().__init__(
-            graph,
+            source,
             session,
-            shape=None if shape.rank is None else tuple(shape.as_list()),
-            dtype=tensors["input"].dtype.name,
-            mask=tensors["mask"].name,
-            probabilities=probabilities and tensors["probabilities"].name,
+            shape=_known_shape(images.shape),
+            dtype=images.dtype.name,
+            mask=_tensor_named(session.graph, mask, "mask").name,
+            probabilities=probabilities,
             **options,
         )
 
     open = staticmethod(_open_graph)
 
-    def run(self, array, name):
+    def run(self, array: np.ndarray, name: str) -> np.ndarray:
         return self.net.run(name, {self.input: array, **self.feed})
 
-    def _weights(self):
-        "All that makes the answer: files, or an open session's graph and variables"
+    def _weights(self) -> list:
+        "Files, or the graph and the variables of an open session"
         if isinstance(self.source, bytes):
-            return (self.source,)
-        if isinstance(self.source, Path) and self.source.suffix != ".meta":
-            return (self.source,)
-        if isinstance(self.source, Path):
+            return [self.source]
+        if not isinstance(self.source, Path):
+            variables = self.net.graph.get_collection("variables")
+            definition = self.net.graph.as_graph_def().SerializeToString(deterministic=True)
+            return [definition, *self.net.run(list(variables))]
+        if self.source.suffix == ".meta":
             return sorted(p for p in self.source.parent.iterdir() if p.name.startswith(f"{self.source.stem}."))
-        variables = self.net.graph.get_collection("variables")
-        return (self.net.graph.as_graph_def().SerializeToString(deterministic=True), *self.net.run(list(variables)))
+        return [self.source]
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (*super().fingerprint(), self.input, checksum(self.feed), file_digest(*self._weights()))

@@ -14,11 +14,11 @@ def direction_letters(
 ) -> str:
     "Letters for a direction in the patient, the strongest first"
     unit = np.asarray(direction, float) / np.linalg.norm(direction)
-    return "".join(
-        ("LPI", "RAS")[int(unit[i] > 0)][i]
-        for i in np.argsort(-np.abs(unit), kind="stable")
-        if abs(unit[i]) > np.sin(np.pi / 8)
-    )
+    letters = ""
+    for i in np.argsort(-np.abs(unit), kind="stable"):
+        if abs(unit[i]) > np.sin(np.pi / 8):
+            letters += "RAS"[i] if unit[i] > 0 else "LPI"[i]
+    return letters
 
 # %% ../../nbs/plot/00_directions.ipynb #657241d5
 def axis_directions(
@@ -27,10 +27,10 @@ def axis_directions(
     "Where the axes of a volume lead"
     return (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)).T
 
-
+# %% ../../nbs/plot/00_directions.ipynb #b9907ce8
 def plane_sides(
     axis: int,  # across which a volume is cut
-    affine: np.ndarray = None,  # of its case; None: not known
+    affine: np.ndarray | None = None,  # of its case; None: not known
 ) -> tuple:  # two pairs (axis of the array, 1 or -1 for backwards)
     "Which axes run down and across the picture of a plane"
     down, across = (a for a in range(3) if a != axis)
@@ -39,21 +39,24 @@ def plane_sides(
     to = axis_directions(affine)
     if max(abs(to[down, 0]), abs(to[across, 2])) > np.cos(np.pi / 6):
         down, across = across, down
-    return (down, _way(to[down], "SA")), (across, _way(to[across], "RA"))
+    return (down, _sign(to[down], "SA")), (across, _sign(to[across], "RA"))
 
-# %% ../../nbs/plot/00_directions.ipynb #3b272255
-def _way(direction, first) -> int:
-    "-1, which is backwards, for an axis that leads where the picture is to begin"
+
+def _sign(
+    direction: np.ndarray,  # in which an axis leads
+    first: str,  # letters of the directions that belong at the top or at the left
+) -> int:
+    "-1, which is backwards, for an axis that leads towards what is shown first"
     return -1 if direction_letters(direction).startswith(tuple(first)) else 1
 
 # %% ../../nbs/plot/00_directions.ipynb #87dde007
 def axis_text(
     axis: int,  # across which a volume is cut
-    affine: np.ndarray = None,  # of its case; None: not known
+    affine: np.ndarray | None = None,  # of its case; None: not known
 ) -> str:
     "An axis, with the name of the planes across it"
-    to = np.zeros(3) if affine is None else axis_directions(affine)[axis]
-    name = next(
-        (name for name, part in zip(("sagittal", "coronal", "axial"), to) if abs(part) > np.cos(np.pi / 6)), None
-    )
-    return f"axis {axis} ({name})" if name else f"axis {axis}"
+    if affine is not None:
+        for name, part in zip(("sagittal", "coronal", "axial"), axis_directions(affine)[axis]):
+            if abs(part) > np.cos(np.pi / 6):
+                return f"axis {axis} ({name})"
+    return f"axis {axis}"

@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import Domain
+from ..core.checks import Domain, as_numbers, check_choice, check_number, check_type, invalid
 from ..core.sweeps import Series, Step
 from ..eval.scoring import labels_present
-from .colours import as_colour, label_colours, label_rgb
+from .colours import label_colours, label_rgb
 from .directions import plane_sides
-from .text import check_numbers
 
 # %% ../../nbs/plot/08_overlays.ipynb #abb46140
 def intensity_window(
@@ -33,50 +32,54 @@ def intensity_window(
     return (low, high) if low < high else (float(pixels.min()), float(pixels.max()))
 
 # %% ../../nbs/plot/08_overlays.ipynb #9e24a015
-def to_array(x):
+def to_array(x) -> np.ndarray:
     "A tensor, a PIL image or an array as an array"
     return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
 
-# %% ../../nbs/plot/08_overlays.ipynb #b81c05b8
-def _check_window(window):
-    if len(window) != 2 or not window[0] <= window[1]:
-        raise ValueError(f"window is {window}; allowed are two intensities (black, white), black <= white")
 
-# %% ../../nbs/plot/08_overlays.ipynb #4710d9a6
 def grey_levels(
-    image,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`
-    window,  # (black, white)
-    channel,  # shown where there are neither one nor three
+    image: np.ndarray,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`
+    window: tuple | None,  # intensities (black, white); None: from the image
+    channel: int,  # shown where there are neither one nor three
 ) -> np.ndarray:  # uint8, `(H, W)`, or `(H, W, 3)` for a coloured image
     "Intensities as grey levels or colours"
-    if image.ndim == 3 and image.shape[-1] == 3 and len(image) > 4:
-        image = np.moveaxis(image, -1, 0)
-    if image.ndim not in (2, 3):
-        raise ValueError(
-            f"image has shape {image.shape}; allowed are (H, W), (C, H, W) and (H, W, 3): take a slice of a volume"
-        )
-    if image.ndim == 3 and len(image) != 3:
-        if not 0 <= channel < len(image):
-            raise ValueError(f"channel is {channel}; allowed are 0 to {len(image) - 1}")
-        image = image[channel]
+    image = _one_or_three_channels(image, channel)
     low, high = window or intensity_window(Case(np.ascontiguousarray(image)))
     levels = (image.astype(np.float32) - low) * np.float32(255 / ((high - low) or 1))
     levels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return levels if levels.ndim == 2 else np.moveaxis(levels, 0, -1)
 
+# %% ../../nbs/plot/08_overlays.ipynb #4710d9a6
+def _one_or_three_channels(image: np.ndarray, channel: int) -> np.ndarray:  # `(H, W)` or `(3, H, W)`
+    "What can be seen of an image"
+    if image.ndim not in (2, 3):
+        allowed = "an array (H, W), (C, H, W) or (H, W, 3), such as a slice of a volume"
+        raise ValueError(f"image must be {allowed}, got shape {image.shape}")
+    if image.ndim == 2:
+        return image
+    if image.shape[-1] == 3 and len(image) > 4:
+        image = np.moveaxis(image, -1, 0)
+    if len(image) == 3:
+        return image
+    check_number("channel", channel, Domain(0, len(image) - 1, whole=True))
+    return image[int(channel)]
+
 # %% ../../nbs/plot/08_overlays.ipynb #439bf75c
 def fit_size(
-    shape,  # `(H, W)`
+    shape: tuple,  # `(H, W)`
     size: int,  # wanted length of the longest side, in pixels
-    spacing=(1, 1),  # height and width of a pixel; only their ratio counts
+    spacing: tuple = (1, 1),  # height and width of a pixel; only their ratio counts
 ) -> float:
     "Scale that brings a picture near a size: an integer, or a fraction if the picture must shrink"
-    check_numbers(Domain(1), size=size)
+    check_number("size", size, Domain(1))
     longest = max(n * s for n, s in zip(shape, pixel_stretch(spacing)))
     return max(1, size // longest) if longest <= size else size / longest
 
 
-def pixel_stretch(spacing):
+def pixel_stretch(
+    spacing: tuple,  # height and width of a pixel
+) -> list:
+    "Height and width of a pixel, the shorter one being 1"
     return [s / min(spacing) for s in spacing]
 
 # %% ../../nbs/plot/08_overlays.ipynb #366bfe9a
@@ -88,9 +91,8 @@ def scaled_size(
     if levels.shape[:2] == shape:
         return levels
     smaller = shape[0] < levels.shape[0] or shape[1] < levels.shape[1]
-    return np.asarray(
-        Image.fromarray(levels).resize(shape[::-1], Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
-    )
+    kernel = Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(levels).resize(shape[::-1], kernel))
 
 
 def resize_nearest(
@@ -98,8 +100,10 @@ def resize_nearest(
     shape: tuple,  # (height, width)
 ) -> np.ndarray:
     "The mask in another size, with no label that was not there"
-    rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(shape, mask.shape))
-    return mask if mask.shape == shape else mask[rows.astype(int)[:, None], columns.astype(int)]
+    if mask.shape == shape:
+        return mask
+    rows, columns = (((np.arange(new) + 0.5) * old // new).astype(int) for new, old in zip(shape, mask.shape))
+    return mask[rows[:, None], columns]
 
 # %% ../../nbs/plot/08_overlays.ipynb #c67457f8
 def mask_edge(
@@ -109,221 +113,251 @@ def mask_edge(
     "Pixels of a label that have another label within `width` pixels above, below, left or right"
     edge = np.zeros(mask.shape, bool)
     for k in range(1, width + 1):
-        rows, columns = mask[k:] != mask[:-k], mask[:, k:] != mask[:, :-k]
+        rows = mask[k:] != mask[:-k]
         edge[k:] |= rows
         edge[:-k] |= rows
+        columns = mask[:, k:] != mask[:, :-k]
         edge[:, k:] |= columns
         edge[:, :-k] |= columns
     return edge & (mask > 0)
 
-# %% ../../nbs/plot/08_overlays.ipynb #0c5d8aa3
-_STYLES = ("fill", "contour", None)
 
-
-def _check_style(**styles):
-    for name, style in styles.items():
-        if style not in _STYLES:
-            raise ValueError(f"{name} is {style!r}; allowed are 'fill', 'contour' and None")
-
-# %% ../../nbs/plot/08_overlays.ipynb #efbf6a3f
-def _painted(
-    picture: np.ndarray,  # `(H, W, 3)` float32, 0..255; changed in place
-    mask: np.ndarray,  # `(H, W)` labels
-    style: str,  # "fill" or "contour"
-    colours: np.ndarray,  # `(n, 3)` of the labels 1, 2, ..., 0..255
-    alpha: float,  # opacity of a fill, 0..1
-    width: int,  # of a contour, in pixels
-    dashed: bool = False,  # break the contour up?
-) -> np.ndarray:
-    "The picture with a mask painted on it"
-    inside, alpha = (mask > 0, alpha) if style == "fill" else (mask_edge(mask, width), 1)
-    if dashed:
-        inside = inside & dash_pattern(mask.shape, 4 * width)
-    at, pixels = np.flatnonzero(inside), picture.reshape(-1, 3)
-    some = pixels.take(at, axis=0)
-    pixels[at] = some + alpha * (colours.take((mask.ravel()[at] - 1) % len(colours), axis=0) - some)
-    return picture
-
-# %% ../../nbs/plot/08_overlays.ipynb #6b7bb6df
-def dash_pattern(shape, length):
+def dash_pattern(
+    shape: tuple,  # (height, width)
+    length: int,  # of a dash, in pixels
+) -> np.ndarray:  # bool
     "A chequerboard: it cuts lines of any direction into dashes"
     rows, columns = (np.arange(n) // length for n in shape)
     return (rows[:, None] + columns) % 2 == 0
+
+# %% ../../nbs/plot/08_overlays.ipynb #0c5d8aa3
+@dataclass(frozen=True)
+class Style:
+    "How an image and its masks are painted"
+
+    pred: str | None = "fill"  # "fill", "contour" or None
+    truth: str | None = "contour"  # "fill", "contour" or None
+    window: tuple | None = None  # intensities (black, white); None: from the image
+    colours: object = None  # of the labels 1, 2, ..., as `label_colours` takes them
+    alpha: float = 0.5  # opacity of a fill, 0..1
+
+    def __post_init__(self):
+        _check_painting(pred=self.pred, truth=self.truth)
+        check_number("alpha", self.alpha, Domain(0, 1))
+        if self.window is not None:
+            _check_window(self.window)
+
+
+def _check_painting(**styles):  # {name of an argument: its value}
+    for name, style in styles.items():
+        check_choice(name, style, ("fill", "contour", None))
+
+
+def _check_window(window):
+    allowed = "two intensities (black, white), black <= white"
+    black, white = as_numbers(window, 2, "window", allowed)
+    if black > white:
+        raise invalid("window", allowed, window)
+
+# %% ../../nbs/plot/08_overlays.ipynb #efbf6a3f
+def _blend(
+    picture: np.ndarray,  # `(H, W, 3)` float32, 0..255, contiguous; changed in place
+    mask: np.ndarray,  # `(H, W)` labels
+    shown: np.ndarray,  # `(H, W)` bool: which pixels of the mask are painted
+    rgb: np.ndarray,  # `(n, 3)` of the labels 1, 2, ..., 0..255
+    alpha: float,  # opacity, 0..1
+):
+    "Paint a mask on a picture"
+    at = np.flatnonzero(shown)
+    pixels = picture.reshape(-1, 3)
+    before = pixels.take(at, axis=0)
+    colours = rgb.take((mask.ravel()[at] - 1) % len(rgb), axis=0)
+    pixels[at] = before + alpha * (colours - before)
+
+
+def _as_picture(levels: np.ndarray) -> np.ndarray:  # `(H, W, 3)` float32, contiguous, as `_blend` needs it
+    "Grey levels or colours, to be painted on"
+    if levels.ndim == 2:
+        levels = levels[..., None]
+    return np.array(np.broadcast_to(levels, (*levels.shape[:2], 3)), np.float32, order="C")
+
+# %% ../../nbs/plot/08_overlays.ipynb #bbf84979
+def _painted(
+    levels: np.ndarray,  # uint8, `(H, W)` or `(H, W, 3)`
+    pred,  # `(H, W)` or None
+    truth,  # `(H, W)` or None
+    style: Style,
+    spacing: tuple,  # height and width of a pixel
+    scale: float | None,  # size of the picture / size of the image
+) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
+    "Grey levels with both masks on them; fills come first, so that no contour is hidden"
+    if scale is None:
+        scale = fit_size(levels.shape[:2], 480, spacing)
+    shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(spacing)))
+    masks = []
+    for name, mask, how in (("pred", pred, style.pred), ("truth", truth, style.truth)):
+        if mask is not None and how:
+            masks.append((_checked_mask(mask, name, levels.shape[:2]), how))
+    rgb = label_rgb(style.colours, max([int(mask.max()) for mask, _ in masks], default=0))
+    fills = [resize_nearest(mask, shape) for mask, how in masks if how == "fill"]
+    contours = [resize_nearest(mask, shape) for mask, how in masks if how == "contour"]
+
+    picture = _as_picture(scaled_size(levels, shape))
+    for mask in fills:
+        _blend(picture, mask, mask > 0, rgb, style.alpha)
+    width = max(1, round(max(shape) / 250))
+    for i, mask in enumerate(contours):
+        edge = mask_edge(mask, width)
+        if i == 1:  # of two contours, the truth is dashed
+            edge = edge & dash_pattern(shape, 4 * width)
+        _blend(picture, mask, edge, rgb, 1)
+    return np.rint(picture).astype(np.uint8)
+
+
+def _checked_mask(mask, name: str, shape: tuple) -> np.ndarray:
+    mask = to_array(mask)
+    if mask.shape != shape:
+        raise ValueError(f"{name} must have the image's shape {shape}, got {mask.shape}")
+    return mask.astype(np.int32)
 
 # %% ../../nbs/plot/08_overlays.ipynb #052f2a9e
 def overlay(
     image,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`: tensor, array or PIL image
     pred=None,  # `(H, W)`: labels predicted
     truth=None,  # `(H, W)`: labels of the reference
-    window: tuple = None,  # intensities (black, white); None: from the image
+    window: tuple | None = None,  # intensities (black, white); None: from the image
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
     alpha: float = 0.5,  # opacity of a fill, 0..1
-    pred_as: str = "fill",  # "fill", "contour" or None
-    truth_as: str = "contour",  # "fill", "contour" or None
+    pred_as: str | None = "fill",  # "fill", "contour" or None
+    truth_as: str | None = "contour",  # "fill", "contour" or None
     channel: int = 0,  # shown where the image has neither one nor three
     spacing: tuple = (1, 1),  # height and width of a pixel; only their ratio counts
-    scale: float = None,  # size of the picture / size of the image; None: whole, for about 480 pixels
+    scale: float | None = None,  # size of the picture / size of the image; None: an integer, for about 480 pixels
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
-    "An image with its prediction and its truth, as a picture"
-    _check_style(pred_as=pred_as, truth_as=truth_as)
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; allowed are numbers from 0 to 1")
-    if window is not None:
-        _check_window(window)
-    levels = grey_levels(to_array(image), window, channel)
-    scale = fit_size(levels.shape[:2], 480, spacing) if scale is None else scale
-    shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(spacing)))
-    masks = [
-        (s, n, _mask(m, n, levels.shape[:2]))
-        for m, s, n in ((pred, pred_as, "pred"), (truth, truth_as, "truth"))
-        if m is not None and s
-    ]
-    picture, width = as_colour(scaled_size(levels, shape)), max(1, round(max(shape) / 250))
-    rgb, both = (
-        label_rgb(colours, max([int(m.max()) for _, _, m in masks], default=0)),
-        [s for s, _, _ in masks] == ["contour"] * 2,
-    )
-    for style, name, mask in sorted(
-        masks, key=lambda m: m[0], reverse=True
-    ):  # fills first, so that no contour is hidden
-        picture = _painted(
-            picture, resize_nearest(mask, shape), style, rgb, alpha, width, dashed=both and name == "truth"
-        )
-    return np.rint(picture).astype(np.uint8)
+    """An image with its prediction and its truth, as a picture
 
-# %% ../../nbs/plot/08_overlays.ipynb #bbf84979
-def _mask(mask, name, shape):
-    mask = to_array(mask)
-    if mask.shape != shape:
-        raise ValueError(f"{name} has shape {mask.shape}; allowed is the image's {shape}")
-    return mask.astype(np.int32)
+    >>> overlay([[0, 1]], pred=[[1, 0]], colours=["red"], alpha=1, scale=1).tolist()
+    [[[255, 0, 0], [255, 255, 255]]]
+    """
+    _check_painting(pred_as=pred_as, truth_as=truth_as)
+    style = Style(pred_as, truth_as, window, colours, alpha)
+    return _painted(grey_levels(to_array(image), window, channel), pred, truth, style, spacing, scale)
 
 # %% ../../nbs/plot/08_overlays.ipynb #2d04f7b7
 @dataclass(frozen=True)
-class View:
+class View(Style):
     "How the steps of a series are looked at: the same for all of them"
 
-    pred: str = "fill"  # "fill", "contour" or None
-    truth: str = "contour"  # "fill", "contour" or None
-    window: tuple = (0, 1)  # intensities (black, white)
-    colours: object = None  # of the labels 1, 2, ..., as `label_colours` takes them
-    alpha: float = 0.5  # opacity of a fill, 0..1
+    window: tuple | None = (0, 1)  # intensities (black, white)
     axis: int = 0  # across which a volume is cut
-    index: int = None  # of the slice of a volume; None for 2D
+    index: int | None = None  # of the slice of a volume; None for 2D
     channel: int = 0  # shown where there are neither one nor three
     spacing: tuple = (1, 1)  # height and width of a pixel, where the step does not know its own
-    sides: tuple = None  # axes of the volume that run down and across the picture, each with 1, or -1 for backwards: ((0, -1), (2, 1)); None: as stored
+    # axes of the volume that run down and across the picture, each with 1, or -1 for backwards: ((0, -1), (2, 1))
+    sides: tuple | None = None  # None: as stored
 
-    def cut(self, array):
-        "The slice of `(*S)`, or of `(C, *S)`, the way round that it is shown; where the volume is less deep, its last one"
+    def cut(self, array):  # tensor `(*S)` or `(C, *S)`, or None
+        "The slice as it is shown; where the volume is less deep, its last one"
         if self.index is None or array is None:
             return array
+        (down, rows), (across, columns) = self._sides()
         axis = self.axis - 3
-        plane, ((down, rows), (across, columns)) = (
-            array.select(axis, min(self.index, array.shape[axis] - 1)),
-            self.sides or plane_sides(self.axis),
-        )
+        plane = array.select(axis, min(self.index, array.shape[axis] - 1))
         if down > across:
             plane = plane.transpose(-2, -1)
-        back = [i for i, way in ((-2, rows), (-1, columns)) if way < 0]
-        return plane.flip(back) if back else plane
+        backwards = [axis for axis, way in ((-2, rows), (-1, columns)) if way < 0]
+        return plane.flip(backwards) if backwards else plane
+
+    def _sides(self) -> tuple:
+        return self.sides or plane_sides(self.axis)
 
     def pixel_size(self, step: Step) -> tuple:  # height and width, in mm
         "How large a pixel of the step is: a transform, or the model's preparation, may have changed it"
         if step.spacing is None:
             return self.spacing
-        return (
-            tuple(step.spacing)
-            if self.index is None
-            else tuple(step.spacing[i] for i, _ in self.sides or plane_sides(self.axis))
-        )
+        if self.index is None:
+            return tuple(step.spacing)
+        return tuple(step.spacing[axis] for axis, _ in self._sides())
 
-    def pixels(self, step: Step):
+    def pixels(self, step: Step) -> torch.Tensor:
         "What is shown of the step's image: three channels as colours, else one of them"
         image = self.cut(step.image)
         return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[self.channel]
 
-    def __call__(self, step: Step, scale: float = None) -> np.ndarray:
+    def __call__(self, step: Step, scale: float | None = None) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
-        return overlay(
-            self.pixels(step),
-            self.cut(step.pred),
-            self.cut(step.truth),
-            self.window,
-            self.colours,
-            self.alpha,
-            self.pred,
-            self.truth,
-            self.channel,
-            self.pixel_size(step),
-            scale,
-        )
+        levels = grey_levels(to_array(self.pixels(step)), self.window, self.channel)
+        return _painted(levels, self.cut(step.pred), self.cut(step.truth), self, self.pixel_size(step), scale)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
-        return [
-            self.cut(m) for m, style in ((step.pred, self.pred), (step.truth, self.truth)) if style and m is not None
-        ]
+        masks = ((step.pred, self.pred), (step.truth, self.truth))
+        return [self.cut(mask) for mask, style in masks if style and mask is not None]
+
+# %% ../../nbs/plot/08_overlays.ipynb #3858e5d5
+def checked_series(series) -> Series:
+    "A series with at least one step"
+    check_type("series", series, Series, "a Series, as get_series makes it")
+    if not len(series):
+        raise ValueError("series must have at least one step, got none")
+    return series
 
 # %% ../../nbs/plot/08_overlays.ipynb #f22a869e
 def series_view(
     series: Series,
-    pred: str = "fill",  # how predictions are drawn: "fill", "contour" or None
-    truth: str = "contour",  # how the truth is drawn: "fill", "contour" or None
-    window: tuple = None,  # intensities (black, white); None: from the case before any change
+    pred: str | None = "fill",  # how predictions are drawn: "fill", "contour" or None
+    truth: str | None = "contour",  # how the truth is drawn: "fill", "contour" or None
+    window: tuple | None = None,  # intensities (black, white); None: from the case before any change
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
     alpha: float = 0.5,  # opacity of a fill, 0..1
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
-    index: int = None,  # of the slice of a volume; None: the one with the most foreground
+    index: int | None = None,  # of the slice of a volume; None: the one with the most foreground
     channel: int = 0,  # shown where the image has neither one nor three
 ) -> View:
     "The look that all steps of a series share"
-    series, case = checked_series(series), series.case
-    _check_style(pred=pred, truth=truth)
-    window = intensity_window(case) if window is None else window
-    _check_window(window)
+    case = checked_series(series).case
+    if window is None:
+        window = intensity_window(case)
     if isinstance(colours, str):
         colours = label_colours(min(_highest(series), 255) + 1, colours)[1:]
+    style = dict(pred=pred, truth=truth, window=window, colours=colours, alpha=alpha, channel=channel)
     if case.ndim == 2:
-        return View(pred, truth, window, colours, alpha, channel=channel, spacing=case.spacing)
-    if axis not in (0, 1, 2):
-        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
-    depth = max(s.image.shape[axis + 1] for s in series)
-    index = _fullest(series, axis) if index is None else index
-    if index not in Domain(0, depth - 1, whole=True):
-        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
-    sides = plane_sides(axis, case.affine)
-    return View(
-        pred, truth, window, colours, alpha, axis, index, channel, tuple(case.spacing[i] for i, _ in sides), sides
-    )
+        return View(**style, spacing=case.spacing)
 
-# %% ../../nbs/plot/08_overlays.ipynb #3858e5d5
-def checked_series(series):
-    if not isinstance(series, Series):
-        raise TypeError(f"series is a {type(series).__name__}; allowed is a Series, as get_series makes it")
-    if not len(series):
-        raise ValueError("series is empty; allowed is at least one step")
-    return series
+    check_number("axis", axis, Domain(0, 2, whole=True))
+    depth = max(step.image.shape[axis + 1] for step in series)
+    index = _fullest(series, axis) if index is None else index
+    check_number("index", index, Domain(0, depth - 1, whole=True))
+    sides = plane_sides(axis, case.affine)
+    spacing = tuple(case.spacing[i] for i, _ in sides)
+    return View(**style, axis=axis, index=index, spacing=spacing, sides=sides)
 
 # %% ../../nbs/plot/08_overlays.ipynb #0e4ec632
-def _masks(series):
-    return [m for s in series for m in (s.pred, s.truth) if m is not None]
+def _masks(series) -> list:
+    return [mask for step in series for mask in (step.pred, step.truth) if mask is not None]
 
 
-def _highest(series):
-    return max([1, *(int(m.max()) for m in _masks(series))])
+def _highest(series) -> int:
+    "The highest label"
+    return max([1, *(int(mask.max()) for mask in _masks(series))])
 
-# %% ../../nbs/plot/08_overlays.ipynb #7833adad
-def _fullest(series, axis):
+
+def _fullest(series, axis: int) -> int:
     "Index of the slice with the most foreground"
-    counts = [(m > 0).sum([i for i in range(3) if i != axis]).cpu() for m in _masks(series)]
-    return int(
-        torch.stack([torch.nn.functional.pad(c, (0, max(map(len, counts)) - len(c))) for c in counts]).sum(0).argmax()
-    )
+    others = [i for i in range(3) if i != axis]
+    counts = [(mask > 0).sum(others).cpu() for mask in _masks(series)]
+    depth = max(map(len, counts))
+    padded = [torch.nn.functional.pad(count, (0, depth - len(count))) for count in counts]
+    return int(torch.stack(padded).sum(0).argmax())
 
 # %% ../../nbs/plot/08_overlays.ipynb #d54f5674
-def drawn_labels(series, view):
+def drawn_labels(
+    series,  # a `Series`, or a list of `Step`
+    view: View,
+) -> list:
     "Labels that can be seen in at least one panel"
-    return sorted(
-        {k for step in series for mask in view.masks(step) for k in labels_present(torch.as_tensor(mask).long())} - {0}
-    )
+    labels = set()
+    for step in series:
+        for mask in view.masks(step):
+            labels |= labels_present(torch.as_tensor(mask).long())
+    return sorted(labels - {0})

@@ -6,22 +6,22 @@
 __all__ = ['plane_letters']
 
 # %% ../../nbs/plot/14_planes.ipynb #c75502fc
-import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain
+from ..core.checks import invalid
 from ..core.sweeps import Series, Step
 from ..core.transform import Function, Intensity, Transform
 from .directions import axis_directions, direction_letters, plane_sides
-from .figures import default_font
+from .figures import with_arguments_of
 from .overlays import View, fit_size, series_view
-from .text import value_text
+from .text import default_font, value_text
 from ..transforms.basic import Compose, Crop, Fixed, has_matrix
 
 # %% ../../nbs/plot/14_planes.ipynb #dd9680c8
@@ -29,42 +29,40 @@ def as_volumes(
     volume,  # a `Series`, a `Step`, or what `load_case` takes
 ) -> Series:  # its model is None where nothing was predicted
     "Steps that are volumes"
-    if isinstance(volume, Step):
-        series = Series((volume,), Transform(), Case(volume.image, volume.truth, spacing=volume.spacing))
-    elif isinstance(volume, Series):
+    if isinstance(volume, Series):
         series = volume
+    elif isinstance(volume, Step):
+        series = Series((volume,), Transform(), Case(volume.image, volume.truth, spacing=volume.spacing))
     else:
         series = without_prediction(as_case(volume))
-    flat = next((x for x in (series.case, *series) if x.image.ndim != 4), None)
-    if flat is not None:
-        raise ValueError(
-            f"volume has an image of shape {tuple(flat.image.shape)}; allowed are volumes (C, D, H, W): plot_series and plot_frame draw single images"
-        )
+    for x in (series.case, *series):
+        if x.image.ndim != 4:
+            shape = tuple(x.image.shape)
+            remedy = "plot_series and plot_frame draw single images"
+            raise ValueError(f"volume must have images (C, D, H, W), got one of shape {shape}; {remedy}")
     return series
 
 
-def without_prediction(case):
-    return Series(
-        (Step(None, case.image, case.truth, torch.zeros(case.shape, dtype=torch.int32), case.spacing),),
-        Transform(),
-        case,
-        None,
-        case.labels,
-    )
+def without_prediction(case: Case) -> Series:
+    "The case as a series of one step in which nothing was predicted"
+    nothing = torch.zeros(case.shape, dtype=torch.int32)
+    step = Step(None, case.image, case.truth, nothing, case.spacing)
+    return Series((step,), Transform(), case, None, case.labels)
 
 # %% ../../nbs/plot/14_planes.ipynb #269ea63b
-def one_volume(volume):
+def one_volume(volume) -> Series:
     "A series of one step"
     series = as_volumes(volume)
     if len(series) != 1:
-        raise ValueError(f"volume is a Series of {len(series)} steps; allowed is one step: series[i:i + 1]")
+        raise ValueError(f"volume must be one step, such as series[i:i + 1], got a Series of {len(series)} steps")
     return series
 
 
-def plane_look(series, **view) -> View:
+def plane_look(
+    series: Series,
+    **view,  # as in `series_view`, but for axis and index
+) -> View:
     "How all steps are looked at, but for the plane"
-    if (alpha := view.get("alpha", 0.5)) not in Domain(0, 1):
-        raise ValueError(f"alpha is {alpha!r}; allowed are {Domain(0, 1)}")
     if series.model is None:
         view["pred"] = None
     return series_view(series, axis=0, index=0, **view)
@@ -78,8 +76,14 @@ def index_along(
 ) -> int:
     "The slice of a step at the place of a slice of the case"
     old, new = case.shape[axis], step.image.shape[axis + 1]
-    ratio = case.spacing[axis] / (step.spacing or case.spacing)[axis]
-    return min(max(int(np.floor((index - (old - 1) / 2) * ratio + new / 2)), 0), new - 1)
+    ratio = case.spacing[axis] / step_spacing(step, case)[axis]
+    place = int(np.floor((index - (old - 1) / 2) * ratio + new / 2))
+    return min(max(place, 0), new - 1)
+
+
+def step_spacing(step: Step, case: Case) -> tuple:
+    "The step's own spacing; where it knows none, that of the case"
+    return step.spacing or case.spacing
 
 # %% ../../nbs/plot/14_planes.ipynb #e9926280
 def plane_of(
@@ -90,27 +94,23 @@ def plane_of(
     index: int,  # of a slice of the case
 ) -> View:
     "One plane of a step, in its own proportions, with the head or the front at the top"
-    spacing, sides = step.spacing or case.spacing, plane_sides(axis, case.affine)
-    return replace(
-        view,
-        axis=axis,
-        index=index_along(step, case, axis, index),
-        spacing=tuple(spacing[a] for a, _ in sides),
-        sides=sides,
-    )
+    sides = plane_sides(axis, case.affine)
+    spacing = step_spacing(step, case)
+    pixel = tuple(spacing[a] for a, _ in sides)
+    return replace(view, axis=axis, index=index_along(step, case, axis, index), spacing=pixel, sides=sides)
 
-
+# %% ../../nbs/plot/14_planes.ipynb #8aec64f5
 def plane_zoom(
     case: Case,
     size: int,  # wanted length of the longest side, in pixels
-    axis: int = None,  # across which the volume is cut; None: all planes
+    axis: int | None = None,  # across which the volume is cut; None: all planes
 ) -> float:  # pixels per mm
     "One zoom for all steps and planes: an integer of pixels for the smallest spacing, if there is room"
     sides = [(n, s) for i, (n, s) in enumerate(zip(case.shape, case.spacing)) if i != axis]
     smallest = min(s for _, s in sides)
     return fit_size((max(n * s for n, s in sides) / smallest, 1), size) / smallest
 
-# %% ../../nbs/plot/14_planes.ipynb #8aec64f5
+
 def plane_pixels(
     view: View,
     step: Step,
@@ -119,55 +119,58 @@ def plane_pixels(
     "One plane as a picture"
     return view(step, zoom * min(view.spacing))
 
-# %% ../../nbs/plot/14_planes.ipynb #4b0b61a4
-def like_look(function):
-    "Show what `series_view` takes, but for the plane, in the signature in place of **view"
-    own, view = (list(inspect.signature(f).parameters.values()) for f in (function, series_view))
-    shared = [p.replace(kind=p.KEYWORD_ONLY) for p in view[1:] if p.name not in ("axis", "index")]
-    function.__signature__ = inspect.signature(function).replace(parameters=own[:-1] + shared)
-    return function
-
-
-def slice_number_text(
-    index: int,
-    spacing: float,  # mm
-) -> str:
-    return f"slice {index} · {index * spacing:.4g} mm"
-
-# %% ../../nbs/plot/14_planes.ipynb #d6cb2c98
-def step_value_text(series, step):
-    return "" if step.value is None else value_text(series.transform, step.value)
-
 # %% ../../nbs/plot/14_planes.ipynb #e9c3f332
 def structure_centre(series: Series) -> tuple:  # indices along the three axes, in pixels of the case
     "Centre of mass of the foreground of the truth, else of a prediction; else the middle"
     from scipy.ndimage import center_of_mass
 
     case = series.case
-    masks = [case.truth, *(m for s in series for m in (s.truth, s.pred))]
-    filled = next((m for m in masks if m is not None and m.shape == case.shape and m.any()), None)
-    if filled is None:
-        return tuple(n // 2 for n in case.shape)
-    return tuple(int(c + 0.5) for c in center_of_mass(np.asarray(filled) > 0))
+    masks = [case.truth]
+    for step in series:
+        masks += [step.truth, step.pred]
+    for mask in masks:
+        if mask is not None and mask.shape == case.shape and mask.any():
+            return tuple(int(c + 0.5) for c in center_of_mass(np.asarray(mask) > 0))
+    return tuple(n // 2 for n in case.shape)
 
 
-def checked_position(series, at):
+def checked_position(
+    series: Series,
+    at: Sequence | None,  # three indices; None: the centre of the structure
+) -> tuple:
     "A point in the volume"
     if at is None:
         return structure_centre(series)
     shape = series.case.shape
     if np.shape(at) != (3,) or not all(0 <= k < n and k == int(k) for k, n in zip(at, shape)):
-        raise ValueError(
-            f"at is {at}; allowed are three indices (slice, row, column) from (0, 0, 0) to {tuple(n - 1 for n in shape)}"
-        )
+        last = tuple(n - 1 for n in shape)
+        raise invalid("at", f"three indices (slice, row, column) from (0, 0, 0) to {last}", at)
     return tuple(int(k) for k in at)
+
+# %% ../../nbs/plot/14_planes.ipynb #4b0b61a4
+def slice_number_text(
+    index: int,
+    spacing: float,  # mm
+) -> str:
+    "A slice and its distance from the first one"
+    return f"slice {index} · {index * spacing:.4g} mm"
+
+
+def step_value_text(series: Series, step: Step) -> str:
+    "What was done to the image; nothing for a case alone"
+    return "" if step.value is None else value_text(series.transform, step.value)
+
+# %% ../../nbs/plot/14_planes.ipynb #288d5870
+def like_look(function):
+    "Show what `series_view` takes, but for the plane, in the signature in place of **view"
+    return with_arguments_of(series_view, function, leave_out=("axis", "index"))
 
 # %% ../../nbs/plot/14_planes.ipynb #da80ff6f
 def _turn(
     transform: Transform,
     value,  # of its parameter
     case: Case,
-) -> np.ndarray:  # `(n, n)`; None where it cannot be told
+) -> np.ndarray | None:  # `(n, n)`; None where it cannot be told
     "From old to new directions along the array's axes"
     if isinstance(transform, Fixed):
         return _turn(transform.transform, transform.value, case)
@@ -175,54 +178,57 @@ def _turn(
         return _turn_of_all(transform, value, case)
     if has_matrix(transform):
         return transform.matrix(transform.check(value), case.ndim)[:, : case.ndim]
-    still = (
-        isinstance(transform, (Intensity, Crop))
-        or isinstance(transform, Function)
-        and transform.mask is None
-        or value == transform.neutral_for(case)
-    )
-    return np.eye(case.ndim) if still else None
+    return np.eye(case.ndim) if _turns_nothing(transform, value, case) else None
 
 
-def _turn_of_all(compose, value, case):
+def _turns_nothing(transform: Transform, value, case: Case) -> bool:
+    if isinstance(transform, Function) and transform.mask is None:
+        return True
+    return isinstance(transform, (Intensity, Crop)) or value == transform.neutral_for(case)
+
+
+def _turn_of_all(compose: Compose, value, case: Case) -> np.ndarray | None:
     "The turns of all members, one after the other"
     values = iter([value] if len(compose.free) == 1 else value)
-    turns = [_turn(m, None if isinstance(m, Fixed) else next(values), case) for m in compose.members]
-    return None if any(t is None for t in turns) else reduce(np.matmul, turns[::-1])
+    turns = []
+    for member in compose.members:
+        turns.append(_turn(member, None if isinstance(member, Fixed) else next(values), case))
+    if any(turn is None for turn in turns):
+        return None
+    return reduce(np.matmul, turns[::-1])
 
 # %% ../../nbs/plot/14_planes.ipynb #c2b6fb6a
 def plane_letters(
     series: Series,
     step: Step,  # of the series
     axis: int = 0,  # across which the volume is cut; an image has one plane only
-) -> tuple:  # (left, right, top, bottom), or None where it is not known
+) -> tuple | None:  # (left, right, top, bottom), or None where it is not known
     "What lies beyond the borders of a picture, in the patient"
     case = series.case
-    turn = (
-        None
-        if case.affine is None or step.image.shape[1:] != case.image.shape[1:]
-        else _turn(series.transform, step.value, case)
-    )
+    if case.affine is None or step.image.shape[1:] != case.image.shape[1:]:
+        return None
+    turn = _turn(series.transform, step.value, case)
     if turn is None:
         return None
     to = np.linalg.inv(turn).T @ axis_directions(case.affine)[3 - case.ndim :]
-    down, across = (to[a] * way for a, way in (plane_sides(axis, case.affine) if case.ndim == 3 else ((0, 1), (1, 1))))
+    sides = plane_sides(axis, case.affine) if case.ndim == 3 else ((0, 1), (1, 1))
+    down, across = (to[a] * way for a, way in sides)
     return tuple(direction_letters(d) for d in (-across, across, -down, down))
 
 # %% ../../nbs/plot/14_planes.ipynb #e63ed88e
 def lettered(
     picture: np.ndarray,  # `(h, w, 3)`, uint8
-    letters,  # (left, right, top, bottom), or None
+    letters: Sequence | None,  # (left, right, top, bottom), or None
 ) -> np.ndarray:
     "A picture with letters at its borders, if there is room"
-    image, (height, width) = Image.fromarray(picture), picture.shape[:2]
+    from PIL import ImageDraw
+
+    height, width = picture.shape[:2]
     if letters is None or min(height, width) < 40:
         return picture
+    image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    for text, at, anchor in zip(
-        letters,
-        ((4, height / 2), (width - 4, height / 2), (width / 2, 4), (width / 2, height - 4)),
-        ("lm", "rm", "ma", "md"),
-    ):
+    places = ((4, height / 2), (width - 4, height / 2), (width / 2, 4), (width / 2, height - 4))
+    for text, at, anchor in zip(letters, places, ("lm", "rm", "ma", "md")):
         draw.text(at, text, fill="white", font=default_font(), anchor=anchor, stroke_width=1, stroke_fill="black")
     return np.asarray(image)

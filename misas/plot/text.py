@@ -7,32 +7,24 @@ __all__ = ['value_text']
 
 # %% ../../nbs/plot/02_text.ipynb #5841b67b
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..core.checks import Domain
+from ..core.checks import Domain, check_number, invalid
 from ..core.transform import Transform
 
-# %% ../../nbs/plot/02_text.ipynb #b85f892b
-def check_numbers(
-    domain: Domain,
-    **numbers,  # {name of an argument: its value}; None is what the argument is without
-):
-    "An error for a number that is not in the domain"
-    for name, value in numbers.items():
-        if value is not None and value not in domain:
-            raise ValueError(f"{name} is {value!r}; allowed are {domain}")
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 # %% ../../nbs/plot/02_text.ipynb #1b72d849
 def amount_text(value) -> str:
     "A value in a few digits"
     if isinstance(value, (tuple, list)):
         return ", ".join(map(amount_text, value))
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 # %% ../../nbs/plot/02_text.ipynb #2d0b2bfe
 def value_text(
@@ -40,17 +32,43 @@ def value_text(
     value,  # of its parameter
 ) -> str:
     "Parameter, value and unit of a step: `deg = 30°`"
-    return f"{transform.param} = {amount_text(value)}{'' if transform.unit in ('°', '%', '×', '') else ' '}{transform.unit}"
+    space = "" if transform.unit in ("°", "%", "×", "") else " "
+    return f"{transform.param} = {amount_text(value)}{space}{transform.unit}"
 
 # %% ../../nbs/plot/02_text.ipynb #147156c2
 def label_name(
     label: int,
-    names=None,  # of the labels 0, 1, 2, ...
+    names: Sequence | None = None,  # of the labels 0, 1, 2, ...
 ) -> str:
+    "The name of a label, or its number"
     return str(names[label]) if names is not None and label < len(names) else str(label)
 
-# %% ../../nbs/plot/02_text.ipynb #ac171a97
-def check_label_names(labels):
-    if isinstance(labels, str) or labels is not None and not isinstance(labels, Sequence):
-        raise TypeError(f"labels is {labels!r}; allowed are a list with the names of the labels 0, 1, 2, ..., or None")
+
+def check_label_names(labels) -> Sequence | None:
+    "The names of labels, as they were given"
+    if labels is not None and (isinstance(labels, str) or not isinstance(labels, Sequence)):
+        raise invalid("labels", "a list with the names of the labels 0, 1, 2, ..., or None", labels, TypeError)
     return labels
+
+# %% ../../nbs/plot/02_text.ipynb #15fc1f5a
+@lru_cache(maxsize=1)
+def default_font() -> "FreeTypeFont":
+    "The letters of all pictures, 13 pixels high"
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
+
+
+def text_inches(text: str, points: float) -> float:
+    "How long the longest line of a text is, in letters of so many points"
+    return max(map(default_font().getlength, text.split("\n"))) / 13 * points / 72
+
+# %% ../../nbs/plot/02_text.ipynb #b85f892b
+def check_numbers(
+    domain: Domain,
+    **numbers,  # {name of an argument: its value or None}
+):
+    "An error for a number that is not in the domain"
+    for name, value in numbers.items():
+        check_number(name, value, domain, optional=True)

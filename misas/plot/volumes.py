@@ -7,19 +7,17 @@ __all__ = ['plot_montage', 'plot_planes', 'gif_volume']
 
 # %% ../../nbs/plot/16_volumes.ipynb #6f77b45c
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from ..core.checks import Domain
-from ..core.sweeps import Step
-from .animation import captioned, centre_on_canvas, gif_palette, gif_path, write_gif
-from .colours import label_rgb
+from ..core.cases import Case
+from ..core.checks import Domain, check_number, invalid
+from ..core.sweeps import Series, Step
+from .animation import captioned, centre_on_canvas, gif_palette, gif_path, used_colours, write_gif
 from .directions import axis_text
 from misas.plot.figures import (
     TEXT_STYLE,
@@ -34,7 +32,7 @@ from misas.plot.figures import (
     panel_grid,
     title_size,
 )
-from .overlays import drawn_labels
+from .overlays import View, drawn_labels
 from misas.plot.planes import (
     as_volumes,
     checked_position,
@@ -48,285 +46,319 @@ from misas.plot.planes import (
     plane_pixels,
     plane_zoom,
     slice_number_text,
+    step_spacing,
     step_value_text,
 )
-from .text import check_label_names, check_numbers
+from .text import check_label_names
 
-# %% ../../nbs/plot/16_volumes.ipynb #8c2d4be9
-def _filled(
-    step: Step,
-    axis: int,
-    n: int,  # slices; as many as there are, if there are less
-) -> list:  # of indices
-    "Slices at equal distances through the foreground of truth and prediction; through all, if there is none"
-    if n not in Domain(1, whole=True):
-        raise ValueError(f"n is {n!r}; allowed are {Domain(1, whole=True)}")
-    masks = [torch.as_tensor(m) > 0 for m in (step.truth, step.pred) if m is not None]
-    there = torch.nonzero(sum(m.movedim(axis, 0).flatten(1).any(1).int() for m in masks)).flatten().tolist() or [
-        0,
-        step.image.shape[axis + 1] - 1,
-    ]
-    return (
-        np.unique(np.floor(np.linspace(there[0], there[-1], int(n)) + 0.5).astype(int)).tolist()
-        if n > 1
-        else [(there[0] + there[-1]) // 2]
-    )
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # %% ../../nbs/plot/16_volumes.ipynb #acc6e126
 def _slices(
     step: Step,
     axis: int,
     index,  # wanted slices: a number, a list, or None
-    n: int = None,  # instead, slices through the foreground; None: all
+    n: int | None = None,  # instead, slices through the foreground; None: all
 ) -> list:
     "Slices that exist"
-    if axis not in (0, 1, 2):
-        raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
+    check_number("axis", axis, Domain(0, 2, whole=True))
     depth = step.image.shape[axis + 1]
     if index is None:
-        return list(range(depth)) if n is None else _filled(step, axis, n)
+        return list(range(depth)) if n is None else _slices_through_foreground(step, axis, n)
     slices = np.atleast_1d(index).tolist()
     if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices):
-        raise ValueError(f"index is {index}; allowed are 0 to {depth - 1}")
+        raise invalid("index", f"one or several integers from 0 to {depth - 1}", index)
     return [int(k) for k in slices]
+
+# %% ../../nbs/plot/16_volumes.ipynb #8c2d4be9
+def _slices_through_foreground(
+    step: Step,
+    axis: int,
+    n: int,  # slices; as many as there are, if there are less
+) -> list:  # of indices
+    "Slices at equal distances through the foreground of truth and prediction; through all, if there is none"
+    check_number("n", n, Domain(1, whole=True))
+    depth = step.image.shape[axis + 1]
+    filled = torch.zeros(depth, dtype=torch.bool)
+    for mask in (step.truth, step.pred):
+        if mask is not None:
+            filled |= (torch.as_tensor(mask) > 0).movedim(axis, 0).flatten(1).any(1)
+    found = torch.nonzero(filled).flatten().tolist() or [0, depth - 1]
+    first, last = found[0], found[-1]
+    if n == 1:
+        return [(first + last) // 2]
+    return np.unique(np.floor(np.linspace(first, last, int(n)) + 0.5).astype(int)).tolist()
 
 # %% ../../nbs/plot/16_volumes.ipynb #e856410c
 def _write_letters(
-    ax,  # matplotlib axes
-    letters,  # (left, right, top, bottom), or None
+    ax: "Axes",
+    letters: Sequence | None,  # (left, right, top, bottom), or None
     shape: tuple,  # of the picture in it, in pixels
 ):
     "Letters at the borders of a panel, if there is room"
-    if min(shape[:2]) < 80:
+    from matplotlib.patheffects import withStroke
+
+    if letters is None or min(shape[:2]) < 80:
         return
-    places = (
-        (0.02, 0.5, "left", "center"),
-        (0.98, 0.5, "right", "center"),
-        (0.5, 0.98, "center", "top"),
-        (0.5, 0.02, "center", "bottom"),
-    )
-    for text, (x, y, ha, va) in zip(letters or (), places):
-        ax.text(
-            x,
-            y,
-            text,
-            transform=ax.transAxes,
-            ha=ha,
-            va=va,
-            color="white",
-            fontsize=9,
-            weight="bold",
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )
+    outline = [withStroke(linewidth=2, foreground="black")]
+    style = dict(transform=ax.transAxes, color="white", fontsize=9, weight="bold", path_effects=outline)
+    left, right, top, bottom = letters
+    ax.text(0.02, 0.5, left, ha="left", va="center", **style)
+    ax.text(0.98, 0.5, right, ha="right", va="center", **style)
+    ax.text(0.5, 0.98, top, ha="center", va="top", **style)
+    ax.text(0.5, 0.02, bottom, ha="center", va="bottom", **style)
 
 
 def _labels_in(
     shown: list,  # pairs (step, view)
 ) -> list:
     "Labels that can be seen in at least one plane"
-    return sorted({k for step, view in shown for k in drawn_labels([step], view)})
+    labels = set()
+    for step, view in shown:
+        labels.update(drawn_labels([step], view))
+    return sorted(labels)
 
 # %% ../../nbs/plot/16_volumes.ipynb #070e4635
 @like_look
 def plot_montage(
-    volume,  # a `Case`, or what `load_case` takes; a `Series` of one step such as `series[3:4]`; a `Step`, which is shown as it is stored
+    volume,  # a `Case`, or what `load_case` takes; a `Series` of one step; a `Step`, which is shown as it is stored
     axis: int = 0,  # across which the volume is cut: 0, 1 or 2
-    n: int = 8,  # slices, at equal distances through the structure; None: all slices of the volume
-    index: Sequence = None,  # the slices themselves, one or several, instead of `n`
-    columns: int = None,  # panels in a row; None: up to 4
-    labels: Sequence = None,  # names of the labels 0, 1, 2, ...; None: those of the series or the case, or numbers
+    n: int | None = 8,  # slices, at equal distances through the structure; None: all slices of the volume
+    index: int | Sequence | None = None,  # the slices themselves, one or several, instead of `n`
+    columns: int | None = None,  # panels in a row; None: up to 4
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
     panel: float = 2.2,  # width of a panel, in inches
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
-) -> Figure:
+) -> "Figure":
     "Slices of a volume side by side"
     series = one_volume(volume)
-    step, look, names = series[0], plane_look(series, **view), check_label_names(labels) or series.labels
-    slices, spacing = _slices(step, axis, index, n), step.spacing or series.case.spacing
-    views = [replace(plane_of(look, step, series.case, axis, 0), index=k) for k in slices]
-    handles = legend_handles(
-        legend_entries(_labels_in([(step, v) for v in views]), names, look), mask_styles(look, series)
-    )
+    step, case = series[0], series.case
+    look = plane_look(series, **view)
+    names = check_label_names(labels) or series.labels
+    slices = _slices(step, axis, index, n)
+    plane = plane_of(look, step, case, axis, 0)
+    views = [replace(plane, index=k) for k in slices]
+    entries = legend_entries(_labels_in([(step, v) for v in views]), names, look)
+    handles = legend_handles(entries, mask_styles(look, series))
+
     pictures = [v(step) for v in views]
-    title, titles = (
-        ", ".join(filter(None, [step_value_text(series, step), f"slices along {axis_text(axis, series.case.affine)}"])),
-        [slice_number_text(k, spacing[axis]) for k in slices],
-    )
-    figure, axes = panel_grid(len(views), columns, panel, pictures[0].shape[0] / pictures[0].shape[1], handles, title)
-    for ax, picture, text in zip(axes, pictures, titles):
-        draw_picture(ax, picture, text, title_size(titles, panel))
+    spacing = step_spacing(step, case)
+    titles = [slice_number_text(k, spacing[axis]) for k in slices]
+    about = _joined(", ", step_value_text(series, step), f"slices along {axis_text(axis, case.affine)}")
+    aspect = pictures[0].shape[0] / pictures[0].shape[1]
+    figure, axes = panel_grid(len(views), columns, panel, aspect, handles, about)
+    for ax, picture, title in zip(axes, pictures, titles):
+        draw_picture(ax, picture, title, title_size(titles, panel))
         _write_letters(ax, plane_letters(series, step, axis), picture.shape)
     return figure
 
+
+def _joined(separator: str, *texts: str) -> str:
+    "Texts in one, without the empty ones"
+    return separator.join(text for text in texts if text)
+
 # %% ../../nbs/plot/16_volumes.ipynb #a5c4f49d
 def _draw_plane(
-    ax,  # matplotlib axes
+    ax: "Axes",
     picture: np.ndarray,  # `(h, w, 3)`
     sides: tuple,  # pairs (axis, 1 or -1 for backwards): what runs down and across it
-    at: tuple,  # indices of the point where the planes meet, in the step
-    shape: tuple,  # of the step
+    extents: np.ndarray,  # of the step along its axes, in mm
     spacing: tuple,  # mm
-    crosshair: bool,
 ):
-    "A plane in mm, with the lines in which the other two cut it"
-    (row, _), (column, _) = sides
-    (top, bottom), (left, right) = [(-spacing[i] / 2, (shape[i] - 0.5) * spacing[i])[::way] for i, way in sides]
+    "A plane in mm from the first pixel"
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    (top, bottom), (left, right) = (_ends(extents[i], spacing[i], way) for i, way in sides)
     ax.imshow(picture, extent=(left, right, bottom, top), interpolation="antialiased")
+    (row, _), (column, _) = sides
     for side, i in ((ax.xaxis, column), (ax.yaxis, row)):
-        side.set_major_locator(
-            MaxNLocator(3, steps=[1, 2, 5, 10])
-            if shape[i] * spacing[i] > 0.3 * max(np.multiply(shape, spacing))
-            else FixedLocator([0])
-        )
+        is_short = extents[i] <= 0.3 * max(extents)
+        side.set_major_locator(FixedLocator([0]) if is_short else MaxNLocator(3, steps=[1, 2, 5, 10]))
         side.set_label_text(f"axis {i} (mm)", color=TEXT_STYLE, fontsize=8)
     ax.tick_params(colors=TEXT_STYLE, labelsize=7, length=2)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    if crosshair:
-        _draw_crosshair(ax, at[column] * spacing[column], at[row] * spacing[row])
+
+
+def _ends(extent: float, spacing: float, way: int) -> tuple:  # mm
+    "The borders of the first and the last pixel of an axis, in the order in which they are shown"
+    first, last = -spacing / 2, extent - spacing / 2
+    return (first, last) if way > 0 else (last, first)
 
 # %% ../../nbs/plot/16_volumes.ipynb #4a55ac62
-def _draw_crosshair(ax, x, y):
+def _draw_crosshair(ax: "Axes", x: float, y: float):
     "Dotted lines that are seen on dark and on bright"
-    for line, position in ((ax.axvline, x), (ax.axhline, y)):
-        line(
-            position,
-            color="white",
-            lw=0.8,
-            ls=(0, (1, 3)),
-            path_effects=[withStroke(linewidth=1.8, foreground="black", alpha=0.4)],
-        )
+    from matplotlib.patheffects import withStroke
+
+    shade = [withStroke(linewidth=1.8, foreground="black", alpha=0.4)]
+    style = dict(color="white", lw=0.8, ls=(0, (1, 3)), path_effects=shade)
+    ax.axvline(x, **style)
+    ax.axhline(y, **style)
 
 
 def _plane_axes(
     rows: int,
     sizes: list,  # (height, width) of each plane, in inches
     handles: list,  # of the legend
-):  # figure, `(rows, 3)` axes
+) -> tuple:  # figure, `(rows, 3)` axes
     "A figure for three planes of one scale"
-    widths = [max(w, 1.2) for _, w in sizes]  # room for a title
+    widths = [max(width, 1.2) for _, width in sizes]  # room for a title
     total = max(sum(widths) + 1.8, legend_width(handles))
     lines = -(-len(handles) // legend_columns(handles, total))
-    figure = Picture(total, rows * (max(h for h, _ in sizes) + 0.35) + 0.3 + lines * 0.2 + 0.25 * (lines > 0))
+    legend_height = lines * 0.2 + 0.25 if lines else 0
+    row_height = max(height for height, _ in sizes) + 0.35
+    figure = Picture(total, rows * row_height + 0.3 + legend_height)
     add_legend(figure, handles)
     return figure, figure.subplots(rows, 3, squeeze=False, width_ratios=widths)
 
 # %% ../../nbs/plot/16_volumes.ipynb #0f4301ca
 @like_look
 def plot_planes(
-    volume,  # a `Series`, its values in rows; a `Case`, or what `load_case` takes; a `Step`, which is shown as it is stored
-    at: Sequence = None,  # indices (slice, row, column) in the case where the planes meet; None: the centre of mass of the foreground
+    volume,  # a `Series`, its values in rows; a `Case`, or what `load_case` takes; a `Step`, shown as it is stored
+    at: Sequence | None = None,  # indices (slice, row, column) where the planes meet; None: centre of the foreground
     crosshair: bool = True,  # draw the lines in which the planes cut each other?
-    labels: Sequence = None,  # names of the labels 0, 1, 2, ...; None: those of the series or the case, or numbers
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
     panel: float = 2.2,  # length of the longest side, in inches
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
-) -> Figure:
+) -> "Figure":
     "The three planes through one point of a volume"
     series = as_volumes(volume)
-    check_numbers(Domain(0, open=True), panel=panel)
-    case, look, at, names = (
-        series.case,
-        plane_look(series, **view),
-        checked_position(series, at),
-        check_label_names(labels) or series.labels,
-    )
-    planes = [[plane_of(look, step, case, axis, at[axis]) for axis in range(3)] for step in series]
-    shown = [(step, v) for step, views in zip(series, planes) for v in views]
-    inches = np.multiply(case.shape, case.spacing) * panel / max(np.multiply(case.shape, case.spacing))
-    figure, axes = _plane_axes(
-        len(series),
-        [[inches[a] for a, _ in v.sides] for v in planes[0]],
-        legend_handles(legend_entries(_labels_in(shown), names, look), mask_styles(look, series)),
-    )
-    zoom, alike = plane_zoom(case, 480), len({s.image.shape for s in series}) == 1
-    for ax, (step, v) in zip(axes.flat, shown):
-        there, spacing = [index_along(step, case, a, k) for a, k in enumerate(at)], step.spacing or case.spacing
-        picture = plane_pixels(v, step, zoom)
-        _draw_plane(ax, picture, v.sides, there, step.image.shape[1:], spacing, crosshair)
-        _write_letters(ax, plane_letters(series, step, v.axis), picture.shape)
-        if ax in axes[0] or not alike:
-            ax.set_title(slice_number_text(v.index, spacing[v.axis]), color=TEXT_STYLE, fontsize=10)
-    for ax in axes[:-1].flat:
-        ax.set_xlabel("")
-    for ax, step in zip(axes[:, 0], series):
-        ax.set_ylabel(
-            "\n".join(filter(None, [step_value_text(series, step), ax.get_ylabel()])), color=TEXT_STYLE, fontsize=9
-        )
+    case = series.case
+    check_number("panel", panel, Domain(0, open=True))
+    look = plane_look(series, **view)
+    at = checked_position(series, at)
+    names = check_label_names(labels) or series.labels
+    rows = [(step, [plane_of(look, step, case, axis, at[axis]) for axis in range(3)]) for step in series]
+    shown = [(step, plane) for step, planes in rows for plane in planes]
+    handles = legend_handles(legend_entries(_labels_in(shown), names, look), mask_styles(look, series))
+
+    figure, axes = _plane_axes(len(series), _plane_sizes(case, rows[0][1], panel), handles)
+    zoom = plane_zoom(case, 480)
+    for ax, (step, plane) in zip(axes.flat, shown):
+        _draw_step_plane(ax, series, step, plane, zoom)
+        if crosshair:
+            _draw_crosshair(ax, *_crossing(step, case, plane, at))
+    _label_planes(axes, series, rows)
     return figure
 
+# %% ../../nbs/plot/16_volumes.ipynb #87d94b2d
+def _plane_sizes(case: Case, planes: list, panel: float) -> list:  # (height, width) of each, in inches
+    "How large planes are whose longest side is `panel` inches"
+    extents = np.multiply(case.shape, case.spacing)
+    inches = extents * panel / max(extents)
+    return [[inches[axis] for axis, _ in plane.sides] for plane in planes]
+
+
+def _draw_step_plane(ax: "Axes", series: Series, step: Step, plane: View, zoom: float):
+    "One plane of a step, with letters"
+    spacing = step_spacing(step, series.case)
+    picture = plane_pixels(plane, step, zoom)
+    _draw_plane(ax, picture, plane.sides, np.multiply(step.image.shape[1:], spacing), spacing)
+    _write_letters(ax, plane_letters(series, step, plane.axis), picture.shape)
+
+# %% ../../nbs/plot/16_volumes.ipynb #415cf1e2
+def _crossing(step: Step, case: Case, plane: View, at: tuple) -> tuple:  # (x, y), in mm
+    "Where the other two planes cut a plane"
+    spacing = step_spacing(step, case)
+    (row, _), (column, _) = plane.sides
+    return tuple(index_along(step, case, axis, at[axis]) * spacing[axis] for axis in (column, row))
+
+
+def _label_planes(
+    axes: np.ndarray,  # `(rows, 3)`
+    series: Series,
+    rows: list,  # (step, its three planes)
+):
+    "Titles above the planes, at least of the first row; values at the left; axes below"
+    alike = len({step.image.shape for step in series}) == 1
+    for i, (step, planes) in enumerate(rows):
+        spacing = step_spacing(step, series.case)
+        for ax, plane in zip(axes[i], planes):
+            if i == 0 or not alike:
+                title = slice_number_text(plane.index, spacing[plane.axis])
+                ax.set_title(title, color=TEXT_STYLE, fontsize=10)
+            if i < len(rows) - 1:
+                ax.set_xlabel("")
+        left = axes[i, 0]
+        left.set_ylabel(_joined("\n", step_value_text(series, step), left.get_ylabel()), color=TEXT_STYLE, fontsize=9)
+
 # %% ../../nbs/plot/16_volumes.ipynb #bc80655d
-def _planes_picture(
-    views: list,  # one for each plane
-    step: Step,
-    letters: list,  # for each plane
+@dataclass(frozen=True)
+class _Frame:
+    "What one frame of an animation shows"
+
+    title: str
+    step: Step
+    planes: list  # of `View`
+
+
+def _slice_frames(series: Series, look: View, axis: int, index) -> list:
+    "One frame for each slice of one step"
+    step = series[0]
+    slices = _slices(step, axis, index)
+    plane = plane_of(look, step, series.case, axis, 0)
+    frames = []
+    for k in slices:
+        place = slice_number_text(k, step_spacing(step, series.case)[axis])
+        title = _joined(" · ", step_value_text(series, step), place)
+        frames.append(_Frame(title, step, [replace(plane, index=k)]))
+    return frames
+
+
+def _step_frames(series: Series, look: View, at: tuple) -> list:
+    "One frame for each step, with the three planes through a point"
+    frames = []
+    for step in series:
+        planes = [plane_of(look, step, series.case, axis, at[axis]) for axis in range(3)]
+        frames.append(_Frame(step_value_text(series, step), step, planes))
+    return frames
+
+# %% ../../nbs/plot/16_volumes.ipynb #8b42f401
+def _frame_picture(
+    frame: _Frame,
+    series: Series,
     zoom: float,  # pixels per mm
 ) -> np.ndarray:
     "Planes beside each other"
-    pictures = [lettered(plane_pixels(v, step, zoom), text) for v, text in zip(views, letters)]
-    return np.concatenate([centre_on_canvas(p, max(q.shape[0] for q in pictures), p.shape[1] + 8) for p in pictures], 1)
+    pictures = []
+    for plane in frame.planes:
+        letters = plane_letters(series, frame.step, plane.axis)
+        pictures.append(lettered(plane_pixels(plane, frame.step, zoom), letters))
+    height = max(p.shape[0] for p in pictures)
+    return np.concatenate([centre_on_canvas(p, height, p.shape[1] + 8) for p in pictures], 1)
 
 # %% ../../nbs/plot/16_volumes.ipynb #0810435b
 @like_look
 def gif_volume(
     volume,  # a `Series`; a `Case`, or what `load_case` takes; a `Step`, which is shown as it is stored
-    path,  # of the file to write; ends with .gif
+    path: str | Path,  # of the file to write; ends with .gif
     axis: int = 0,  # across which one step is cut: 0, 1 or 2
-    index: Sequence = None,  # slices of one step, in their order; None: all
-    at: Sequence = None,  # indices (slice, row, column) where the planes of several steps meet; None: the centre of mass of the foreground
+    index: int | Sequence | None = None,  # slices of one step, in their order; None: all
+    at: Sequence | None = None,  # indices (slice, row, column) where the planes of several steps meet; None: centre
     duration: float = 150,  # of a frame, in milliseconds, >= 10
-    labels: Sequence = None,  # names of the labels 0, 1, 2, ...; None: those of the series or the case, or numbers
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
     size: int = 384,  # longest side of a plane, in pixels, about
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> Path:  # of the file
     "An animated GIF of one step, slice after slice, or of the three planes of several, value after value"
-    series, path, names = as_volumes(volume), gif_path(path), check_label_names(labels)
-    check_numbers(Domain(10), duration=duration)
+    series = as_volumes(volume)
+    path = gif_path(path)
+    names = check_label_names(labels) or series.labels
+    check_number("duration", duration, Domain(10))
     look = plane_look(series, **view)
-    shown = (
-        _slices_shown(series, look, axis, index)
-        if len(series) == 1
-        else _planes_shown(series, look, checked_position(series, at))
-    )
-    zoom = plane_zoom(series.case, size, axis if len(series) == 1 else None)
-    present, rgb = _labels_in([(step, v) for _, step, views in shown for v in views]), label_rgb(look.colours, 1)
-    pictures = [
-        _planes_picture(views, step, [plane_letters(series, step, v.axis) for v in views], zoom)
-        for _, step, views in shown
-    ]
-    frames = captioned(
-        pictures,
-        [title for title, _, _ in shown],
-        legend_entries(present, names or series.labels, look),
-        mask_styles(look, series),
-    )
-    write_gif(
-        frames,
-        path,
-        duration,
-        gif_palette(
-            frames, rgb[sorted({(k - 1) % len(rgb) for k in present})], look.alpha, len(series.case.image) == 3
-        ),
-    )
+    if len(series) == 1:
+        shown = _slice_frames(series, look, axis, index)
+        zoom = plane_zoom(series.case, size, axis)
+    else:
+        shown = _step_frames(series, look, checked_position(series, at))
+        zoom = plane_zoom(series.case, size)
+
+    present = _labels_in([(frame.step, plane) for frame in shown for plane in frame.planes])
+    pictures = [_frame_picture(frame, series, zoom) for frame in shown]
+    entries = legend_entries(present, names, look)
+    frames = captioned(pictures, [frame.title for frame in shown], entries, mask_styles(look, series))
+    is_coloured = len(series.case.image) == 3
+    write_gif(frames, path, duration, gif_palette(frames, used_colours(look, present), look.alpha, is_coloured))
     return path
-
-# %% ../../nbs/plot/16_volumes.ipynb #8b42f401
-def _slices_shown(series, look, axis, index):
-    "(title, step, views) of each slice of one step"
-    step, spacing = series[0], series[0].spacing or series.case.spacing
-    slices = _slices(step, axis, index)
-    view = plane_of(look, step, series.case, axis, 0)
-    return [
-        (
-            " · ".join(filter(None, [step_value_text(series, step), slice_number_text(k, spacing[axis])])),
-            step,
-            [replace(view, index=k)],
-        )
-        for k in slices
-    ]
-
-
-def _planes_shown(series, look, at):
-    "(title, step, views) of each step"
-    return [
-        (step_value_text(series, step), step, [plane_of(look, step, series.case, axis, at[axis]) for axis in range(3)])
-        for step in series
-    ]

@@ -6,9 +6,11 @@ from .geometry import *
 from .kspace import *
 from .mri import *
 from .ct import *
+from .projections import *
 from .photo import *
+from .contract import *
 
-from . import basic, ct, geometry, kspace, mri, photo, spatial
+from . import basic, contract, ct, geometry, kspace, mri, photo, projections, spatial
 
 __all__ = [
     *spatial.__all__,
@@ -17,5 +19,7 @@ __all__ = [
     *kspace.__all__,
     *mri.__all__,
     *ct.__all__,
+    *projections.__all__,
     *photo.__all__,
+    *contract.__all__,
 ]

@@ -16,25 +16,33 @@ grey = np.repeat(photo[..., 1:2], 3, -1)
 LEVELS = range(1, 6)
 
 
+def gaussian_as_before(x, sigma, multichannel):
+    "scikit-image has renamed an argument since"
+    return gaussian(x, sigma, channel_axis=-1)
+
+
+def without_pkg_resources():
+    "setuptools has it no longer; the package takes from it where pictures of frost are"
+    stub = ModuleType("pkg_resources")
+    stub.resource_filename = lambda package, name: name
+    return stub
+
+
 @pytest.fixture(scope="module")
 def theirs():
     "Function (name, severity, picture) -> picture `(3, H, W)` of `imagecorruptions`"
     with pytest.MonkeyPatch.context() as patch:
-        # asked for pictures of frost only; setuptools has it no longer
-        stub = ModuleType("pkg_resources")
-        stub.resource_filename = lambda package, name: name
         if "pkg_resources" not in sys.modules:
-            patch.setitem(sys.modules, "pkg_resources", stub)
+            patch.setitem(sys.modules, "pkg_resources", without_pkg_resources())
         package = pytest.importorskip("imagecorruptions")
-        # scikit-image has renamed an argument since
-        patch.setattr(
-            "imagecorruptions.corruptions.gaussian", lambda x, sigma, multichannel: gaussian(x, sigma, channel_axis=-1)
-        )
+        patch.setattr("imagecorruptions.corruptions.gaussian", gaussian_as_before)
+
+        def corrupt(name, severity, picture=photo):
+            return np.moveaxis(package.corrupt(picture, severity, name), -1, 0).astype(float)
+
         state = np.random.get_state()
         np.random.seed(0)
-        yield lambda name, severity, picture=photo: np.moveaxis(package.corrupt(picture, severity, name), -1, 0).astype(
-            float
-        )
+        yield corrupt
         np.random.set_state(state)
 
 
@@ -87,10 +95,8 @@ def test_defocus_is_equal_up_to_rounding(theirs, severity, monkeypatch):
     def roomy(radius, alias_blur):
         return cv2.GaussianBlur(np.pad(disk(radius, 1e-6), 3), ksize=(5, 5), sigmaX=alias_blur)
 
-    assert (
-        abs(disk(radius, soft).sum() - [1, 1, 1, 1.013, 1.011][severity - 1]) < 1e-3
-        and abs(roomy(radius, soft).sum() - 1) < 1e-5
-    )
+    assert abs(disk(radius, soft).sum() - [1, 1, 1, 1.013, 1.011][severity - 1]) < 1e-3
+    assert abs(roomy(radius, soft).sum() - 1) < 1e-5
     monkeypatch.setattr(corruptions, "disk", roomy)
     got = ours("defocus_blur", severity, transform=Defocus(soft=soft))
     assert furthest(got, theirs("defocus_blur", severity)) < 1.05
@@ -109,17 +115,11 @@ def test_gaussian_blur_is_equal_inside(theirs, severity):
 @pytest.mark.parametrize("name", ["shot_noise", "speckle_noise", "impulse_noise", "gaussian_noise"])
 def test_noise_has_the_same_statistics(theirs, name, severity):
     clean = np.moveaxis(photo, -1, 0).astype(float)
-    a, b = np.floor(ours(name, severity).clip(0, 255)) - clean, theirs(name, severity) - clean
+    a = np.floor(ours(name, severity).clip(0, 255)) - clean
+    b = theirs(name, severity) - clean
     for level in (clean < 60, (clean >= 60) & (clean < 180), clean >= 180):  # in the dark, in between, in the light
         assert abs(a[level].mean() - b[level].mean()) < 5 * b[level].std() * (2 / level.sum()) ** 0.5
         # standard error of a standard deviation, relative; a rare impulse makes it large
-        error = ((((b[level] - b[level].mean()) ** 4).mean() / b[level].var() ** 2 - 1) / (2 * level.sum())) ** 0.5
+        kurtosis = ((b[level] - b[level].mean()) ** 4).mean() / b[level].var() ** 2
+        error = ((kurtosis - 1) / (2 * level.sum())) ** 0.5
         assert abs(a[level].std() / b[level].std() - 1) < 4 * error + 0.005
-
-
-def test_small_pictures_and_other_shapes():
-    for shape in [(5, 7), (31, 200), (1, 1), (9, 8, 3)]:
-        picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        for transform, values in SEVERITIES.values():
-            changed = transform(load_case(picture, channels="last" if len(shape) == 3 else "none"), values[-1])
-            assert changed.shape == shape[:2] and changed.image.isfinite().all()

@@ -1,4 +1,4 @@
-"Volumes, series, films and channels from real and generated files: where voxels lie, what is refused, and that nothing of a patient gets out"
+"Volumes, series, films and channels of files: where voxels lie, what is an error, and that no patient's name gets out"
 
 import itertools
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from pydicom.dataset import Dataset, FileMetaDataset
-from turns import rotated
+from scans import rotated
 
 from misas.data.files import save_image, save_mask
 from misas.data.folders import find_cases, read_cases
@@ -80,7 +80,7 @@ TURNS = dict(
 
 @pytest.fixture(params=TURNS)
 def block(request):
-    "(voxels, affine): 7 slices of 9 x 6, different along each axis, with one bright voxel; from (slice, row, column) to NIfTI's world"
+    "7 slices of 9 x 6 with one bright voxel, and their affine, from (slice, row, column) to NIfTI's world"
     voxels = np.random.default_rng(3).integers(0, 500, (7, 9, 6)).astype(np.uint16)
     voxels[5, 2, 4] = 2000
     affine = np.eye(4)
@@ -282,7 +282,7 @@ def test_real_film():
         and frames[29].name == "examples_ybr_color-29"
         and frames[0].scale == (0, 255)
     )
-    with pytest.raises(ValueError, match="30 frames do not say where they are; .*load_cine"):
+    with pytest.raises(ValueError, match="30 frames do not say where they are .load_cine"):
         load_case(SAMPLES / "examples_ybr_color.dcm")
 
 
@@ -341,7 +341,7 @@ def test_channels_of_a_case(tmp_path):
         and torch.equal(case.image[1], load_case(both[1]).image[0])
     )
     write_nifti(tmp_path / "other.nii.gz", voxels[0], affine + np.eye(4)[[0]].T @ [[0, 0, 0, 0.1]])
-    with pytest.raises(ValueError, match="knee_0000.nii.gz' and '.*other.nii.gz', which lie in different places"):
+    with pytest.raises(ValueError, match="knee_0000.nii.gz' and '.*other.nii.gz' in image .*lie in different places"):
         load_case([both[0], tmp_path / "other.nii.gz"])
     with pytest.raises(ValueError, match="truth lies elsewhere than image"):
         load_case(tmp_path / "other.nii.gz", tmp_path / "labelsTr" / "knee.nii.gz")

@@ -1,4 +1,4 @@
-"RTSTRUCT and SEG as truth: written by other libraries or by hand, voxel by voxel, in every direction, and nothing of a patient gets out"
+"RTSTRUCT and SEG as truth, written by other libraries or by hand: in every direction, and no patient's name gets out"
 
 import json
 import subprocess
@@ -12,9 +12,9 @@ import pytest
 import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import generate_uid
+from scans import rotated
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
-from turns import rotated
 
 from misas.data.files import save_image
 from misas.data.folders import find_cases
@@ -430,7 +430,7 @@ def test_a_real_plan(tmp_path):
     dose = load_case(SAMPLES / "rtdose.dcm")
     stored = pydicom.dcmread(SAMPLES / "rtdose.dcm")
     assert np.allclose(dose.image[0].max(), stored.pixel_array.max() * float(stored.DoseGridScaling), rtol=1e-6)
-    with pytest.raises(ValueError, match="holds no image .its kind is RTSTRUCT.*as the truth of one"):
+    with pytest.raises(ValueError, match="holds no image .its kind is RTSTRUCT.*the truth of an image"):
         load_case(tmp_path / "rt.dcm")
 
 

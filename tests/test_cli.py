@@ -1,0 +1,184 @@
+"The command line, as a user would run it"
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import misas
+from misas.cli import PAPER, _as_rois, _as_size, _as_transforms, _chosen_values, _few_steps, app
+from misas.core.sweeps import get_series
+from misas.core.transform import known_transforms
+from misas.data.phantoms import phantom
+from misas.models.sizes import PadTo, ResizeTo
+
+BRIGHT = """
+import numpy as np
+
+class Bright:
+    def predict(self, image):
+        return (np.asarray(image) > 100).astype(np.uint8)
+"""
+
+
+def test_transforms_by_name():
+    assert list(map(str, _as_transforms("rotation, spike-position"))) == ["rotation", "spike-position"]
+    assert len(_as_transforms(PAPER)) == 10
+    for bad, word in [("rotaton", "did you mean 'rotation'"), (" ", "transforms must be")]:
+        with pytest.raises(ValueError, match=word):
+            _as_transforms(bad)
+
+
+def test_values_of_transforms():
+    both = _as_transforms("rotation,zoom")
+    assert _chosen_values(["rotation=-30,0,1.5"], both) == {"rotation": [-30, 0, 1.5]}
+    assert _chosen_values(["rotation=0", "rotation=10"], both) == {"rotation": [0, 10]}
+    for bad in ("rotation", "zoo=1", "zoom=a"):
+        with pytest.raises(ValueError, match="values"):
+            _chosen_values([bad], both)
+
+
+def test_size():
+    assert _as_size("pad:16") == PadTo(16)
+    assert _as_size("resize:256x224") == ResizeTo((256, 224))
+    assert _as_size(None) is None
+    for bad in ("pad", "pad:0", "fit:3", "resize:8x"):
+        with pytest.raises(ValueError, match="size must be pad:16"):
+            _as_size(bad)
+
+
+def test_rois():
+    assert _as_rois("LV, MY") == ["LV", "MY"]
+    assert _as_rois("a=b=1,MY=2") == {"a=b": 1, "MY": 2}
+    assert _as_rois(None) is None
+    with pytest.raises(ValueError, match="rois must be NAME,NAME,... or .*, got 'MY='"):
+        _as_rois("LV=1,MY=")
+
+
+def test_few_steps_of_a_long_series():
+    series = get_series(lambda x: x > 0.5, phantom((32, 32)), "rotation", progress=False)
+    few = _few_steps(series)
+    assert len(few) == 9
+    assert 0 in few.values
+    assert few.values[0] == -180
+    assert few.values[-1] == 180
+    assert 0 in _few_steps(series[30:]).values
+    assert len(_few_steps(series[:4])) == 4
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    "The current folder, with an image, its mask, a volume, a model and a file that is nothing of that"
+    monkeypatch.chdir(tmp_path)
+    heart = phantom((48, 40))
+    Image.fromarray((heart.image[0].numpy() * 255).astype(np.uint8)).save("image.png")
+    Image.fromarray(heart.truth.numpy().astype(np.uint8)).save("mask.png")
+    np.save("volume.npy", phantom((4, 32, 32)).image[0].numpy())
+    (tmp_path / "mine.py").write_text(BRIGHT)
+    (tmp_path / "file").write_text("x")
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    return tmp_path
+
+
+def invoke(*args):
+    "(exit code, what is printed, errors)"
+    done = CliRunner().invoke(app, [str(arg) for arg in args])
+    return done.exit_code, done.stdout, done.stderr
+
+
+BASE = ["run", "--image", "image.png", "--model", "mine:Bright", "--no-progress", "--transforms", "spike"]
+
+
+def test_demo(folder):
+    choice = ["--transforms", "rotation,dihedral", "--values", "rotation=-30,0,30", "--no-progress"]
+    code, printed, errors = invoke("demo", "--out", "demo", *choice)
+    assert code == 0, errors
+    pictures = [f"{name}.{kind}" for name in ("dihedral", "rotation") for kind in ("gif", "html", "png")]
+    assert sorted(path.name for path in (folder / "demo").iterdir()) == [*pictures, "scores.csv"]
+    table = pd.read_csv("demo/scores.csv")
+    assert set(table["transform"]) == {"rotation", "dihedral"}
+    unchanged = table.query("transform == 'rotation' and value == 0 and metric == 'dice' and label == 'LV'")
+    assert unchanged.score.item() > 0.8
+    assert "scored against the truth" in printed
+
+
+def test_python_m_misas(folder):
+    command = [sys.executable, "-m", "misas", "demo", "--out", "demo", "--transforms", "spike", "--no-progress"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "demo" / "scores.csv").exists()
+
+
+def test_run_without_truth(folder):
+    code, printed, errors = invoke(*BASE, "--out", "mine")
+    assert code == 0, errors
+    assert (folder / "mine" / "spike.html").exists()
+    assert "its own prediction" in printed
+
+
+def test_run_with_truth(folder):
+    code, _, errors = invoke(*BASE, "--out", "mine", "--mask", "mask.png", "--labels", "bg,LV,MY,RV")
+    assert code == 0, errors
+    assert set(pd.read_csv("mine/scores.csv").label) == {"bg", "LV", "MY", "RV"}
+
+
+def test_run_in_another_size(folder):
+    code, _, errors = invoke(*BASE, "--out", "mine", "--size", "pad:32")
+    assert code == 0, errors
+
+
+def test_run_slice_by_slice(folder):
+    options = ["--slicewise", "--size", "pad:8", "--out", "deep", "--no-progress"]
+    sweep = ["--transforms", "brightness", "--values", "brightness=1"]
+    code, _, errors = invoke("run", "--image", "volume.npy", "--model", "demo", *options, *sweep)
+    assert code == 0, errors
+    assert (folder / "deep" / "brightness.png").exists()
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (["--transforms", "rotaton"], "did you mean 'rotation'"),
+        (["--image", "none.png"], "none.png"),
+        (["--model", "demoo"], "'demo'"),
+        (["--mask", "file"], "truth"),
+        (["--labels", "bg", "--mask", "mask.png"], "labels"),
+        (["--metrics", "dise"], "did you mean 'dice'"),
+        (["--values", "spike=-1"], "intensity"),
+        (["--out", "file"], "which is a file"),
+        (["--out", "file/new"], "'file' is a file"),
+        (["--size", "16"], "size must be pad:16"),
+    ],
+    ids=lambda x: x[0].strip("-") if isinstance(x, list) else "",
+)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(folder, change, word):
+    before = set(folder.rglob("*"))
+    code, _, errors = invoke(*BASE, "--out", "new", *change)
+    assert code == 2
+    assert word in errors
+    assert errors.count("\n") == 1
+    cached = {folder / "__pycache__", *(folder / "__pycache__").rglob("*")}
+    assert set(folder.rglob("*")) <= before | cached
+
+
+def test_negative_seed_is_refused(folder):
+    code, _, errors = invoke("demo", "--seed", "-1")
+    assert code == 2
+    assert "seed must be an integer >= 0, got -1" in errors
+
+
+def test_list_of_transforms():
+    code, printed, errors = invoke("transforms")
+    assert code == 0, errors
+    names = [line.split()[0] for line in printed.splitlines()]
+    assert names[: 1 + len(PAPER.split(","))] == ["name", *PAPER.split(",")]
+    assert set(names[1:]) == set(known_transforms())
+
+
+def test_version():
+    assert invoke("--version")[:2] == (0, f"{misas.__version__}\n")
