@@ -6,37 +6,87 @@
 __all__ = ['AUGMENTERS', 'Augmentation', 'suggest_augmentation']
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #3993b600
-import ast
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 
 from .summary import check_summary
-from ..core.checks import nearest_name
+from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.transform import Transform, as_transform
 
-# %% ../../nbs/analysis/05_augmentation.ipynb #6f018fc0
-def _kind(name) -> str:
-    "What a transform is, whatever its fields: 'biasfield' for 'biasfield(order=2)'; several in one go are nothing that torchio has"
-    return "" if "+" in name else name.split("(")[0]
+# %% ../../nbs/analysis/05_augmentation.ipynb #8178b8da
+def _need_row(
+    name: str,  # of the transform
+    part: pd.DataFrame,  # its rows of a summary
+    limits: tuple,  # (low, high)
+) -> dict:
+    "Is a transform tolerated, and if not, over which range should be trained?"
+    first = part.iloc[0]
+    needed = bool((part["drop"] > part.delta).any())
+    low = high = np.nan
+    if needed and not first.categorical:
+        low, high = max(part.tried_low.min(), limits[0]), min(part.tried_high.max(), limits[1])
+    failed = {value for text in part.failed for value in text.split(", ") if value}
+    return dict(
+        transform=name,
+        param=first.param,
+        unit=first.unit,
+        needed=pd.NA if part["drop"].isna().all() else needed,
+        low=low,
+        high=high,
+        values=", ".join(sorted(failed)),
+        drop=part["drop"].max(),
+    )
 
 
-def _fields_of(name) -> dict:
-    "Fields of a transform, read off its name: {'order': 2} for 'biasfield(order=2)'"
-    call = ast.parse("f(" + name.split("(", 1)[1], mode="eval").body if "(" in name else None
-    return {k.arg: ast.literal_eval(k.value) for k in call.keywords} if call else {}
+def _needs(
+    summary: pd.DataFrame,
+    limits: dict,  # {transform: (low, high)}
+) -> pd.DataFrame:
+    "A row per transform"
+    groups = summary.groupby("transform", sort=False)
+    rows = [_need_row(name, part, limits.get(name, (-np.inf, np.inf))) for name, part in groups]
+    return pd.DataFrame(rows).astype(dict(needed="boolean"))
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #b25d5cf0
+@dataclass(frozen=True)
+class _Need:
+    "A transform that a model does not tolerate"
+
+    name: str  # as it stands in the summary
+    family: str  # name of its class, such as "biasfield"
+    fields: dict  # those that are not its defaults
+    low: float  # NaN where values are names
+    high: float
+    values: tuple = ()  # of a transform whose values are names: those that failed
+
+
+def _own_fields(transform: Transform) -> dict:
+    "The fields of a transform that are not its defaults"
+    values = {f.name: (getattr(transform, f.name), f.default) for f in fields(transform)}
+    return {name: value for name, (value, default) in values.items() if repr(value) != repr(default)}
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #b60c0dc0
-def _axis(axis, ndim) -> int:  # 0, 1 or 2
+def _axis(
+    axis: int,  # of misas
+    ndim: int | None,
+) -> int:  # 0, 1 or 2
     "torchio's number of a spatial axis"
-    if axis >= 0 and ndim is None:
-        raise ValueError(
-            "ndim is None; allowed are 2 and 3, because a transform that is not tolerated counts its axes from the front"
-        )
-    return -1 - axis if axis < 0 else ndim - 1 - axis
+    if axis < 0:
+        return -1 - axis
+    if ndim is None:
+        raise invalid("ndim", "2 or 3, as a transform that is not tolerated counts its axes from the front", ndim)
+    return ndim - 1 - axis
 
 
-def _ranges(axes, low, high, rest=0.0) -> list:
+def _ranges(
+    axes: list,  # of torchio
+    low: float,
+    high: float,
+    rest: float = 0.0,
+) -> list:
     "Six numbers: from, to along each of torchio's axes"
     return [end for axis in range(3) for end in ((low, high) if axis in axes else (rest, rest))]
 
@@ -44,42 +94,64 @@ def _ranges(axes, low, high, rest=0.0) -> list:
 def _degrees(low, high, ndim, axes=(-2, -1), **_) -> list:
     "Range of a rotation for torchio"
     row, column = (_axis(a, ndim) for a in axes)
-    return _ranges([3 - row - column], *((-high, -low) if (row - column) % 3 == 1 else (low, high)))
+    mirrored = (row - column) % 3 == 1
+    ends = (-high, -low) if mirrored else (low, high)
+    return _ranges([3 - row - column], *ends)
 
 
 def _shifts(low, high, ndim, axis=-1, **_) -> list:
+    "Range of a translation for torchio"
     return _ranges([_axis(axis, ndim)], low, high)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #cbe27c85
-def _affine(ranges, p, ndim):
+def _total(
+    needs: list,  # of `_Need`
+    family: str,
+    ranges_of,  # `_degrees` or `_shifts`
+    ndim: int | None,
+) -> tuple:  # six numbers
+    "The ranges of all transforms of a family, added up"
+    total = np.zeros(6)
+    for need in needs:
+        if need.family == family:
+            total += ranges_of(need.low, need.high, ndim, **need.fields)
+    return tuple(total.tolist())
+
+
+def _affine(
+    needs: list,  # of `_Need`
+    p: float,
+    ndim: int | None,
+):
     "Rotation, translation and zoom in one go: images are resampled once"
     import torchio as tio
 
-    def total(kind, of):
-        return tuple(
-            np.sum(
-                [[0.0] * 6, *(of(*r, ndim, **_fields_of(name)) for name, r in ranges.items() if _kind(name) == kind)], 0
-            ).tolist()
-        )
-
-    scales = next((r for name, r in ranges.items() if _kind(name) == "zoom"), (1, 1))
+    zooms = [(need.low, need.high) for need in needs if need.family == "zoom"]
     return tio.RandomAffine(
-        scales=scales,
-        degrees=total("rotation", _degrees),
-        translation=total("translation", _shifts),
+        scales=zooms[0] if zooms else (1, 1),
+        degrees=_total(needs, "rotation", _degrees, ndim),
+        translation=_total(needs, "translation", _shifts, ndim),
         isotropic=True,
         p=p,
     )
 
-
-def _orientation(k):
-    "One of the eight orientations"
+# %% ../../nbs/analysis/05_augmentation.ipynb #f7c57598
+def _orientation(k: int):
+    "One of the eight orientations, by torchio"
     import torchio as tio
 
-    if k in (1, 4, 5):
-        return tio.Flip(axes={1: (0,), 4: (0, 1), 5: (1,)}[k])
+    flipped = {1: (0,), 4: (0, 1), 5: (1,)}
+    if k in flipped:
+        return tio.Flip(axes=flipped[k])
     turn = tio.Affine(scales=1, degrees=(0, 0, -90 * (k // 2)), translation=0)
     return tio.Compose([turn, tio.Flip(axes=(0,))]) if k % 2 else turn
+
+
+def _one_orientation(values: tuple):
+    "One of several orientations, each as likely as the one that needs no change"
+    import torchio as tio
+
+    return tio.OneOf([_orientation(int(k)) for k in values], p=1 - 1 / (1 + len(values)))
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #49eac7d5
 def _tio():
@@ -89,7 +161,8 @@ def _tio():
 
 
 def _scale(low, high, p, ndim, axes=(0,), **_):
-    return _tio().RandomAffine(scales=tuple(_ranges([_axis(a, ndim) for a in axes], low, high, 1.0)), degrees=0, p=p)
+    scales = _ranges([_axis(a, ndim) for a in axes], low, high, 1.0)
+    return _tio().RandomAffine(scales=tuple(scales), degrees=0, p=p)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #18fae45e
 def _thick(low, high, p, ndim, axis=0, **_):
@@ -101,122 +174,179 @@ def _ghosts(low, high, p, ndim, axis=-2, num_ghosts=4, **_):
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #ef8e9afe
 def _elastic(low, high, p, ndim, points=7, **_):
-    return _tio().RandomElasticDeformation(
-        tuple((3 * [n + 2 for n in np.ravel(points).tolist()[::-1]])[:3]), (high, high, 0 if ndim == 2 else high), p=p
-    )
+    controls = [n + 2 for n in np.ravel(points).tolist()[::-1]]  # torchio's have a border of two
+    moved = (high, high, 0 if ndim == 2 else high)
+    return _tio().RandomElasticDeformation(tuple((3 * controls)[:3]), moved, p=p)
 
 
-def _motion(p, times=(0.45, 0.55), **ranges):
-    return _tio().RandomMotion(num_transforms=len(times), p=p, **ranges)
+def _spikes(low, high, p, position=(0, 0), **_):
+    several = np.ndim(position) > 1
+    n = len(position) if several else 1
+    return _tio().RandomSpike(num_spikes=(n, n), intensity=(low, high), p=p)
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #d7d3753f
+def _motion(low, high, p, times=(0.45, 0.55), **_):
+    return _tio().RandomMotion(degrees=(low, high), translation=0, num_transforms=len(times), p=p)
+
+
+def _motion_shift(low, high, p, times=(0.45, 0.55), **_):
+    return _tio().RandomMotion(degrees=0, translation=(low, high), num_transforms=len(times), p=p)
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #e0310011
+def _blur(low, high, p, **_):
+    return _tio().RandomBlur((low, high), p=p)
+
+
+def _noise(low, high, p, **_):
+    return _tio().RandomNoise(std=(low, high), p=p)
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #592d0a20
+def _gamma(low, high, p, **_):
+    return _tio().RandomGamma((float(np.log(low)), float(np.log(high))), p=p)
+
+
+def _bias_field(low, high, p, order=3, **_):
+    return _tio().RandomBiasField(coefficients=(low, high), order=order, p=p)
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #33564186
-def _spikes(low, high, p, position=(0, 0), **_):
-    return _tio().RandomSpike(
-        num_spikes=(n := len(position) if np.ndim(position) > 1 else 1, n), intensity=(low, high), p=p
-    )
-
-
-AUGMENTERS = {  # name of a transform -> function (low, high, p=, ndim=, fields of the transform) -> torchio transform
+# name of a transform -> function (low, high, p=, ndim=, fields of the transform) -> torchio transform
+AUGMENTERS = {
     "scale": _scale,
     "elastic": _elastic,
     "anisotropy": _thick,
     "ghosting": _ghosts,
     "spike": _spikes,
-    "blur": lambda low, high, p, **_: _tio().RandomBlur((low, high), p=p),
-    "noise": lambda low, high, p, **_: _tio().RandomNoise(std=(low, high), p=p),
-    "gamma": lambda low, high, p, **_: _tio().RandomGamma((float(np.log(low)), float(np.log(high))), p=p),
-    "biasfield": lambda low, high, p, order=3, **_: _tio().RandomBiasField(coefficients=(low, high), order=order, p=p),
-    "motion": lambda low, high, p, times=(0.45, 0.55), **_: _motion(p, times, degrees=(low, high), translation=0),
-    "motion-shift": lambda low, high, p, times=(0.45, 0.55), **_: _motion(p, times, degrees=0, translation=(low, high)),
+    "blur": _blur,
+    "noise": _noise,
+    "gamma": _gamma,
+    "biasfield": _bias_field,
+    "motion": _motion,
+    "motion-shift": _motion_shift,
 }
+_MOVES = ("rotation", "translation", "zoom")  # in one go
+_NAMED = ("dihedral", "flip")  # their values are names
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #36cdad9d
+def _family_and_fields(
+    name: str,  # as it stands in the summary
+    transforms: dict,  # {name: `Transform`}, as given
+) -> tuple:
+    "What a transform is, whatever its fields, and those fields that are not its defaults"
+    if name in transforms:
+        transform = transforms[name]
+        return transform.name, _own_fields(transform)
+    for family in (*AUGMENTERS, *_MOVES, *_NAMED):
+        if name.startswith(f"{family}("):
+            raise ValueError(
+                f"transforms must have {name}, as a summary has its name only: "
+                "suggest_augmentation(summary, transforms=[...]), as they were given to evaluate"
+            )
+    return name, {}
 
 
+def _as_needs(
+    table: pd.DataFrame,  # from `_needs`
+    transforms: Sequence,  # as given
+) -> list:  # of `_Need`
+    "The transforms that are not tolerated"
+    given = {str(t): t for t in map(as_transform, transforms)}
+    needs = []
+    for row in table[table.needed.fillna(False)].itertuples():
+        values = tuple(v for v in row.values.split(", ") if v)
+        needs.append(_Need(row.transform, *_family_and_fields(row.transform, given), row.low, row.high, values))
+    return needs
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #47e0463a
+def _piece(
+    need: _Need,
+    p: float,
+    ndim: int | None,
+):
+    "The torchio transform for one that is not tolerated; None where there is none"
+    if need.family == "dihedral" and need.values:
+        return _one_orientation(need.values)
+    if need.family == "flip" and need.values:
+        axis = _axis(need.fields.get("axis", -1), ndim)
+        return _tio().RandomFlip(axis, flip_probability=1, p=p)
+    if need.family in AUGMENTERS and not np.isnan(need.low):
+        return AUGMENTERS[need.family](need.low, need.high, p=p, ndim=ndim, **need.fields)
+    return None
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #f8443655
+def _has_values(need: _Need) -> bool:
+    return bool(need.values)
+
+
+def _pieces(
+    needs: list,  # of `_Need`
+    p: float,
+    ndim: int | None,
+) -> dict:  # {names of transforms: torchio transform}
+    "What torchio can do of it"
+    moves = [need for need in needs if need.family in _MOVES and not np.isnan(need.low)]
+    pieces = {tuple(need.name for need in moves): _affine(moves, p, ndim)} if moves else {}
+    for need in sorted(needs, key=_has_values):  # amounts first
+        piece = _piece(need, p, ndim)
+        if piece is not None:
+            pieces[need.name,] = piece
+    return pieces
+
+# %% ../../nbs/analysis/05_augmentation.ipynb #4c8ced15
 @dataclass(frozen=True, eq=False)
 class Augmentation:
     "What to train a model with"
 
-    numbers: pd.DataFrame  # a row per transform: transform, param, unit, needed, low, high, values, drop, by (the torchio transform that does it, "no torchio augmentation known", or "" where none is needed)
+    # a row per transform: transform, param, unit, needed, low, high, values, drop, and `by`: the torchio transform
+    # that does it, "no torchio augmentation known", or "" where none is needed
+    numbers: pd.DataFrame
     compose: object  # `torchio.Compose` of what torchio can do
 
-# %% ../../nbs/analysis/05_augmentation.ipynb #8178b8da
-def _needs(summary, limits) -> pd.DataFrame:
-    "A row per transform: is it tolerated, and if not, over which range should be trained"
-    rows = []
-    for name, part in summary.groupby("transform", sort=False):
-        first, needed = part.iloc[0], bool((part["drop"] > part.delta).any())
-        low, high = limits.get(name, (-np.inf, np.inf))
-        failed = {v for text in part.failed for v in text.split(", ") if v}
-        ends = (
-            (max(part.tried_low.min(), low), min(part.tried_high.max(), high))
-            if needed and not first.categorical
-            else (np.nan, np.nan)
-        )
-        rows.append(
-            dict(
-                transform=name,
-                param=first.param,
-                unit=first.unit,
-                needed=pd.NA if part["drop"].isna().all() else needed,
-                low=ends[0],
-                high=ends[1],
-                values=", ".join(sorted(failed)),
-                drop=part["drop"].max(),
-            )
-        )
-    return pd.DataFrame(rows).astype(dict(needed="boolean"))
 
-# %% ../../nbs/analysis/05_augmentation.ipynb #47e0463a
-def _pieces(needs, p, ndim) -> dict:  # {names of transforms: torchio transform}
-    "What torchio can do of it"
-    import torchio as tio
+def _done_by(
+    needs: pd.DataFrame,  # from `_needs`
+    pieces: dict,  # {names: torchio transform}
+) -> list:  # a text for each row
+    "Which torchio transform does it"
+    kinds = {name: type(piece).__name__ for names, piece in pieces.items() for name in names}
+    unknown = needs.needed.map({True: "no torchio augmentation known"}).fillna("")
+    return [kinds.get(name, text) for name, text in zip(needs["transform"], unknown)]
 
-    ranges = {r["transform"]: (r.low, r.high) for _, r in needs[needs.low.notna()].iterrows()}
-    moves = {n: r for n, r in ranges.items() if _kind(n) in ("rotation", "translation", "zoom")}
-    pieces = {tuple(moves): _affine(moves, p, ndim)} if moves else {}
-    for name, ends in ranges.items():
-        if make := AUGMENTERS.get(_kind(name)):
-            pieces[name,] = make(*ends, p=p, ndim=ndim, **_fields_of(name))
-    for name, values in zip(needs["transform"], needs["values"]):
-        # as likely as the orientation that needs no change
-        if name == "dihedral" and values:
-            pieces[name,] = tio.OneOf(
-                [_orientation(int(k)) for k in values.split(", ")], p=1 - 1 / (1 + len(values.split(", ")))
-            )
-        if _kind(name) == "flip" and values:
-            pieces[name,] = tio.RandomFlip(_axis(_fields_of(name).get("axis", -1), ndim), flip_probability=1, p=p)
-    return pieces
+# %% ../../nbs/analysis/05_augmentation.ipynb #4c469948
+def _check_limits(
+    limits: dict,
+    names: list,  # of transforms
+):
+    "An error unless limits are ranges of transforms of the summary"
+    for name, ends in limits.items():
+        check_choice("transform of limits", name, names)
+        if len(ends) != 2 or not ends[0] <= ends[1]:
+            raise invalid(f"limits of {name}", "two numbers (low, high) with low <= high", ends)
+
+
+def _check_one_model(summary: pd.DataFrame):
+    models = summary.model.unique()
+    if len(models) > 1:
+        pick = f"summary[summary.model == {models[0]!r}]"
+        raise ValueError(f"summary must be of one model, got {len(models)} models: pick one with {pick}")
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #ed6d068f
 def suggest_augmentation(
     summary: pd.DataFrame,  # from `summarise`, of one model
-    limits: dict = None,  # {transform: (low, high)}: what may occur in practice, where that is less than what was tried
+    limits: dict | None = None,  # {transform: (low, high)}: what may occur in practice, where that is less
     p: float = 0.5,  # probability that a transform is applied, 0..1
-    ndim: int = None,  # spatial axes of the images, 2 or 3; needed only where a transform counts its axes from the front
+    ndim: int | None = None,  # of the images, 2 or 3; needed only where a transform counts its axes from the front
+    transforms: Sequence = (),  # as given to `evaluate`; needed only where a field is not the default
 ) -> Augmentation:
     "The augmentation that a model still needs, as numbers and as a torchio `Compose`"
     import torchio as tio
 
     summary, limits = check_summary(summary), limits or {}
-    if (models := summary.model.nunique()) > 1:
-        raise ValueError(
-            f"summary has {models} models; allowed is one: summary[summary.model == {summary.model.iloc[0]!r}]"
-        )
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is {p!r}; allowed are numbers from 0 to 1")
-    if ndim not in (None, 2, 3):
-        raise ValueError(
-            f"ndim is {ndim!r}; allowed are 2 and 3, and None where no transform counts its axes from the front"
-        )
-    for name, r in limits.items():
-        if name not in set(summary["transform"]):
-            raise ValueError(f"limits has {name!r}; {nearest_name(name, list(summary['transform'].unique()))}")
-        if len(r) != 2 or not r[0] <= r[1]:
-            raise ValueError(f"limits has {r} for {name}; allowed are two numbers (low, high), low <= high")
-    needs = _needs(summary, limits)
-    pieces = _pieces(needs, p, ndim)
-    unknown = needs.needed.map({True: "no torchio augmentation known"}).fillna("")
-    by = [
-        next((type(piece).__name__ for names, piece in pieces.items() if t in names), text)
-        for t, text in zip(needs["transform"], unknown)
-    ]
-    return Augmentation(needs.assign(by=by), tio.Compose(list(pieces.values())))
+    _check_one_model(summary)
+    check_number("p", p, Domain(0, 1))
+    check_choice("ndim", ndim, (None, 2, 3))
+    _check_limits(limits, summary["transform"].unique().tolist())
+    if not isinstance(transforms, (list, tuple)):
+        transforms = [transforms]
+    table = _needs(summary, limits)
+    pieces = _pieces(_as_needs(table, transforms), p, ndim)
+    return Augmentation(table.assign(by=_done_by(table, pieces)), tio.Compose(list(pieces.values())))

@@ -12,46 +12,28 @@ import numpy as np
 import pandas as pd
 
 from .summary import per_metric
-from ..core.checks import Domain
+from ..core.checks import Domain, check_choice, check_number
 from ..eval.table import check_scores, metric_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
 KEY_COLUMNS = ["case", "transform", "value", "label", "metric"]
 
 # %% ../../nbs/analysis/04_comparison.ipynb #3987886d
-def _value_key(value):
+def _value_key(value):  # a number or text
     "A value that is found again after a table was in a file"
     try:
         return float(f"{float(value):.12g}")
     except (TypeError, ValueError):
         return str(value)
 
-# %% ../../nbs/analysis/04_comparison.ipynb #fd77c1ae
-def keyed_scores(
-    scores: pd.DataFrame,  # a score table
-    name: str,  # of the argument, for errors
-) -> pd.DataFrame:  # one model, keys in one form, scores as numbers, of differences with a sign their size
-    "A score table, ready to be matched"
-    try:
-        check_scores(scores)
-    except (TypeError, ValueError) as e:
-        raise type(e)(f"{name}: {e}") from e
-    models = list(scores.model.unique())
-    if len(models) > 1:
-        raise ValueError(
-            f"{name} has the models {', '.join(map(str, models))}; allowed is one model: pick it with {name}[{name}.model == {str(models[0])!r}]"
-        )
-    text = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
-    score, signed = (
-        pd.to_numeric(scores.score).astype(float),
-        scores.metric.isin([m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"]),
-    )
-    keyed = scores.assign(
-        **text, value=scores.value.map(_value_key), score=score.mask(signed, score.abs())
-    ).reset_index(drop=True)
-    if (twice := keyed.duplicated(KEY_COLUMNS)).any():
-        raise ValueError(f"{name} has more than one score for {_row_text(keyed[twice].iloc[0])}; allowed is one")
-    return keyed
+
+def _upright_scores(
+    scores: pd.DataFrame,
+) -> pd.Series:
+    "Scores as numbers; of differences with a sign their size"
+    score = pd.to_numeric(scores.score).astype(float)
+    signed = [m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"]
+    return score.mask(scores.metric.isin(signed), score.abs())
 
 # %% ../../nbs/analysis/04_comparison.ipynb #3c20bd81
 def _quoted(value) -> str:
@@ -59,7 +41,31 @@ def _quoted(value) -> str:
 
 
 def _row_text(row) -> str:
+    "The key of a row in words"
     return ", ".join(f"{c} {_quoted(row[c])}" for c in KEY_COLUMNS)
+
+# %% ../../nbs/analysis/04_comparison.ipynb #fd77c1ae
+def keyed_scores(
+    scores: pd.DataFrame,  # a score table
+    name: str,  # of the argument, for errors
+) -> pd.DataFrame:  # one model, keys in one form, scores as numbers
+    "A score table, ready to be matched"
+    try:
+        check_scores(scores)
+    except (TypeError, ValueError) as e:
+        raise type(e)(f"{name}: {e}") from e
+    models = list(scores.model.unique())
+    if len(models) > 1:
+        listed = ", ".join(map(str, models))
+        pick = f"{name}[{name}.model == {str(models[0])!r}]"
+        raise ValueError(f"{name} must be a table of one model, got the models {listed}: pick one with {pick}")
+    texts = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
+    keyed = scores.assign(**texts, value=scores.value.map(_value_key), score=_upright_scores(scores))
+    keyed = keyed.reset_index(drop=True)
+    twice = keyed.duplicated(KEY_COLUMNS)
+    if twice.any():
+        raise ValueError(f"{name} must have one score for {_row_text(keyed[twice].iloc[0])}, got several")
+    return keyed
 
 # %% ../../nbs/analysis/04_comparison.ipynb #7a5cd560
 def _lacking(
@@ -67,32 +73,40 @@ def _lacking(
     lack: pd.DataFrame,  # keyed table
 ) -> str:  # "" if nothing is
     "What one table has and the other has not, in words"
-    for c in KEY_COLUMNS:
-        known = set(lack[c].unique())
-        gone = [v for v in have[c].unique() if v not in known]
+    for column in KEY_COLUMNS:
+        known = set(lack[column].unique())
+        gone = [v for v in have[column].unique() if v not in known]
         if gone:
-            return f"{c} {', '.join(map(_quoted, gone[:3]))}" + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
-    gone = have[~have.set_index(KEY_COLUMNS).index.isin(lack.set_index(KEY_COLUMNS).index)]
-    return (
-        f"{_row_text(gone.iloc[0])}" + (f" and {len(gone) - 1} more rows" if len(gone) > 1 else "") if len(gone) else ""
-    )
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            return f"{column} {', '.join(map(_quoted, gone[:3]))}{more}"
+    rows = have[~have.set_index(KEY_COLUMNS).index.isin(lack.set_index(KEY_COLUMNS).index)]
+    if not len(rows):
+        return ""
+    more = f" and {len(rows) - 1} more rows" if len(rows) > 1 else ""
+    return _row_text(rows.iloc[0]) + more
 
 
-def _check_match(a, b, join):
+def _check_match(
+    a: pd.DataFrame,  # keyed table
+    b: pd.DataFrame,  # keyed table
+    join: str,
+):
     "Tables that do not match are an error, or with join='inner' a warning"
-    if join not in ("strict", "inner"):
-        raise ValueError(f"join is {join!r}; allowed are 'strict' and 'inner'")
-    found = [
-        f"{name} has no {gone}, which {other} has"
-        for name, other, gone in (("scores_b", "scores_a", _lacking(a, b)), ("scores_a", "scores_b", _lacking(b, a)))
-        if gone
-    ]
-    if found and join == "strict":
-        raise ValueError(
-            f"{'; '.join(found)}; allowed are tables of the same cases, transforms, values, labels and metrics (give `evaluate` the labels), or join='inner'"
-        )
-    if found:
-        warnings.warn(f"{'; '.join(found)}: only what both tables have is compared", stacklevel=3)
+    check_choice("join", join, ("strict", "inner"))
+    only_a, only_b = _lacking(a, b), _lacking(b, a)
+    found = []
+    if only_a:
+        found.append(f"scores_b has no {only_a}, which scores_a has")
+    if only_b:
+        found.append(f"scores_a has no {only_b}, which scores_b has")
+    if not found:
+        return
+    differ = "; ".join(found)
+    if join == "strict":
+        allowed = "the same cases, transforms, values, labels and metrics"
+        remedy = "give `evaluate` the labels, or compare what both have with join='inner'"
+        raise ValueError(f"scores_a and scores_b must have {allowed}, but {differ}: {remedy}")
+    warnings.warn(f"{differ}: only what both tables have is compared", stacklevel=3)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #050200b6
 def _difference(a, b) -> pd.Series:
@@ -104,28 +118,25 @@ def pair_scores(
     scores_a: pd.DataFrame,  # score table of model A
     scores_b: pd.DataFrame,  # score table of model B
     join: str = "strict",  # "strict": both tables must have the same rows; "inner": what both have, with a warning
-) -> (
-    pd.DataFrame
-):  # case, transform, param, value, label, metric, a, b, delta = a - b, which is NaN where either score is
+) -> pd.DataFrame:  # case, transform, param, value, label, metric, a, b, delta = a - b: NaN where either score is
     "The scores of two models, side by side"
     a, b = keyed_scores(scores_a, "scores_a"), keyed_scores(scores_b, "scores_b")
     _check_match(a, b, join)
-    pairs = a[[*KEY_COLUMNS, "param", "score"]].merge(
-        b[[*KEY_COLUMNS, "score"]], on=KEY_COLUMNS, suffixes=("_a", "_b"), validate="one_to_one"
-    )
+    left = a[[*KEY_COLUMNS, "param", "score"]].rename(columns=dict(score="a"))
+    right = b[[*KEY_COLUMNS, "score"]].rename(columns=dict(score="b"))
+    pairs = left.merge(right, on=KEY_COLUMNS, validate="one_to_one")
     if not len(pairs):
-        raise ValueError(
-            "scores_a and scores_b have no row in common; allowed are tables of the same cases, transforms, values, labels and metrics"
-        )
-    pairs = pairs.rename(columns=dict(score_a="a", score_b="b"))[
-        ["case", "transform", "param", "value", "label", "metric", "a", "b"]
-    ]
-    pairs["delta"] = _difference(pairs.a, pairs.b)
+        raise ValueError("scores_a and scores_b must have rows in common, but they have no row in common")
+    pairs = pairs[["case", "transform", "param", "value", "label", "metric", "a", "b"]]
+    pairs = pairs.assign(delta=_difference(pairs.a, pairs.b))
     pairs.attrs["models"] = a.model[0], b.model[0]
     return pairs
 
 # %% ../../nbs/analysis/04_comparison.ipynb #80476684
-def _by(values) -> list:
+def _row_keys(
+    values: str,  # "mean" or "each"
+) -> list:
+    "What a row of verdicts stands for"
     return ["transform", "param", *["value"] * (values == "each"), "label", "metric"]
 
 # %% ../../nbs/analysis/04_comparison.ipynb #778f0c45
@@ -136,11 +147,8 @@ def scores_per_case(
     "The scores that are compared, one pair for each case"
     valid = pairs.assign(missing=pairs.delta.isna())
     valid.loc[valid.missing, ["a", "b"]] = np.nan
-    cases = (
-        valid.groupby([*_by(values), "case"], sort=False)
-        .agg(a=("a", "mean"), b=("b", "mean"), missing=("missing", "sum"))
-        .reset_index()
-    )
+    groups = valid.groupby([*_row_keys(values), "case"], sort=False)
+    cases = groups.agg(a=("a", "mean"), b=("b", "mean"), missing=("missing", "sum")).reset_index()
     return cases.assign(delta=_difference(cases.a, cases.b))
 
 # %% ../../nbs/analysis/04_comparison.ipynb #2091f77e
@@ -150,26 +158,29 @@ def _sd(s: pd.Series) -> float:
 
 def _describe(
     cases: pd.DataFrame,  # columns a, b, delta
-    difference: float,
-    good: float,  # None: not asked
+    difference: float,  # a larger one is clear
+    good: float | None,  # from which score on it is good; None: not counted
     better: str = "higher",  # or "lower", "zero"
 ) -> dict:
     "Counts and moments of two models' scores"
-    a, b, d = cases.a, cases.b, cases.delta
+    a, b, delta = cases.a, cases.b, cases.delta
     counts = dict(
-        positive=(d > 0).sum(),
-        zero=(d == 0).sum(),
-        negative=(d < 0).sum(),
-        clearly_a=(d > difference).sum(),
-        clearly_b=(d < -difference).sum(),
+        positive=(delta > 0).sum(),
+        zero=(delta == 0).sum(),
+        negative=(delta < 0).sum(),
+        clearly_a=(delta > difference).sum(),
+        clearly_b=(delta < -difference).sum(),
     )
     moments = dict(
-        grand_median=pd.concat([a, b]).median(), delta_median=d.median(), delta_mean=d.mean(), delta_sd=_sd(d)
+        grand_median=pd.concat([a, b]).median(),
+        delta_median=delta.median(),
+        delta_mean=delta.mean(),
+        delta_sd=_sd(delta),
     )
     for name, s in (("a", a), ("b", b)):
         moments |= {f"median_{name}": s.median(), f"mean_{name}": s.mean(), f"sd_{name}": _sd(s)}
         if good is not None:
-            counts |= {f"good_{name}": (s >= good if better == "higher" else s <= good).sum()}
+            counts[f"good_{name}"] = (s >= good if better == "higher" else s <= good).sum()
     return {k: int(v) for k, v in counts.items()} | {k: float(v) for k, v in moments.items()}
 
 # %% ../../nbs/analysis/04_comparison.ipynb #a90d7796
@@ -183,15 +194,11 @@ def _normality(
         return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # e.g. p values for more than 5000 images are approximate
+        before = stats.shapiro(delta).pvalue
         transformed, power = stats.yeojohnson(delta.to_numpy(float))
-        again = (
-            stats.shapiro(transformed).pvalue if np.isfinite(transformed).all() and np.ptp(transformed) > 0 else np.nan
-        )
-        return dict(
-            shapiro_p=float(stats.shapiro(delta).pvalue),
-            yeo_johnson_lambda=float(power),
-            shapiro_p_transformed=float(again),
-        )
+        usable = np.isfinite(transformed).all() and np.ptp(transformed) > 0
+        after = stats.shapiro(transformed).pvalue if usable else np.nan
+    return dict(shapiro_p=float(before), yeo_johnson_lambda=float(power), shapiro_p_transformed=float(after))
 
 # %% ../../nbs/analysis/04_comparison.ipynb #5c6d8170
 def _mood(a: pd.Series, b: pd.Series) -> dict:
@@ -201,7 +208,8 @@ def _mood(a: pd.Series, b: pd.Series) -> dict:
     middle = pd.concat([a, b]).median()
     above = dict(above_a=int((a > middle).sum()), above_b=int((b > middle).sum()))
     # scipy refuses a table with an empty row
-    return above | dict(mood_p=float(stats.median_test(a, b).pvalue) if sum(above.values()) else 1.0)
+    p = float(stats.median_test(a, b).pvalue) if sum(above.values()) else 1.0
+    return above | dict(mood_p=p)
 
 
 def _wilcoxon(delta: pd.Series) -> dict:
@@ -215,65 +223,83 @@ def _holm(p: pd.Series) -> pd.Series:
     "p values corrected by Holm's method, by statsmodels; NaN stays NaN"
     from statsmodels.stats.multitest import multipletests
 
-    known, corrected = p.notna(), pd.Series(np.nan, p.index)
+    known = p.notna()
+    corrected = pd.Series(np.nan, p.index)
     if known.any():
         corrected[known] = multipletests(p[known], method="holm")[1]
     return corrected
 
-# %% ../../nbs/analysis/04_comparison.ipynb #dbced552
-def check_thresholds(**numbers):
-    for name, (value, low, high) in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-            raise ValueError(
-                f"{name} is {value!r}; allowed are numbers from {low:g}" + (f" to {high:g}" if high < np.inf else "")
-            )
-
 # %% ../../nbs/analysis/04_comparison.ipynb #53b61fd5
-def _verdict(cases, difference, good, better) -> dict:
+def _verdict(
+    cases: pd.DataFrame,  # from `scores_per_case`
+    difference: float,
+    good: float | None,
+    better: str,
+) -> dict:
     "All statistics of one row"
-    missing, cases = int(cases.missing.sum()), cases[cases.delta.notna()]
-    tests = (
-        _mood(cases.a, cases.b) | _wilcoxon(cases.delta)
-        if len(cases)
-        else dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
-    )
-    return (
-        dict(cases=len(cases), missing=missing)
-        | _describe(cases, difference, good, better)
-        | _normality(cases.delta)
-        | tests
-    )
+    missing = int(cases.missing.sum())
+    cases = cases[cases.delta.notna()]
+    row = dict(cases=len(cases), missing=missing) | _describe(cases, difference, good, better)
+    row |= _normality(cases.delta)
+    if not len(cases):
+        return row | dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
+    return row | _mood(cases.a, cases.b) | _wilcoxon(cases.delta)
 
 
-def _good_scores(good, facts) -> dict:  # {metric: score}, without those that have a unit and were not asked for
+def _good_scores(
+    good,  # as in `compare`
+    facts: dict,  # {metric: facts}
+) -> dict:  # {metric: score}, without those that have a unit and for which nothing was given
     "From which score on it is good"
-    asked = {
-        m: f for m, f in facts.items() if not f["unit"] or (m in good if isinstance(good, dict) else good is not None)
-    }
-    return per_metric("good", good, asked, 0.9, Domain())
+
+    def is_given(metric):
+        return metric in good if isinstance(good, dict) else good is not None
+
+    wanted = {m: f for m, f in facts.items() if not f["unit"] or is_given(m)}
+    return per_metric("good", good, wanted, 0.9, Domain())
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
 def compare(
     scores_a: pd.DataFrame,  # score table of model A
-    scores_b: pd.DataFrame,  # score table of model B: the same cases, transforms, values, labels and metrics
+    scores_b: pd.DataFrame,  # of model B: the same cases, transforms, values, labels and metrics
     values: str = "mean",  # "mean": each case's mean over the values of a transform; "each": a row for each value
-    difference=None,  # a difference larger than that counts as clear, in units of the metric; or a dict {metric: difference}; None: 0.05 for scores between 0 and 1
-    good=None,  # a score as good as that or better counts as good; or a dict {metric: score}; None: 0.9 for scores between 0 and 1
+    difference: float | dict | None = None,  # a larger one counts as clear, in units of the metric; None: see below
+    good: float | dict | None = None,  # a score as good as that or better counts as good; None: see below
     alpha: float = 0.05,  # level of significance, 0..1
     join: str = "strict",  # "strict": tables that do not match are an error; "inner": compare what both have, and warn
 ) -> pd.DataFrame:  # a row per transform x label x metric (x value); delta = A - B
-    "Do two models differ, image by image?"
-    if values not in ("mean", "each"):
-        raise ValueError(f"values is {values!r}; allowed are 'mean' and 'each'")
-    check_thresholds(alpha=(alpha, 0, 1))
+    """Do two models differ, image by image?
+
+    `difference` and `good` are numbers, or dicts {metric: number}. None stands for 0.05 and 0.9 where scores
+    lie between 0 and 1; for a distance in mm, `difference` has to be given.
+
+    >>> import misas as ms
+    >>> cases = [ms.phantom((32, 32), seed=seed) for seed in range(6)]
+    >>> def low(image):
+    ...     return image > 0.35
+    >>> def high(image):
+    ...     return image > 0.6
+    >>> options = dict(values=[-20, 0, 20], labels={1: "LV"}, progress=False)
+    >>> scores = [ms.evaluate(model, cases, ms.Rotate(), **options) for model in (low, high)]
+    >>> verdict = ms.compare(*scores)
+    >>> verdict[["transform", "label", "cases", "positive", "negative"]]
+      transform label  cases  positive  negative
+    0  rotation    LV      6         5         1
+    """
+    check_choice("values", values, ("mean", "each"))
+    check_number("alpha", alpha, Domain(0, 1))
     pairs = pair_scores(scores_a, scores_b, join)
-    facts, rows = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}, []
-    difference, good = per_metric("difference", difference, facts, 0.05, Domain(0)), _good_scores(good, facts)
-    for key, cases in scores_per_case(pairs, values).groupby(_by(values), sort=False):
-        names, m = dict(zip(_by(values), key)) | dict(zip(("model_a", "model_b"), pairs.attrs["models"])), key[-1]
-        rows.append(
-            names | dict(better=facts[m]["better"]) | _verdict(cases, difference[m], good.get(m), facts[m]["better"])
-        )
+    facts = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}
+    difference = per_metric("difference", difference, facts, 0.05, Domain(0))
+    good = _good_scores(good, facts)
+    keys = _row_keys(values)
+    model_a, model_b = pairs.attrs["models"]
+    rows = []
+    for key, cases in scores_per_case(pairs, values).groupby(keys, sort=False):
+        row = dict(zip(keys, key))
+        better = facts[row["metric"]]["better"]
+        verdict = _verdict(cases, difference[row["metric"]], good.get(row["metric"]), better)
+        rows.append(row | dict(model_a=model_a, model_b=model_b, better=better) | verdict)
     result = pd.DataFrame(rows)
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
     return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
@@ -286,9 +312,10 @@ def auroc_of_mask(
     "(sensitivity + specificity) / 2: AUROC of a mask, also known as balanced accuracy"
     truth, pred = np.asarray(truth, bool), np.asarray(pred, bool)
     if truth.shape != pred.shape:
-        raise ValueError(f"pred has shape {pred.shape}; allowed is the truth's {truth.shape}")
+        raise ValueError(f"pred must have the shape of the truth, {truth.shape}, got {pred.shape}")
     inside = np.count_nonzero(truth)
     if inside in (0, truth.size):
         return np.nan
-    hits, right = np.count_nonzero(truth & pred), np.count_nonzero(~truth & ~pred)
-    return (hits / inside + right / (truth.size - inside)) / 2
+    sensitivity = np.count_nonzero(truth & pred) / inside
+    specificity = np.count_nonzero(~truth & ~pred) / (truth.size - inside)
+    return (sensitivity + specificity) / 2

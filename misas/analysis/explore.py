@@ -8,7 +8,7 @@ __all__ = ['GRID_COLUMNS', 'grid', 'global_sensitivity', 'Worst', 'worst_case']
 # %% ../../nbs/analysis/08_explore.ipynb #93ee424e
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -16,36 +16,59 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..core.cases import as_case
-from ..core.checks import Domain, nearest_name
-from ..core.model import as_model
+from ..core.cases import Case, as_case
+from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.model import Model, as_model
 from ..core.sweeps import Series, Step, checked_values, sweep
 from ..core.transform import Transform, as_transform
 from ..eval.scoring import evaluate, unchanged_step, with_reference
-from ..metrics.base import as_metrics, measure
+from ..metrics.base import Metric, as_metrics, measure
 from ..transforms.basic import Compose, Fixed
 
 # %% ../../nbs/analysis/08_explore.ipynb #5fa46ba4
-def _one_parameter(transform) -> Transform:
+def _one_parameter(
+    transform,  # anything that `as_transform` takes
+) -> Transform:
     "A transform with one parameter"
     transform = as_transform(transform)
-    if isinstance(transform, Fixed) or isinstance(transform, Compose) and not transform._one:
-        raise ValueError(
-            f"transform is {transform}, which has {0 if isinstance(transform, Fixed) else len(transform.free)} parameters; allowed are transforms with one"
-        )
+    parameters = 1
+    if isinstance(transform, Fixed):
+        parameters = 0
+    elif isinstance(transform, Compose):
+        parameters = len(transform.free)
+    if parameters != 1:
+        raise ValueError(f"transform must have one parameter, got {transform}, which has {parameters} parameters")
     return transform
 
+# %% ../../nbs/analysis/08_explore.ipynb #14bdc3b7
+def _even_step(
+    at: int,  # place of a value that is to be taken
+    n: int,  # values
+    most: int,  # to take
+) -> int:
+    "Every how many-th value to take: both ends, too, where that can be"
+    least = math.ceil(n / most)
+    for step in range(least, 2 * least + 1):
+        if at % step == 0 and (n - 1 - at) % step == 0:
+            return step
+    return least
 
-def _few(transform, values, case, most=11) -> list:
-    "The values given, or at most eleven of the transform's own: every one, every second, ..., with the neutral one and, where that can be, both ends"
+
+def _few_values(
+    transform: Transform,
+    values,  # as given; None: the transform's own
+    case: Case,
+    most: int = 11,  # of the transform's own
+) -> list:
+    "The values given, or every one, every second ... of the transform's own, with the neutral one"
     if values is not None:
         return list(dict.fromkeys(checked_values(transform, values, case)))
     own, neutral = checked_values(transform, None, case), transform.neutral_for(case)
-    at, least = own.index(neutral) if neutral in own else 0, math.ceil(len(own) / most)
-    step = next((k for k in range(least, 2 * least + 1) if at % k == 0 == (len(own) - 1 - at) % k), least)
+    at = own.index(neutral) if neutral in own else 0
+    step = _even_step(at, len(own), most)
     return own[at % step :: step]
 
-
+# %% ../../nbs/analysis/08_explore.ipynb #825c20eb
 GRID_COLUMNS = [
     "model",
     "case",
@@ -60,41 +83,40 @@ GRID_COLUMNS = [
     "score",
 ]
 
+
+def _one_metric(
+    metric,  # a name, a function or a `Metric`
+) -> dict:  # {name: `Metric`}
+    "A single metric"
+    named = as_metrics(metric)
+    if len(named) != 1:
+        raise invalid("metric", "one metric", metric)
+    return named
+
 # %% ../../nbs/analysis/08_explore.ipynb #5c2c00e6
 def grid(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
     transform_a,  # a `Transform`, its name, or a function `(image, value) -> image`; applied first
     transform_b,  # likewise; applied second
-    values_a=None,  # values to try; None: at most eleven of the transform's own, evenly
-    values_b=None,
-    metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    values_a: Sequence | None = None,  # values to try; None: at most eleven of the transform's own, evenly
+    values_b: Sequence | None = None,
+    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
     progress: bool = True,  # show a progress bar?
-) -> (
-    pd.DataFrame
-):  # columns model, case, transform_a, param_a, value_a, transform_b, param_b, value_b, label, metric, score
+) -> pd.DataFrame:  # columns as in `GRID_COLUMNS`
     "Scores for each pair of values of two transforms"
     a, b, case = _one_parameter(transform_a), _one_parameter(transform_b), as_case(case)
-    pairs = list(product(_few(a, values_a, case), _few(b, values_b, case)))
+    pairs = list(product(_few_values(a, values_a, case), _few_values(b, values_b, case)))
     table = evaluate(model, case, Compose(a, b), pairs, _one_metric(metric), labels, absent=absent, progress=progress)
     first, second = zip(*table.value)
-    table = table.assign(
-        transform_a=str(a), param_a=a.param, value_a=first, transform_b=str(b), param_b=b.param, value_b=second
-    )[GRID_COLUMNS]
+    table = table.assign(transform_a=str(a), param_a=a.param, value_a=first)
+    table = table.assign(transform_b=str(b), param_b=b.param, value_b=second)[GRID_COLUMNS]
     table.attrs["transforms"] = [
         dict(unit=t.unit, neutral=t.neutral_for(case), categorical=t.categorical) for t in (a, b)
     ]
     return table
-
-# %% ../../nbs/analysis/08_explore.ipynb #825c20eb
-def _one_metric(metric) -> dict:  # {name: function}
-    "A single metric"
-    named = as_metrics(metric)
-    if len(named) != 1:
-        raise ValueError(f"metric is {metric!r}; allowed is one metric")
-    return named
 
 # %% ../../nbs/analysis/08_explore.ipynb #6e3b4fd9
 @dataclass(frozen=True)
@@ -107,136 +129,172 @@ class _Axis:
 
     def at(self, u: float):
         "The value at the fraction `u` of the range"
-        low, high, whole = self.low, self.high, self.transform.domain.whole
+        whole = self.transform.domain.whole
         if self.transform.log:
-            value = low * (high / low) ** u
+            value = self.low * (self.high / self.low) ** u
         else:
-            value = (
-                low - whole / 2 + (high - low + whole) * u
-            )  # half a step more at each end, so that the ends are not rarer
-        return min(max(math.floor(value + 0.5) if whole else float(value), low), high)
+            # half a step more at each end, so that the ends are not rarer
+            value = self.low - whole / 2 + (self.high - self.low + whole) * u
+        value = math.floor(value + 0.5) if whole else float(value)
+        return min(max(value, self.low), self.high)
 
-# %% ../../nbs/analysis/08_explore.ipynb #b6c7c0cd
-def _axis(transform, ends) -> _Axis:
+# %% ../../nbs/analysis/08_explore.ipynb #936adf56
+def _axis(
+    transform,  # anything that `as_transform` takes
+    ends,  # (low, high)
+) -> _Axis:
     "A transform and its range, checked"
     t = _one_parameter(transform)
+    name = f"range of {t}"
     if t.categorical:
         raise ValueError(
-            f"ranges has {t}, whose values are names, with nothing between them; allowed are transforms with amounts (try such a transform with `grid`)"
+            f"ranges must have transforms with amounts, got {t}, whose values are names (try it with `grid`)"
         )
     if not isinstance(ends, (tuple, list, np.ndarray)) or len(ends) != 2:
-        raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
-    low, high = (t.check(e) for e in ends)
-    if not all(isinstance(e, numbers.Real) for e in (low, high)):
-        raise ValueError(f"range of {t} is {ends!r}; allowed are two numbers (low, high)")
+        raise invalid(name, "two numbers (low, high)", ends)
+    low, high = (t.check(end) for end in ends)
+    if not isinstance(low, numbers.Real) or not isinstance(high, numbers.Real):
+        raise invalid(name, "two numbers (low, high)", ends)
     if not low < high:
-        raise ValueError(f"range of {t} is {ends!r}; allowed is low < high")
+        raise invalid(name, "two numbers with low < high", ends)
     if t.log and low <= 0:
-        raise ValueError(f"range of {t} is {ends!r}; allowed is low > 0, because its values are spaced by a factor")
+        raise invalid(name, "two numbers with low > 0, because its values are spaced by a factor", ends)
     return _Axis(t, low, high)
 
-
-def _axes(ranges) -> list:
+# %% ../../nbs/analysis/08_explore.ipynb #b6c7c0cd
+def _axes(
+    ranges: Mapping,  # {transform: (low, high)}
+) -> list[_Axis]:
     "Transforms and their ranges, checked"
+    allowed = "a dict {transform: (low, high)} with at least one transform"
     if not isinstance(ranges, Mapping):
-        raise TypeError(f"ranges is a {type(ranges).__name__}; allowed is a dict {{transform: (low, high)}}")
+        raise invalid("ranges", allowed, ranges, TypeError)
     if not ranges:
-        raise ValueError("ranges is empty; allowed is at least one transform with (low, high)")
+        raise invalid("ranges", allowed, ranges)
     axes = [_axis(t, ends) for t, ends in ranges.items()]
     names = [str(a.transform) for a in axes]
     if len(set(names)) < len(names):
-        raise ValueError(f"ranges has two transforms of the same name ({', '.join(names)}); allowed are different ones")
+        raise ValueError(f"ranges must have different transforms, got two of the same name: {', '.join(names)}")
     return axes
 
 # %% ../../nbs/analysis/08_explore.ipynb #04630cac
 def _label_values(
     label,  # its number, its name, or None for all but the background
-    model,
-    case,
-) -> list:
+    model: Model,
+    case: Case,  # with truth
+) -> list[int]:
     "Which labels to score"
-    names = model.labels or case.labels or ()
     if label is None:
         found = [l for l in case.truth.unique().tolist() if l > 0]
-    elif isinstance(label, str):
-        if label not in names:
-            raise ValueError(
-                f"label is {label!r}; {nearest_name(label, list(names)) if names else 'names are not known here, allowed are numbers'}"
-            )
-        found = [list(names).index(label)]
-    elif label in Domain(0, whole=True):
-        found = [int(label)]
-    else:
-        raise ValueError(f"label is {label!r}; allowed are a name, a number >= 0, or None for all but the background")
-    if not found:
-        raise ValueError(f"truth of case {case.name!r} has nothing but background; name the label to score")
-    return found
+        if not found:
+            raise ValueError(f"label must be given, as the truth of case {case.name!r} has nothing but background")
+        return found
+    if isinstance(label, str):
+        names = list(model.labels or case.labels or ())
+        if not names:
+            raise invalid("label", "a number, as names are not known here", label)
+        check_choice("label", label, names)
+        return [names.index(label)]
+    if label not in Domain(0, whole=True):
+        raise invalid("label", "a name, an integer >= 0, or None for all but the background", label)
+    return [int(label)]
 
 # %% ../../nbs/analysis/08_explore.ipynb #28d4a1bf
 class _Scorer:
-    "Asks a model at points of the unit cube"
+    "Runs a model at points of the unit cube, and scores the predictions"
 
     def __init__(self, model, case, axes, metric, label, absent):
-        self.model, self.case, self.axes, self.metric, self.absent = (
-            as_model(model),
-            with_reference(model, as_case(case)),
-            axes,
-            _one_metric(metric),
-            absent,
-        )
-        self.labels, self.compose = _label_values(label, self.model, self.case), Compose(*(a.transform for a in axes))
+        self.model = as_model(model)
+        self.case = with_reference(model, as_case(case))
+        self.axes = axes
+        ((self.name, self.metric),) = _one_metric(metric).items()
+        self.absent = absent
+        self.labels = _label_values(label, self.model, self.case)
+        self.compose = Compose(*(a.transform for a in axes))
 
     def values(self, point) -> tuple:
-        return tuple(a.at(u) for a, u in zip(self.axes, point))
+        "A value of each transform"
+        return tuple(axis.at(u) for axis, u in zip(self.axes, point))
 
-    def score(self, step) -> float:
+    def score(self, step: Step) -> float:
         "The mean over labels"
-        scores = next(
-            iter(measure(step.truth, step.pred, self.labels, self.metric, self.absent, step.spacing).values())
-        )
-        # of a difference with a sign the size counts
-        value = float(np.mean(abs(scores) if next(iter(self.metric.values())).better == "zero" else scores))
+        metrics = {self.name: self.metric}
+        scores = measure(step.truth, step.pred, self.labels, metrics, self.absent, step.spacing)[self.name]
+        if self.metric.better == "zero":
+            scores = abs(scores)  # a difference counts by its size
+        value = float(np.mean(scores))
         if not math.isfinite(value):
             raise ValueError(
-                f"{next(iter(self.metric))} is {value} at {self.compose.param} = {step.value}; allowed are finite scores: take a metric that has one for a missed label, or set `absent`"
+                f"metric must have finite scores, got {self.name} {value} at {self.compose.param} = {step.value}: "
+                "take one that has a score for a missed label, or set `absent`"
             )
         return value
 
-    def steps(self, values, progress=False):
+    def steps(self, values: list, progress: bool = False):
         "A step for each tuple of values, in order"
-        return sweep(
-            self.model,
-            self.case,
-            self.compose,
-            values if len(self.axes) > 1 else [v for (v,) in values],
-            progress=progress,
-        )
+        if len(self.axes) == 1:
+            values = [v for (v,) in values]
+        return sweep(self.model, self.case, self.compose, values, progress=progress)
 
 # %% ../../nbs/analysis/08_explore.ipynb #90c63033
-def _sobol(f, d, n, seed) -> pd.DataFrame:
+def _unit_cube(d: int) -> dict:
+    "A problem, as SALib describes it"
+    return dict(num_vars=d, names=[str(i) for i in range(d)], bounds=[[0, 1]] * d)
+
+
+def _sobol(
+    f: Callable,  # points `(N, d)` of the unit cube -> scores `(N,)`
+    d: int,
+    n: int,
+    seed: int,
+) -> pd.DataFrame:  # a row for each parameter
+    "Sobol' indices, by SALib"
     from SALib.analyze.sobol import analyze
     from SALib.sample.sobol import sample
 
-    rng, problem = np.random.default_rng(seed), dict(num_vars=d, names=[str(i) for i in range(d)], bounds=[[0, 1]] * d)
+    rng, problem = np.random.default_rng(seed), _unit_cube(d)
     scores = f(sample(problem, n, calc_second_order=False, seed=rng))
     names = ["S1", "S1_conf", "ST", "ST_conf"]
     if np.ptp(scores) < 1e-12:
         return pd.DataFrame(0.0, range(d), names)
     found = analyze(problem, scores, calc_second_order=False, seed=rng)
-    return pd.DataFrame({k: found[k] for k in names})
+    return pd.DataFrame({name: found[name] for name in names})
 
-
-def _morris(f, d, n, seed) -> pd.DataFrame:
+# %% ../../nbs/analysis/08_explore.ipynb #46332f41
+def _morris(
+    f: Callable,  # points `(N, d)` of the unit cube -> scores `(N,)`
+    d: int,
+    n: int,
+    seed: int,
+) -> pd.DataFrame:  # a row for each parameter
+    "Elementary effects, by SALib"
     from SALib.analyze.morris import analyze
     from SALib.sample.morris import sample
 
-    rng, problem = np.random.default_rng(seed), dict(num_vars=d, names=[str(i) for i in range(d)], bounds=[[0, 1]] * d)
+    rng, problem = np.random.default_rng(seed), _unit_cube(d)
     points = sample(problem, n, num_levels=4, seed=rng)
     found = analyze(problem, points, f(points), num_levels=4, seed=rng)
-    return pd.DataFrame({k: np.asarray(found[k], float) for k in ("mu", "mu_star", "mu_star_conf", "sigma")})
+    return pd.DataFrame({name: np.asarray(found[name], float) for name in ("mu", "mu_star", "mu_star_conf", "sigma")})
+
+# %% ../../nbs/analysis/08_explore.ipynb #22a882d3
+_SENSITIVITY = dict(sobol=_sobol, morris=_morris)
 
 
-_SENSITIVITY = dict(sobol=_sobol, morris=_morris)  # of a function: points `(N, d)` of the unit cube -> scores `(N,)`
+def _check_sample(method: str, n: int):
+    "An error for an unknown method, and for a size of the sample that it does not take"
+    check_choice("method", method, _SENSITIVITY)
+    check_number("n", n, Domain(2, whole=True))
+    if method == "sobol" and int(n).bit_count() != 1:
+        raise invalid("n", "a power of two, 2 or more", n)
+
+
+def _about_axes(axes: list[_Axis]) -> pd.DataFrame:
+    "A row for each transform and its range"
+    rows = []
+    for axis in axes:
+        t = axis.transform
+        rows.append(dict(transform=str(t), param=t.param, unit=t.unit, low=axis.low, high=axis.high, log=t.log))
+    return pd.DataFrame(rows)
 
 # %% ../../nbs/analysis/08_explore.ipynb #c283cf08
 def global_sensitivity(
@@ -244,92 +302,67 @@ def global_sensitivity(
     case,  # anything that `load_case` takes
     ranges: dict,  # {transform: (low, high)}, two or more; applied in this order
     method: str = "sobol",  # "sobol" or "morris"
-    n: int = 64,  # size of the sample: n (d + 2) calls of the model for sobol, a power of two; n (d + 1) for morris, 2 or more
-    metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
-    label=None,  # number or name of the label to score; None: the mean over all but the background
+    n: int = 64,  # sample: n (d + 2) runs of the model for sobol, n a power of two; n (d + 1) for morris, n >= 2
+    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    label: int | str | None = None,  # to score; None: the mean over all but the background
     absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
     seed: int = 0,
     progress: bool = True,  # show a progress bar?
-) -> pd.DataFrame:  # transform, param, unit, low, high, log, and S1, S1_conf, ST, ST_conf or mu, mu_star, mu_star_conf, sigma; the most influential first
+) -> pd.DataFrame:  # transform, param, unit, low, high, log, and the indices; the most influential first
     "How much each of many parameters, and their interplay, changes the score"
     axes = _axes(ranges)
     if len(axes) < 2:
-        raise ValueError(
-            f"ranges has one transform, {axes[0].transform}; allowed are two or more (for one, `evaluate` shows all there is)"
-        )
+        only = axes[0].transform
+        raise ValueError(f"ranges must have two or more transforms, got {only} alone (`evaluate` shows all there is)")
     _check_sample(method, n)
-    scorer, seen = _Scorer(model, case, axes, metric, label, absent), []
+    scorer = _Scorer(model, case, axes, metric, label, absent)
+    seen = []
 
     def scores(points):
-        seen.extend(scorer.score(s) for s in scorer.steps([scorer.values(p) for p in points], progress))
+        values = [scorer.values(p) for p in points]
+        seen.extend(scorer.score(s) for s in scorer.steps(values, progress))
         return np.array(seen)
 
     found = _SENSITIVITY[method](scores, len(axes), int(n), seed)
-    about = pd.DataFrame(
-        [
-            dict(
-                transform=str(a.transform),
-                param=a.transform.param,
-                unit=a.transform.unit,
-                low=a.low,
-                high=a.high,
-                log=a.transform.log,
-            )
-            for a in axes
-        ]
-    )
-    table = pd.concat([about, found], axis=1).sort_values(
-        "ST" if method == "sobol" else "mu_star", ascending=False, ignore_index=True, kind="stable"
-    )
-    table.attrs.update(
-        method=method,
-        metric=next(iter(scorer.metric)),
-        calls=len(seen),
-        mean=float(np.mean(seen)),
-        sd=float(np.std(seen)),
-        worst=float(np.min(seen)),
-        best=float(np.max(seen)),
-    )
+    table = pd.concat([_about_axes(axes), found], axis=1)
+    influence = "ST" if method == "sobol" else "mu_star"
+    table = table.sort_values(influence, ascending=False, ignore_index=True, kind="stable")
+    spread = dict(mean=np.mean(seen), sd=np.std(seen), worst=np.min(seen), best=np.max(seen))
+    spread = {name: float(value) for name, value in spread.items()}
+    table.attrs.update(method=method, metric=scorer.name, calls=len(seen), **spread)
     return table
 
-# %% ../../nbs/analysis/08_explore.ipynb #22a882d3
-def _check_sample(method, n):
-    if method not in _SENSITIVITY:
-        raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SENSITIVITY))}")
-    if n not in Domain(2, whole=True) or method == "sobol" and int(n) & (int(n) - 1):
-        raise ValueError(
-            f"n is {n!r}; allowed are {'powers of two, 2 or more' if method == 'sobol' else 'integers >= 2'}"
-        )
-
 # %% ../../nbs/analysis/08_explore.ipynb #db404e64
-def _evolution(f, d, budget, rng):
+def _evolution(
+    f: Callable,  # to be minimised over the unit cube
+    d: int,
+    budget: int,
+    rng: np.random.Generator,
+):
+    "Differential evolution; the first generation holds the corners, where they are few"
     from scipy.optimize import differential_evolution
 
-    corners = np.array(list(product((0.0, 1.0), repeat=d)) if 2**d <= budget // 4 else []).reshape(-1, d)
+    corners = np.empty((0, d))
+    if 2**d <= budget // 4:
+        corners = np.array(list(product((0.0, 1.0), repeat=d)))
     size = max(2 * len(corners), int(np.clip(budget // 8, 5, 10 * d)))
     start = np.concatenate([corners, rng.random((size - len(corners), d))])
     differential_evolution(f, [(0, 1)] * d, init=start, maxiter=budget, tol=0, polish=False, rng=rng)
 
-
+# %% ../../nbs/analysis/08_explore.ipynb #a82c8476
 def _annealing(f, d, budget, rng):
     from scipy.optimize import dual_annealing
 
     dual_annealing(f, [(0, 1)] * d, maxiter=budget, no_local_search=True, rng=rng)
 
-# %% ../../nbs/analysis/08_explore.ipynb #a82c8476
+
 def _direct(f, d, budget, rng):
     from scipy.optimize import direct
 
     direct(f, [(0, 1)] * d, maxfun=budget, maxiter=budget, vol_tol=0)
 
 
-_SEARCHES = dict(
-    differential_evolution=_evolution, dual_annealing=_annealing, direct=_direct
-)  # each minimises f over the unit cube
-
-
-class _Stop(Exception):
-    "Ends a search: the budget is spent, or something failed"
+_SEARCHES = dict(differential_evolution=_evolution, dual_annealing=_annealing, direct=_direct)
 
 # %% ../../nbs/analysis/08_explore.ipynb #de212f1a
 @dataclass(frozen=True, eq=False)
@@ -339,7 +372,7 @@ class Worst:
     values: dict  # {transform: value}
     score: float
     unchanged: float  # the score of the unchanged image
-    calls: int  # how often the model was asked, the unchanged image included
+    calls: int  # how often the model ran, for the unchanged image included
     series: Series  # two steps: the unchanged image and the worst case
     metric: str = "dice"
 
@@ -349,91 +382,117 @@ class Worst:
         return self.series[-1]
 
     def __str__(self):
-        return ", ".join(
-            f"{t} {v:.4g}{a.unit}" for (t, v), a in zip(self.values.items(), self.series.transform.members)
-        )
+        members = self.series.transform.members
+        return ", ".join(f"{name} {v:.4g}{t.unit}" for (name, v), t in zip(self.values.items(), members))
 
     def __repr__(self):
-        return f"Worst({self.metric} {self.score:.3f} instead of {self.unchanged:.3f} at {self}; {self.calls} calls of the model)"
+        scores = f"{self.metric} {self.score:.3f} instead of {self.unchanged:.3f}"
+        return f"Worst({scores} at {self}; {self.calls} runs of the model)"
 
 # %% ../../nbs/analysis/08_explore.ipynb #1416b275
+class _Stop(Exception):
+    "Ends a search: the budget is spent, or something failed"
+
+
 class _Search:
     "The function that a search minimises; remembers what was tried"
 
     def __init__(self, scorer, budget, sign, bar):
-        self.scorer, self.left, self.sign, self.bar, self.seen, self.worst = scorer, budget, sign, bar, {}, None
+        self.scorer = scorer
+        self.left = budget
+        self.sign = sign  # 1 where a low score is bad, -1 where a high one is
+        self.bar = bar
+        self.seen = {}  # {values: signed score}
+        self.worst = None  # (signed score, values, step)
 
     def __call__(self, point) -> float:
         values = self.scorer.values(np.atleast_1d(point))
-        return self.seen[values] if values in self.seen else self._ask(values)
+        return self.seen[values] if values in self.seen else self._try(values)
 
-    def _ask(self, values):
+    def _try(self, values: tuple) -> float:
+        "Run the model"
         if self.left == 0:
             raise _Stop()
         self.left -= 1
         self.bar.update()
-        # optimisers have their own ideas about errors: they must not see this one
+        # optimisers treat errors in their own ways: they must not see this one
         try:
             return self.note(values, next(iter(self.scorer.steps([values]))))
         except Exception as e:
             raise _Stop() from e
 
-    def note(self, values, step) -> float:
+    def note(self, values: tuple, step: Step) -> float:
         "Remember a step, and whether it is the worst so far"
-        score = self.seen[values] = self.sign * self.scorer.score(step)
+        score = self.sign * self.scorer.score(step)
+        self.seen[values] = score
         if self.worst is None or score < self.worst[0]:
             self.worst = score, values, step.cpu()
         return score
 
 # %% ../../nbs/analysis/08_explore.ipynb #7c772fe6
-def _neutral_inside(axes, case) -> tuple:
-    "The values that change nothing, if they lie in the ranges, else nothing"
+def _neutral_inside(
+    axes: list[_Axis],
+    case: Case,
+) -> tuple:  # empty where it lies outside
+    "The values that change nothing, if they lie in the ranges"
     neutral = tuple(a.transform.neutral_for(case) for a in axes)
-    return neutral if all(n is not None and a.low <= n <= a.high for n, a in zip(neutral, axes)) else ()
+    inside = all(n is not None and a.low <= n <= a.high for n, a in zip(neutral, axes))
+    return neutral if inside else ()
+
+
+def _run_search(
+    search: _Search,
+    method: str,
+    budget: int,
+    seed: int,
+):
+    "Search until the budget is spent; an error of the model is raised as it is"
+    try:
+        _SEARCHES[method](search, len(search.scorer.axes), budget, np.random.default_rng(seed))
+        failure = None
+    except _Stop as stop:
+        failure = stop.__cause__
+    if failure is not None:
+        raise failure
 
 # %% ../../nbs/analysis/08_explore.ipynb #581a1e59
 def worst_case(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
     ranges: dict,  # {transform: (low, high)}; applied in this order
-    budget: int = 200,  # how often the model may be asked, 2 or more
+    budget: int = 200,  # how often the model may run, 2 or more
     method: str = "differential_evolution",  # or "dual_annealing", "direct"
-    metric="dice",  # a name, or a function `f(truth, pred)` of boolean masks
-    label=None,  # number or name of the label to score; None: the mean over all but the background
+    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    label: int | str | None = None,  # to score; None: the mean over all but the background
     absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
-    lower_is_better: bool = None,  # is a large score bad? None: as is known of the metric; of one's own it is good
+    lower_is_better: bool | None = None,  # is a large score bad? None: as is known; of a custom metric it is good
     seed: int = 0,
     progress: bool = True,  # show a progress bar?
 ) -> Worst:
-    "The combination inside the ranges that harms the score most, as far as `budget` calls of the model can tell"
+    "The combination inside the ranges that harms the score most, as far as `budget` runs of the model can tell"
     axes = _axes(ranges)
-    if method not in _SEARCHES:
-        raise ValueError(f"method is {method!r}; {nearest_name(method, list(_SEARCHES))}")
-    if budget not in Domain(2, whole=True):
-        raise ValueError(f"budget is {budget!r}; allowed are integers >= 2")
+    check_choice("method", method, _SEARCHES)
+    check_number("budget", budget, Domain(2, whole=True))
     scorer = _Scorer(model, case, axes, metric, label, absent)
-    start = replace(unchanged_step(scorer.model, scorer.case).cpu(), value=scorer.compose.neutral_for(scorer.case))
-    with tqdm(
-        total=int(budget), initial=1, desc="worst case", leave=False, **({} if progress else dict(disable=True))
-    ) as bar:
-        lower = next(iter(scorer.metric.values())).better != "higher" if lower_is_better is None else lower_is_better
-        search = _Search(scorer, int(budget) - 1, -1 if lower else 1, bar)
-        if neutral := _neutral_inside(axes, scorer.case):
+    start = unchanged_step(scorer.model, scorer.case).cpu()
+    start = replace(start, value=scorer.compose.neutral_for(scorer.case))
+    if lower_is_better is None:
+        lower_is_better = scorer.metric.better != "higher"
+    # without `disable`, the environment variable TQDM_DISABLE counts
+    switch = {} if progress else dict(disable=True)
+    with tqdm(total=int(budget), initial=1, desc="worst case", leave=False, **switch) as bar:
+        search = _Search(scorer, int(budget) - 1, -1 if lower_is_better else 1, bar)
+        neutral = _neutral_inside(axes, scorer.case)
+        if neutral:
             search.note(neutral, start)
-        try:
-            _SEARCHES[method](search, len(axes), int(budget), np.random.default_rng(seed))
-        except _Stop as stop:
-            if stop.__cause__ is not None:
-                raise stop.__cause__
+        _run_search(search, method, int(budget), seed)
     score, values, step = search.worst
-    series = Series(
-        (start, step), scorer.compose, scorer.case, scorer.model.name, scorer.model.labels or scorer.case.labels
-    )
+    labels = scorer.model.labels or scorer.case.labels
     return Worst(
-        dict(zip((str(a.transform) for a in axes), values)),
-        search.sign * score,
-        scorer.score(start),
-        int(budget) - search.left,
-        series,
-        next(iter(scorer.metric)),
+        values={str(a.transform): v for a, v in zip(axes, values)},
+        score=search.sign * score,
+        unchanged=scorer.score(start),
+        calls=int(budget) - search.left,
+        series=Series((start, step), scorer.compose, scorer.case, scorer.model.name, labels),
+        metric=scorer.name,
     )
