@@ -25,8 +25,9 @@ from .core.model import Model
 from .core.sweeps import Series, get_series
 from .core.transform import Transform, as_transform, known_transforms
 from .data.loading import load_case
+from .eval.files import save_scores
 from .eval.scoring import score, with_reference
-from .eval.table import join_tables
+from .eval.table import concat_scores
 from .metrics.base import METRICS, as_metrics
 from .models.loading import load_model, model_specs
 from .models.sizes import CropTo, PadTo, ResizeTo
@@ -151,7 +152,7 @@ def _report(model, case, transforms, values, metrics, labels, folder, progress):
         _draw(series, table, folder, has_truth, labels)
         tables.append(table)
         typer.echo(f"  {transform.name}: {len(series)} steps")
-    join_tables(tables).to_csv(folder / "scores.csv", index=False)
+    save_scores(concat_scores(tables), folder / "scores.csv")
 
 
 def _check_folder(out: Path):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.checks import check_choice
-from ..eval.table import check_scores, metric_facts
+from ..eval.table import check_scores, metric_facts, with_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
 SPREADS = dict(
@@ -112,8 +112,7 @@ def spread_scores(
     groups = {key: x.to_numpy(float) for key, x in numbers.groupby([scores[k] for k in keys], sort=False)}
     spreads = _spread_of_groups(list(groups.values()), spread, seed)
     table = pd.DataFrame(list(groups), columns=keys).join(spreads)
-    table.attrs["transforms"] = scores.attrs.get("transforms", {})
-    return table
+    return with_facts(table, scores)
 
 # %% ../../nbs/analysis/02_cohort.ipynb #ed363235
 def plottable_scores(

@@ -21,7 +21,7 @@ from ..core.model import as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
 from ..eval.scoring import check_truth
-from ..eval.table import join_tables, make_table
+from ..eval.table import concat_scores, make_table
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts
 
@@ -209,8 +209,8 @@ def threshold_scores(
             rows += [
                 pd.DataFrame(dict(value=thresholds, label=part.name, metric=m, score=s)) for m, s in scores.items()
             ]
-        tables.append(make_table(pd.concat(rows), model.name, case, Threshold()))
-    return join_tables(tables)
+        tables.append(make_table(pd.concat(rows), model.name, case, Threshold(), metrics))
+    return concat_scores(tables)
 
 # %% ../../nbs/analysis/06_probability.ipynb #15889e09
 def _optimum(

@@ -212,13 +212,9 @@ def _sweep_scores(
     "The score table of one transform and one case"
     is_neutral = [transform._is_neutral(value, case) for value in values]
     others = [value for value, neutral in zip(values, is_neutral) if not neutral]
-    steps = iter(())
-    if others:
-        steps = sweep(job.model, case, transform, others, job.batch_size, job.progress)
-    scored = []
-    for value, neutral in zip(values, is_neutral):
-        scores = unchanged() if neutral else _score_step(next(steps), job.metrics, labels, job.absent)
-        scored.append((value, scores))
+    steps = sweep(job.model, case, transform, others, job.batch_size, job.progress) if others else ()
+    swept = iter([_score_step(step, job.metrics, labels, job.absent) for step in steps])
+    scored = [(value, unchanged() if neutral else next(swept)) for value, neutral in zip(values, is_neutral)]
     rows = score_rows(scored, job.metrics, labels, job.model.labels or case.labels, job.absent, case.ndim)
     return make_table(rows, job.model.name, case, transform, job.metrics)
 

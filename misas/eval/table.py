@@ -174,9 +174,6 @@ def concat_scores(
         whole.attrs["errors"] = sum(errors, [])
     return whole
 
-# %% ../../nbs/eval/00_table.ipynb #6fac2554
-join_tables = concat_scores  # what it was called
-
 # %% ../../nbs/eval/00_table.ipynb #a861ec73
 def with_facts(
     table: pd.DataFrame,  # made from score tables

@@ -15,7 +15,14 @@ import pandas as pd
 
 from ..analysis.cohort import SPREADS, plottable_scores, rank_cases, spread_scores
 from ..core.checks import Domain, check_number, invalid
-from ..eval.table import finite_rows, has_named_values, metric_facts, plain_column, transform_facts
+from misas.eval.table import (
+    finite_rows,
+    has_named_values,
+    metric_facts,
+    plain_column,
+    transform_facts,
+    without_facts,
+)
 from misas.plot.charts import (
     INFINITY_BAND,
     alt,
@@ -338,7 +345,7 @@ def plot_spread(
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
     transforms, metrics = _known_facts(scores)
-    scores.attrs = {}  # pandas would copy them with every part of the table
+    scores = without_facts(scores)  # pandas would copy them with every part of the table
     models = list(scores.model.unique())
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     middle = dict(list(spread_scores(scores, spread, seed).groupby(["transform", "metric", "label"])))
@@ -457,7 +464,7 @@ def plot_boxes(
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
     transforms, metrics = _known_facts(scores)
-    scores.attrs = {}  # pandas would copy them with every part of the table
+    scores = without_facts(scores)  # pandas would copy them with every part of the table
     models = list(scores.model.unique())
     if len(models) > 2:
         raise invalid("scores", "a table of one or two models", models)

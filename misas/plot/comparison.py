@@ -15,7 +15,7 @@ import pandas as pd
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
 from ..analysis.summary import per_metric
 from ..core.checks import Domain, check_number
-from ..eval.table import metric_facts
+from ..eval.table import metric_facts, with_facts
 from .charts import alt, displayed, score_title
 from .colours import label_colour_scale
 from .curves import plot_scores
@@ -54,9 +54,7 @@ def plot_compare(
     tables = _told_apart(scores_a, scores_b)
     pairs = pair_scores(*tables, join).set_index(KEY_COLUMNS)
     both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in tables], ignore_index=True)
-    for facts in ("transforms", "metrics"):
-        both.attrs[facts] = scores_b.attrs.get(facts, {}) | scores_a.attrs.get(facts, {})
-    return plot_scores(both, cases=cases, **options)
+    return plot_scores(with_facts(both, scores_a, scores_b), cases=cases, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #a9178036
 @dataclass(frozen=True, eq=False)

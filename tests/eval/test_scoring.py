@@ -193,17 +193,21 @@ def test_a_transform_without_a_neutral_value(case):
 
 def test_all_transforms_of_a_case_run_in_one_session_of_the_model(case, monkeypatch):
     model = as_model(threshold)
-    opened = []
+    depths = [0]  # of nested sessions, over time
 
     @contextmanager
     def session():
-        opened.append("open")
-        yield model
-        opened.append("closed")
+        depths.append(depths[-1] + 1)
+        try:
+            yield model
+        finally:
+            depths.append(depths[-1] - 1)
 
     monkeypatch.setattr(model, "session", session)
     quiet(model, [case, case.replace(name="b")], ["rotation", "zoom"], values=[1, 2])
-    assert opened == ["open", "closed"] * 2
+    # sweeps open sessions within that of their case
+    assert depths.count(0) == 1 + 2
+    assert depths[-1] == 0
 
 
 def test_freed_memory_is_kept_while_a_case_runs_unless_it_is_switched_off(case, monkeypatch):
