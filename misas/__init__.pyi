@@ -216,8 +216,10 @@ from .models.onnx import (
 from .models.orientation import (
     Oriented,
 )
-from .models.pytorch import (
+from .models.outputs import (
     OUTPUTS,
+)
+from .models.pytorch import (
     TorchModel,
 )
 from .models.remote import (

@@ -2,6 +2,8 @@
 
 # In this order: an adapter that is registered later is asked first.
 from .fast import *
+from .inputs import *
+from .outputs import *
 from .pytorch import *
 from .loading import *
 from .fastai import *
@@ -18,10 +20,31 @@ from .hub import *
 from .remote import *
 from .nnunet import *
 
-from . import arrays, demo, ensemble, fast, fastai, hub, keras, loading, nnunet, onnx, orientation, pytorch, remote, sizes, tensorflow, windows
+from . import (
+    arrays,
+    demo,
+    ensemble,
+    fast,
+    fastai,
+    hub,
+    inputs,
+    keras,
+    loading,
+    nnunet,
+    onnx,
+    orientation,
+    outputs,
+    pytorch,
+    remote,
+    sizes,
+    tensorflow,
+    windows,
+)
 
 __all__ = [
     *fast.__all__,
+    *inputs.__all__,
+    *outputs.__all__,
     *pytorch.__all__,
     *loading.__all__,
     *fastai.__all__,

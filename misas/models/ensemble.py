@@ -6,32 +6,39 @@
 __all__ = ['VOTES', 'Ensemble']
 
 # %% ../../nbs/models/06_ensemble.ipynb #449c2183
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 
+from ..core.cases import Case
+from ..core.checks import check_choice, renamed_arguments
 from ..core.model import Model, adapter, as_model
 from ..metrics.fusion import staple
 
 # %% ../../nbs/models/06_ensemble.ipynb #9637a5f4
-def _favourite(
+def _most_votes(
     masks: torch.Tensor,  # `(M, B, *S)`, labels of M members
     first: int,  # the lowest label that counts
 ) -> tuple:  # votes and label, `(B, *S)` each
-    "Most votes, and the label that has them, the lowest where labels tie; one label after the other, so that many of them fill no memory"
-    most, label = (masks == first).sum(0), torch.full_like(masks[0], first)
+    "The number of votes of the label that most members give, and that label, the lowest where labels tie"
+    most = (masks == first).sum(0)
+    label = torch.full_like(masks[0], first)
+    # one label after the other, so that many of them fill no memory
     for k in masks[masks > first].unique().tolist():
         votes = (masks == k).sum(0)
-        label, most = label.masked_fill(votes > most, k), torch.maximum(votes, most)
+        label = label.masked_fill(votes > most, k)
+        most = torch.maximum(votes, most)
     return most, label
 
 
 def _majority(masks):
-    return _favourite(masks, 0)[1]
+    return _most_votes(masks, 0)[1]
 
 # %% ../../nbs/models/06_ensemble.ipynb #8f6ba031
 def _union(masks):
-    most, label = _favourite(masks, 1)
+    most, label = _most_votes(masks, 1)
     return torch.where(most > 0, label, 0)
 
 
@@ -40,71 +47,102 @@ def _intersection(masks):
 
 # %% ../../nbs/models/06_ensemble.ipynb #18149fbe
 def _staple(masks):
-    return torch.stack([staple(list(several)).mask for several in masks.cpu().unbind(1)]).to(masks.device)
+    fused = [staple(list(members)).mask for members in masks.cpu().unbind(1)]
+    return torch.stack(fused).to(masks.device)
 
 
 VOTES = dict(majority=_majority, union=_union, intersection=_intersection, staple=_staple)
 
 # %% ../../nbs/models/06_ensemble.ipynb #48b4fe9a
-def _common_labels(models) -> Sequence | None:
+def _common_labels(models: Sequence[Model]) -> Sequence | None:
     "Names of the labels, which members that know them must agree upon"
     known = [list(m.labels) for m in models if m.labels is not None]
-    if any(k != known[0] for k in known):
-        raise ValueError(
-            f"models have different labels ({known[0]} and {next(k for k in known if k != known[0])}); allowed are models with the same ones"
-        )
+    for labels in known:
+        if labels != known[0]:
+            raise ValueError(f"models must have the same labels, got {known[0]} and {labels}")
     return known[0] if known else None
+
+
+def _check_member_output(
+    member: Model,
+    output: torch.Tensor | None,  # labels `(B, *T)` or probabilities `(B, K, *T)`
+    shape: tuple,  # `(*S)` of the images
+):
+    "An error unless a member gives what the ensemble needs"
+    if output is None:
+        votes = ", ".join(map(repr, VOTES))
+        raise ValueError(
+            f"model {member.name!r} gives no probabilities, which an ensemble by their mean needs; "
+            f"method must be one of {votes}"
+        )
+    given = tuple(output.shape[-len(shape) :])
+    if given != shape:
+        raise ValueError(
+            f"the prediction of model {member.name!r} must have the size of the image, {shape}, got {given}: "
+            "as_model(..., size=ResizeTo(...))"
+        )
 
 # %% ../../nbs/models/06_ensemble.ipynb #5af8bc2f
 @adapter(lambda obj: isinstance(obj, (list, tuple)) and len(obj) > 0)
 class Ensemble(Model):
     "Several models as one"
 
+    @renamed_arguments(how="method")
     def __init__(
         self,
         models: Sequence,  # of anything that `as_model` takes
-        how: str = "majority",  # "majority", "union", "intersection", "staple" or "mean"
-        name: str = None,  # None: how, and the names of the members
-        labels: Sequence = None,  # names of the labels 0, 1, 2 ...; None: those of the members
+        method: str = "majority",  # "majority", "union", "intersection", "staple" or "mean"
+        name: str | None = None,  # None: the method, and the names of the members
+        labels: Sequence | None = None,  # names of the labels 0, 1, 2 ...; None: those of the members
     ):
-        if how not in (*VOTES, "mean"):
-            raise ValueError(f"how is {how!r}; allowed are {', '.join(map(repr, (*VOTES, 'mean')))}")
-        self.models, self.how = [as_model(m) for m in models], how
+        check_choice("method", method, (*VOTES, "mean"))
+        self.models = [as_model(m) for m in models]
         if not self.models:
-            raise ValueError("models is empty; allowed is at least one")
-        self.name = name if name not in (None, "list", "tuple") else f"{how}({', '.join(m.name for m in self.models)})"
-        self.labels, self.device = labels or _common_labels(self.models), self.models[0].device
+            raise ValueError("models must be at least one, got none")
+        self.method = method
+        own_name = f"{method}({', '.join(m.name for m in self.models)})"
+        self.name = own_name if name in (None, "list", "tuple") else name  # the last two from `as_model([a, b])`
+        self.labels = labels or _common_labels(self.models)
 
     @property
-    def batch_size(self):
+    def how(self) -> str:
+        "`method`, under its old name"
+        warnings.warn("Ensemble.how is now called method", DeprecationWarning, stacklevel=2)
+        return self.method
+
+    @property
+    def device(self) -> torch.device:
+        return self.models[0].device
+
+    @property
+    def batch_size(self) -> int:
         return min(m.batch_size for m in self.models)
 
-    def fingerprint(self):
-        return (self.how, *(part for m in self.models for part in m.fingerprint()))
+    @contextmanager
+    def session(self) -> Iterator["Ensemble"]:
+        with ExitStack() as sessions:
+            for member in self.models:
+                sessions.enter_context(member.session())
+            yield self
 
-    def _ask(self, member, method, images, template):
-        "A member's answer to images, each of which it prepares as it likes"
-        ready = [member.prepare(template.replace(image=image, truth=None).to("cpu")) for image in images]
-        answer = getattr(member, method)(torch.stack([case.image for case in ready]).to(member.device), ready[0])
-        if answer is None:
-            raise ValueError(
-                f"model {member.name!r} gives no probabilities, which an ensemble by their mean needs; allowed are {', '.join(map(repr, VOTES))}"
-            )
-        if answer.shape[-template.ndim :] != images.shape[2:]:
-            raise ValueError(
-                f"model {member.name!r} answers in the size {tuple(answer.shape[-template.ndim :])} to an image of {tuple(images.shape[2:])}; allowed is the same size: as_model(..., size=ResizeTo(...))"
-            )
-        return answer.to(self.device)
+    def fingerprint(self) -> tuple:
+        return (self.method, *(m.cache_key() for m in self.models))
 
-    def _all(self, method, images, template):
-        return torch.stack([self._ask(m, method, images, template) for m in self.models])
+    def _run_member(self, member, run, images, template):
+        "What a member gives for images, each of which it prepares as it likes"
+        cases = [template.replace(image=image, truth=None).to("cpu") for image in images]
+        ready = [member.prepare(case) for case in cases]
+        batch = torch.stack([case.image for case in ready]).to(member.device)
+        output = run(batch, ready[0])
+        _check_member_output(member, output, tuple(images.shape[2:]))
+        return output.to(self.device)
 
-    def predict(self, images, template):
-        return (
-            self.probabilities(images, template).max(1).indices
-            if self.how == "mean"
-            else VOTES[self.how](self._all("__call__", images, template))
-        )
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
+        if self.method == "mean":
+            return self.probabilities(images, template).max(1).indices
+        return VOTES[self.method](torch.stack([self._run_member(m, m, images, template) for m in self.models]))
 
-    def probabilities(self, images, template):
-        return self._all("probabilities", images, template).mean(0) if self.how == "mean" else None
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
+        if self.method != "mean":
+            return None
+        return torch.stack([self._run_member(m, m.probabilities, images, template) for m in self.models]).mean(0)

@@ -7,6 +7,7 @@ __all__ = ['FastaiModel']
 
 # %% ../../nbs/models/08_fastai.ipynb #600e2ddb
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import torch
 from ..core.cases import Case, Source
 from ..core.checks import import_optional
 from ..core.model import Model, PlainModel, adapter
+from .inputs import input_channels, to_eight_bits
 from .loading import check_trust, model_loader
-from .pytorch import TorchModel, check_finite_scores, input_channels, match_channels
+from .outputs import check_finite_scores
+from .pytorch import TorchModel
 
 # %% ../../nbs/models/08_fastai.ipynb #8f8b5dca
 def _is_learner(obj) -> bool:
@@ -25,21 +28,23 @@ def _is_learner(obj) -> bool:
 
 
 def _learner_labels(learner) -> list | None:
-    "Names of the labels: the learner's vocab, or the codes of its masks"
-    codes = (getattr(t, "codes", None) for t in learner.dls.valid.after_item.fs)
-    names = getattr(learner.dls, "vocab", None) or next((c for c in codes if c is not None), None)
-    return None if names is None else [str(n) for n in names]
+    "Names of the labels, where the learner knows them"
+    names = getattr(learner.dls, "vocab", None)
+    if not names:
+        codes = [getattr(transform, "codes", None) for transform in learner.dls.valid.after_item.fs]
+        names = next((c for c in codes if c is not None), None)
+    return None if names is None else [str(name) for name in names]
 
-# %% ../../nbs/models/08_fastai.ipynb #36ab5f50
-def to_eight_bits(
-    case: Case,
-    channels: int,  # 1 or 3
-) -> np.ndarray:  # `(H, W)` or `(H, W, 3)`, uint8
-    "Pixels as an 8-bit picture has them"
-    low, high = (0, 255) if case.source.dtype == "uint8" else case.scale
-    image = match_channels(case.image[None], channels)[0]
-    pixels = ((image - low) * (255 / (high - low or 1))).round().clamp(0, 255).byte().cpu().numpy()
-    return pixels[0] if channels == 1 else np.moveaxis(pixels, 0, -1)
+# %% ../../nbs/models/08_fastai.ipynb #129b68f4
+@contextmanager
+def _validating(pipeline) -> Iterator:
+    "fastai's transforms as they are when it validates"
+    before = pipeline.split_idx
+    pipeline.split_idx = 1
+    try:
+        yield pipeline
+    finally:
+        pipeline.split_idx = before
 
 # %% ../../nbs/models/08_fastai.ipynb #dc65d42e
 def _by_loss(
@@ -49,18 +54,9 @@ def _by_loss(
 ) -> torch.Tensor:
     "What fastai's loss functions make of scores; plain ones leave them alone"
     for step in steps:
-        scores = getattr(loss, step, lambda x: x)(scores)
+        if hasattr(loss, step):
+            scores = getattr(loss, step)(scores)
     return scores
-
-
-@contextmanager
-def _validating(pipeline):
-    "fastai's transforms as they are when it validates, in the middle rather than anywhere; otherwise only its own loop over batches says so"
-    before, pipeline.split_idx = pipeline.split_idx, 1
-    try:
-        yield pipeline
-    finally:
-        pipeline.split_idx = before
 
 # %% ../../nbs/models/08_fastai.ipynb #b369d3c8
 @adapter(_is_learner)
@@ -71,89 +67,95 @@ class FastaiModel(Model):
         self,
         learner,  # `fastai.learner.Learner`
         name: str = "model",
-        labels=None,  # names of the labels; None: the learner's vocab, or the codes of its masks
+        labels: Sequence | None = None,  # names; None: the learner's vocab, or the codes of its masks
     ):
-        self.learner, self.name, self.labels = learner, name, labels or _learner_labels(learner)
+        self.learner = learner
+        self.name = name
+        self.labels = labels or _learner_labels(learner)
         self.net = TorchModel(learner.model, name=name)
-        self.net.channels, self.batch_size = None, self.net.batch_size
+        self.net.channels = None
+        self.batch_size = self.net.batch_size
+
+    @contextmanager
+    def session(self) -> Iterator["FastaiModel"]:
+        with self.net.session():
+            yield self
+
+    def fingerprint(self) -> tuple:
+        valid = self.learner.dls.valid
+        return (*self.net.fingerprint(), repr(valid.after_item), repr(valid.after_batch))
+
+    _prepared_spacing = PlainModel._prepared_spacing
+    _is_scaled = PlainModel._is_scaled
 
     def _items(self, case):
         "Image, and truth where there is one, as fastai's item transforms make them for validation"
         from fastai.vision.core import PILImage, PILMask
 
-        picture = PILImage.create(to_eight_bits(case, 1 if input_channels(self.learner.model) == 1 else 3))
-        items = (picture,) if case.truth is None else (picture, PILMask.create(case.truth.numpy().astype(np.uint8)))
+        channels = 1 if input_channels(self.learner.model) == 1 else 3
+        items = (PILImage.create(to_eight_bits(case, channels)),)
+        if case.truth is not None:
+            items += (PILMask.create(case.truth.numpy().astype(np.uint8)),)
         with _validating(self.learner.dls.valid.after_item) as after_item:
             return after_item(items)
-
-    # whether item transforms scale or crop is found out as for `prepareSize`
-    _prepared_spacing, _is_scaled = PlainModel._prepared_spacing, PlainModel._is_scaled
 
     def _prepared_image(self, case):
         return torch.as_tensor(np.asarray(self._items(case)[0])).float()
 
-    def prepare(self, case):
+    def prepare(self, case: Case) -> Case:
         if case.ndim != 2:
             raise ValueError(
-                f"case {case.name!r} has {case.ndim} spatial dimensions; allowed for a fastai learner are 2; SliceWise(learner) asks it about a volume slice by slice"
+                f"case {case.name!r} must have 2 spatial dimensions, for a fastai learner, got {case.ndim}; "
+                "SliceWise(learner) runs it on a volume slice by slice"
             )
         if case.truth is not None and case.truth.max() > 255:
             raise ValueError(
-                f"truth of case {case.name!r} has the label {case.truth.max()}; allowed for a fastai learner are labels <= 255"
+                f"the labels of case {case.name!r} must be <= 255, for a fastai learner, got {case.truth.max()}"
             )
         items = self._items(case)
-        truth = (
-            None
-            if case.truth is None
-            else torch.as_tensor(np.asarray(items[1])).to(torch.int32).reshape(items[0].shape[-2:])
-        )
         image = torch.as_tensor(np.asarray(items[0])).float()
-        spacing = self._prepared_spacing(case.replace(truth=None), tuple(image.shape[1:]))
+        shape = tuple(image.shape[1:])
+        truth = None
+        if case.truth is not None:
+            truth = torch.as_tensor(np.asarray(items[1])).to(torch.int32).reshape(shape)
         return case.replace(
             image=image,
             truth=truth,
-            spacing=spacing,
+            spacing=self._prepared_spacing(case.replace(truth=None), shape),
             scale=(0.0, 255.0),
             source=Source("pil", "uint8", "none" if len(image) == 1 else "last"),
         )
 
     def _batch(self, images):
+        "Images as fastai's batch transforms make them"
         from fastai.torch_core import TensorImage
 
         with _validating(self.learner.dls.valid.after_batch) as after_batch:
             batch = after_batch((TensorImage(images.byte()).to(self.net.device),))[0]
-        return (
-            torch.Tensor(batch.as_subclass(torch.Tensor))
-            if batch.device.type == "cpu"
-            else batch.as_subclass(torch.Tensor)
-        )
+        plain = batch.as_subclass(torch.Tensor)
+        return torch.Tensor(plain) if plain.device.type == "cpu" else plain
 
-    def fingerprint(self):
-        return (
-            *self.net.fingerprint(),
-            repr(self.learner.dls.valid.after_item),
-            repr(self.learner.dls.valid.after_batch),
-        )
-
-    # cases stay with fastai's item transforms, which work on pictures
     def _scores(self, images):
         scores = self.net.scores(self._batch(images))
         check_finite_scores(scores)
         return scores
 
-    def predict(self, images, template):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         scores = self._scores(images)
         masks = _by_loss(self.learner.loss_func, ("activation", "decodes"), scores)
         if masks.is_floating_point():
             return self.net.labels_of(scores).cpu()  # the loss function does not say how
-        return (masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks).cpu()
+        has_channel = masks.ndim == 4 and masks.shape[1] == 1
+        return (masks[:, 0] if has_channel else masks).cpu()
 
-    def probabilities(self, images, template):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         scores = self._scores(images)
         given = _by_loss(self.learner.loss_func, ("activation",), scores)
         if given is scores:
             return self.net.probabilities_of(scores).cpu()
-        return (torch.cat([1 - given, given], 1) if given.shape[1] == 1 else given).float().cpu()
+        if given.shape[1] == 1:
+            given = torch.cat([1 - given, given], 1)
+        return given.float().cpu()
 
 # %% ../../nbs/models/08_fastai.ipynb #9186168e
 @model_loader(".pkl")

@@ -6,13 +6,15 @@
 __all__ = ['SliceWise', 'SlidingWindow']
 
 # %% ../../nbs/models/15_windows.ipynb #0e804257
+import warnings
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 
 from ..core.cases import Case
-from ..core.checks import Domain, import_optional
-from ..core.model import Model, as_model
+from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, renamed_arguments
+from ..core.wrapper import Wrapper
 from .pytorch import TorchModel
 from .sizes import as_sides, check_sides
 
@@ -31,135 +33,154 @@ def _slice_of(
 ) -> Case:
     "Slice `k` of a volume"
     truth = None if case.truth is None else case.truth.select(axis, k)
-    return case.replace(
-        image=case.image.select(axis + 1, k), truth=truth, spacing=_without(case.spacing, axis), affine=None
-    )
+    spacing = _without(case.spacing, axis)
+    return case.replace(image=case.image.select(axis + 1, k), truth=truth, spacing=spacing, affine=None)
 
 # %% ../../nbs/models/15_windows.ipynb #0e644776
-class SliceWise(Model):
-    "A 2D model that is asked about volumes, slice by slice"
+class SliceWise(Wrapper):
+    "A 2D model that runs on volumes, slice by slice"
 
+    batch_size = 1  # of volumes: each is many slices
+
+    @renamed_arguments(at_once="batch_size")
     def __init__(
         self,
         model,  # anything that `as_model` takes
         axis: int = 0,  # of the volume: slices follow one another along it
-        at_once: int = None,  # slices that go through the model at once; None: what serves the model
+        batch_size: int | None = None,  # slices that go through the model at once; None: what serves the model
     ):
-        if axis not in (0, 1, 2):
-            raise ValueError(f"axis is {axis!r}; allowed are 0, 1 and 2")
-        if at_once is not None and at_once not in Domain(1, whole=True):
-            raise ValueError(f"at_once is {at_once!r}; allowed are integers >= 1")
-        self.model, self.axis, self.at_once = as_model(model), axis, at_once
-        self.name, self.labels, self.device = self.model.name, self.model.labels, self.model.device
+        check_choice("axis", axis, (0, 1, 2))
+        check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
+        super().__init__(model)
+        self.axis = axis
+        self.slices_at_once = batch_size
 
-    def fingerprint(self):
-        return (f"slices along {self.axis}", *self.model.fingerprint())
+    @property
+    def at_once(self) -> int | None:
+        "`slices_at_once`, under its old name"
+        warnings.warn("SliceWise.at_once is now called slices_at_once", DeprecationWarning, stacklevel=2)
+        return self.slices_at_once
 
-    def prepare(self, case):
+    def fingerprint(self) -> tuple:
+        return (self.axis, self.model.cache_key())
+
+    def prepare(self, case: Case) -> Case:
         if case.ndim == 2:
             return self.model.prepare(case)
         slices = [_slice_of(case, self.axis, k) for k in range(case.shape[self.axis])]
         ready = [self.model.prepare(s) for s in slices]
         if all(r is s for r, s in zip(ready, slices)):
             return case
-        first, truth = ready[0], None if case.truth is None else torch.stack([r.truth for r in ready], self.axis)
-        spacing = (*first.spacing[: self.axis], case.spacing[self.axis], *first.spacing[self.axis :])
-        return first.replace(image=torch.stack([r.image for r in ready], self.axis + 1), truth=truth, spacing=spacing)
+        image = torch.stack([r.image for r in ready], self.axis + 1)
+        truth = None if case.truth is None else torch.stack([r.truth for r in ready], self.axis)
+        spacing = list(ready[0].spacing)
+        spacing.insert(self.axis, case.spacing[self.axis])
+        return ready[0].replace(image=image, truth=truth, spacing=tuple(spacing))
 
-    def _asked(self, ask, images, template):
-        "What `ask` says of every slice, in a list of batches"
+    def _run(self, run, images, template):
+        "What `run` gives for every slice, in a list of batches"
         slices = images.movedim(2 + self.axis, 1).flatten(0, 1)
-        template = template.replace(
-            image=slices[0], truth=None, spacing=_without(template.spacing, self.axis), affine=None
-        )
-        return [ask(batch, template) for batch in slices.split(self.at_once or self.model.batch_size)]
+        spacing = _without(template.spacing, self.axis)
+        template = template.replace(image=slices[0], truth=None, spacing=spacing, affine=None)
+        with self.model.session():
+            return [run(batch, template) for batch in slices.split(self.slices_at_once or self.model.batch_size)]
 
-    def predict(self, images, template):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         if images.ndim == 4:
             return self.model(images, template)
-        masks = torch.cat(self._asked(self.model, images, template))
+        masks = torch.cat(self._run(self.model, images, template))
         return masks.unflatten(0, (len(images), -1)).movedim(1, 1 + self.axis)
 
-    def probabilities(self, images, template):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         if images.ndim == 4:
             return self.model.probabilities(images, template)
-        maps = self._asked(self.model.probabilities, images, template)
-        return None if maps[0] is None else torch.cat(maps).unflatten(0, (len(images), -1)).movedim(1, 2 + self.axis)
+        maps = self._run(self.model.probabilities, images, template)
+        if maps[0] is None:
+            return None
+        return torch.cat(maps).unflatten(0, (len(images), -1)).movedim(1, 2 + self.axis)
+
+# %% ../../nbs/models/15_windows.ipynb #9f7c4fc4
+def _sliding_window_inference():
+    "MONAI's function"
+    return import_optional("monai.inferers", "monai").sliding_window_inference
+
+
+def _check_can_be_averaged(scores: torch.Tensor | None, window: torch.Tensor, name: str) -> torch.Tensor:
+    "Scores of a window `(B, C, *S)`, if there are any"
+    if scores is None or scores.ndim != window.ndim:
+        raise ValueError(
+            f"model {name!r} gives labels only, and must give scores or probabilities, "
+            "which can be averaged over windows"
+        )
+    return scores
 
 # %% ../../nbs/models/15_windows.ipynb #d24fbcac
-class SlidingWindow(Model):
-    "A model that is asked about windows of an image that overlap; scores are averaged"
+class SlidingWindow(Wrapper):
+    "A model that sees windows of an image that overlap; scores are averaged"
+
+    batch_size = 1  # of images: each is many windows
 
     def __init__(
         self,
         model,  # anything that `as_model` takes and that gives scores or probabilities
-        roi_size,  # of a window: one integer for all sides, or one for each
+        roi_size: int | Sequence[int],  # of a window: one for all sides, or one for each
         overlap: float = 0.25,  # of neighbouring windows, as a part of the window, >= 0 and < 1
         mode: str = "gaussian",  # how windows count: "gaussian", less towards their edges, or "constant"
         sw_batch_size: int = 4,  # windows that go through the model at once
-        stitch: str = None,  # device on which the scores of the whole image are put together, e.g. "cpu"; None: the model's own
+        stitch: str | None = None,  # device on which the whole image's scores are put together; None: the model's own
     ):
         check_sides("roi_size", roi_size)
         if not 0 <= overlap < 1:
-            raise ValueError(f"overlap is {overlap!r}; allowed are numbers >= 0 and < 1")
-        if mode not in ("gaussian", "constant"):
-            raise ValueError(f"mode is {mode!r}; allowed are 'gaussian' and 'constant'")
-        if sw_batch_size not in Domain(1, whole=True):
-            raise ValueError(f"sw_batch_size is {sw_batch_size!r}; allowed are integers >= 1")
-        self.model, self.roi_size, self.overlap, self.mode, self.sw_batch_size = (
-            as_model(model),
-            roi_size,
-            overlap,
-            mode,
-            sw_batch_size,
-        )
-        self.name, self.labels = self.model.name, self.model.labels
-        self.device = self.model.device if stitch is None else torch.device(stitch)
-        self._windowed = import_optional("monai.inferers", "monai").sliding_window_inference
+            raise invalid("overlap", "a number >= 0 and < 1", overlap)
+        check_choice("mode", mode, ("gaussian", "constant"))
+        check_number("sw_batch_size", sw_batch_size, Domain(1, whole=True))
+        super().__init__(model)
+        self.roi_size = roi_size
+        self.overlap = overlap
+        self.mode = mode
+        self.sw_batch_size = sw_batch_size
+        self.stitch = stitch
         self._has_scores = type(self.model) is TorchModel
+        _sliding_window_inference()  # said now, if MONAI is not there
 
-    def prepare(self, case):
-        return self.model.prepare(case)
+    @property
+    def device(self) -> torch.device:
+        return self.model.device if self.stitch is None else torch.device(self.stitch)
 
-    def fingerprint(self):
-        return (f"windows {self.roi_size} {self.overlap} {self.mode}", *self.model.fingerprint())
+    def fingerprint(self) -> tuple:
+        return (self.roi_size, self.overlap, self.mode, self.model.cache_key())
 
-    def _over_windows(self, inputs, ask):
+    def _over_windows(self, inputs, run):
         "Averaged scores `(B, K, *S)` of all windows"
         roi = as_sides("roi_size", self.roi_size, inputs.ndim - 2)
-        with torch.inference_mode():
-            return self._windowed(
+        with torch.no_grad(), self.model.session():
+            return _sliding_window_inference()(
                 inputs,
                 roi,
                 self.sw_batch_size,
-                ask,
+                run,
                 self.overlap,
                 self.mode,
                 sw_device=self.model.device,
                 device=self.device,
             )
 
+    def _window_scores(self, window):
+        return _check_can_be_averaged(self.model.scores(window), window, self.name)
+
+    def _window_probabilities(self, template, window):
+        maps = self.model.probabilities(window, template.replace(image=window[0], truth=None))
+        return _check_can_be_averaged(maps, window, self.name)
+
     def _scores(self, images, template):
-        if not self._has_scores:
-            return self._over_windows(images.to(self.device), partial(self._probable, template))
-        return self._over_windows(
-            self.model.inputs(images, self.device), lambda window: self._given(self.model.scores(window), window)
-        )
+        if self._has_scores:
+            return self._over_windows(self.model.inputs(images, self.device), self._window_scores)
+        return self._over_windows(images.to(self.device), partial(self._window_probabilities, template))
 
-    def _probable(self, template, window):
-        return self._given(self.model.probabilities(window, template.replace(image=window[0], truth=None)), window)
-
-    def _given(self, scores, window):
-        if scores is None or scores.ndim != window.ndim:
-            raise ValueError(
-                f"model {self.name!r} gives labels only; allowed are models with scores or probabilities, which can be averaged over windows"
-            )
-        return scores
-
-    def predict(self, images, template):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         scores = self._scores(images, template)
         return self.model.labels_of(scores) if self._has_scores else scores.max(1).indices
 
-    def probabilities(self, images, template):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         scores = self._scores(images, template)
         return self.model.probabilities_of(scores) if self._has_scores else scores

@@ -68,11 +68,10 @@ def same_labels(model, case, scores):
     "Labels and probabilities of a model are those of the scores `(1, K, *S)`"
     expected = scores.max(1).indices if scores.shape[1] > 1 else scores[:, 0] > 0
     exact = copy.copy(model)
-    exact.fast = (
-        False  # the fast copy adds in another order: labels differ where two scores are the same but for rounding
-    )
-    assert torch.equal(exact(case.image[None], case), expected.int())
-    assert (model(case.image[None], case) == expected).float().mean() > 0.999
+    exact.fast = False
+    assert (exact(case.image[None], case) == expected).float().mean() > 0.9999  # but where two scores are the same
+    with model.session():
+        assert (model(case.image[None], case) == expected).float().mean() > 0.999  # the fast copy rounds differently
     maps = model.probabilities(case.image[None], case)
     theirs = scores.softmax(1) if scores.shape[1] > 1 else torch.cat([1 - scores.sigmoid(), scores.sigmoid()], 1)
     assert torch.allclose(maps, theirs, atol=1e-4)
@@ -92,9 +91,9 @@ def test_torchvision(case, name):
     model = as_model(net, preprocess=divided, labels=LABELS)
     with torch.no_grad():
         theirs = net(in_colour(case))["out"].argmax(1)
-    assert (
-        model(case.image[None], case) == theirs
-    ).float().mean() > 0.999  # the fast copy rounds differently where classes tie
+    with model.session():
+        # the fast copy rounds differently where classes tie
+        assert (model(case.image[None], case) == theirs).float().mean() > 0.999
     assert set(evaluate(model, case, ["rotation"], dict(rotation=[0, 20]), progress=False).label) >= {"LV", "MY"}
 
 
@@ -135,7 +134,7 @@ def test_monai_networks(case, volume):
 def test_windows_and_slices(case, volume):
     monai = pytest.importorskip("monai")
     for c, dims, roi in ((case.replace(image=case.image / 255), 2, (64, 48)), (volume, 3, (4, 32, 32))):
-        net = seeded(lambda: monai.networks.nets.UNet(dims, 1, 4, (4, 8), (2,)))
+        net = seeded(lambda dims=dims: monai.networks.nets.UNet(dims, 1, 4, (4, 8), (2,)))
         with torch.no_grad():
             scores = monai.inferers.SlidingWindowInferer(roi, 4, 0.5, "gaussian")(c.image[None], net)
         same_labels(SlidingWindow(net, roi, 0.5), c, scores)
@@ -237,7 +236,7 @@ def test_torchscript_and_export(case, tmp_path):
         assert len(evaluate(model, case, ["brightness"], dict(brightness=[1, 1.5]), progress=False))
     smaller = case.replace(image=case.image[:, :80], truth=None)
     assert load_model(tmp_path / "free.pt2", trust=True)(smaller.image[None], smaller).shape == (1, *smaller.shape)
-    with pytest.raises(ValueError, match="was exported for"):
+    with pytest.raises(ValueError, match="network was exported"):
         load_model(tmp_path / "fixed.pt2", trust=True)(smaller.image[None], smaller)
 
 
@@ -456,13 +455,13 @@ def test_monai_bundle(case, tmp_path):
 
 def test_missing_framework(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "monai.inferers", None)
-    with pytest.raises(ImportError, match=r"pip install misas\[monai\]"):
+    with pytest.raises(ImportError, match=r"pip install 'misas\[monai\]'"):
         SlidingWindow(torch.nn.Conv2d(1, 2, 1), 32)
     monkeypatch.setitem(sys.modules, "fastai.learner", None)
     (tmp_path / "learner.pkl").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"pip install misas\[fastai\]"):
+    with pytest.raises(ValueError, match=r"pip install 'misas\[fastai\]'"):
         load_model(tmp_path / "learner.pkl", trust=True)
     monkeypatch.setitem(sys.modules, "nnunetv2.inference.predict_from_raw_data", None)
     (tmp_path / "plans.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"pip install misas\[nnunet\]"):
+    with pytest.raises(ValueError, match=r"pip install 'misas\[nnunet\]'"):
         load_model(tmp_path, trust=True)

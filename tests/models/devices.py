@@ -50,6 +50,11 @@ def on_device(x) -> bool:
     return isinstance(x, torch.Tensor) and x.device.type == DEVICE.type
 
 
+def held_by(x):
+    "The numbers of a tensor on the device; all else as it is"
+    return x.held if isinstance(x, Remote) else x
+
+
 class Border:
     "What crossed it: number of tensors, and their elements, each way"
 
@@ -68,27 +73,24 @@ def run(op, args, kwargs):
     here = [x for x in flat if not on_device(x) and x.ndim > 0]
     there = [x for x in flat if on_device(x)]
     if name not in COPIES and here and there:
-        raise RuntimeError(
-            f"Expected all tensors to be on the same device: {op} of {[tuple(x.shape) for x in there]} there and {[tuple(x.shape) for x in here]} here"
-        )
+        shapes = f"{[tuple(x.shape) for x in there]} there and {[tuple(x.shape) for x in here]} here"
+        raise RuntimeError(f"Expected all tensors to be on the same device: {op} of {shapes}")
     given = {id(x.held): x for x in there if isinstance(x, Remote)}
     if wanted is not None and torch.device(wanted).type == DEVICE.type:
         kwargs = kwargs | dict(device=torch.device("cpu"))
     kwargs.pop("pin_memory", None)
-    answer = op(
-        *tree_map(lambda x: x.held if isinstance(x, Remote) else x, args),
-        **tree_map(lambda x: x.held if isinstance(x, Remote) else x, kwargs),
-    )
+    result = op(*tree_map(held_by, args), **tree_map(held_by, kwargs))
     to_device = torch.device(wanted).type == DEVICE.type if wanted is not None else bool(there)
     if name == "copy_":
         to_device = on_device(args[0])
     count(name, args, there, wanted)
-    return tree_map(
-        lambda x: (
-            (given.get(id(x)) if id(x) in given else Remote(x)) if isinstance(x, torch.Tensor) and to_device else x
-        ),
-        answer,
-    )
+
+    def placed(x):
+        if not isinstance(x, torch.Tensor) or not to_device:
+            return x
+        return given[id(x)] if id(x) in given else Remote(x)
+
+    return tree_map(placed, result)
 
 
 def count(name, args, there, wanted):

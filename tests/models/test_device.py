@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from devices import accelerator, moved, on_device
+from models.devices import accelerator, moved, on_device
 
 from misas.all import *
 
@@ -61,7 +61,8 @@ def few(transform, case):
 @pytest.mark.parametrize("name", list(known_transforms()))
 def test_every_transform_works_on_the_device(name, ndim):
     "Same answer as here; images stay there"
-    case, transform, (here, there) = CASES[ndim], as_transform(name), models(ndim)
+    case, transform = CASES[ndim], as_transform(name)
+    here, there = models(ndim)
     if name == "rotation-3d" and ndim == 2:
         pytest.skip("for volumes only")
     wanted = [s.pred for s in sweep(here, case, transform, few(transform, case), batch_size=1, progress=False)]
@@ -77,7 +78,8 @@ def test_every_transform_works_on_the_device(name, ndim):
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 def test_evaluate_brings_back_only_counts(ndim, batch_size):
-    case, (here, there) = CASES[ndim], models(ndim)
+    case = CASES[ndim]
+    here, there = models(ndim)
     settings = dict(values=dict(rotation=[-20, 0, 20, 40, 90], brightness=[0.5, 1, 2]), labels=LABELS, progress=False)
     wanted = evaluate(here, case, ["rotation", "brightness"], metrics=["dice", "recall"], **settings)
     with accelerator() as border:
@@ -85,37 +87,37 @@ def test_evaluate_brings_back_only_counts(ndim, batch_size):
             there, case, ["rotation", "brightness"], metrics=["dice", "recall"], batch_size=batch_size, **settings
         )
     assert found.equals(wanted)
-    assert (
-        large(border.back, case) == [] and len(large(border.there, case)) <= 6
-    )  # a few times image and truth, however many steps
+    # a few times image and truth, however many steps
+    assert large(border.back, case) == [] and len(large(border.there, case)) <= 6
 
 
 def test_kept_series_distances_and_probabilities():
-    case, (here, there) = CASES[2], models(2)
+    case = CASES[2]
+    here, there = models(2)
     with accelerator():
-        series, maps = (
-            get_series(there, case, "zoom", [0.8, 1, 1.2], progress=False),
-            there.probabilities_of(there.scores(there.inputs(case.image[None]))),
-        )
+        series = get_series(there, case, "zoom", [0.8, 1, 1.2], progress=False)
+        maps = there.probabilities_of(there.scores(there.inputs(case.image[None])))
         assert not any(on_device(x) for s in series for x in (s.image, s.truth, s.pred)) and on_device(maps)
         assert torch.allclose(maps.cpu(), here.probabilities(case.image[None], case), atol=1e-6)
-    assert score(series, ["dice", "hd95"], LABELS).equals(
-        score(get_series(here, case, "zoom", [0.8, 1, 1.2], progress=False), ["dice", "hd95"], LABELS)
-    )
+    wanted = get_series(here, case, "zoom", [0.8, 1, 1.2], progress=False)
+    assert score(series, ["dice", "hd95"], LABELS).equals(score(wanted, ["dice", "hd95"], LABELS))
 
 
 def test_wrappers_work_on_the_device():
     "Sizes, slices, ensembles, a case without a truth"
-    case, volume, (here, there) = CASES[2], CASES[3], models(2)
+    case, volume = CASES[2], CASES[3]
+    here, there = models(2)
+    wrappers = (
+        (lambda m: as_model(m, size=PadTo(16)), case),
+        (lambda m: as_model(m, size=ResizeTo((32, 32))), case),
+        (SliceWise, volume),
+        (lambda m: Ensemble([m, m]), case),
+        (lambda m: m, case.replace(truth=None)),
+    )
     with accelerator():
-        for wrap, c in (
-            (lambda m: as_model(m, size=PadTo(16)), case),
-            (lambda m: as_model(m, size=ResizeTo((32, 32))), case),
-            (SliceWise, volume),
-            (lambda m: Ensemble([m, m]), case),
-            (lambda m: m, case.replace(truth=None)),
-        ):
-            got, want = (evaluate(wrap(m), c, "rotation", [0, 30], progress=False) for m in (there, here))
+        for wrap, c in wrappers:
+            got = evaluate(wrap(there), c, "rotation", [0, 30], progress=False)
+            want = evaluate(wrap(here), c, "rotation", [0, 30], progress=False)
             assert got.score.equals(want.score)
 
 
