@@ -19,7 +19,8 @@ def case(*shape):
 def peak_memory(work):
     """Most MiB of tensors and arrays that `work` holds at once, counted as torch and Python hand them out
 
-    What the operating system says of a process also holds its threads and libraries: it differs between machines and runs.
+    What the operating system says of a process also holds its threads and libraries:
+    it differs between machines and runs.
     """
     tracemalloc.start()
     try:
