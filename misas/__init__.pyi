@@ -3,6 +3,7 @@
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
 """
 
+from . import analysis, cli, compat, core, data, eval, metrics, models, plot, transforms
 from .core.cases import (
     Case,
     READERS,

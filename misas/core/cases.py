@@ -6,8 +6,10 @@
 __all__ = ['READERS', 'Source', 'to_source', 'Case', 'as_case']
 
 # %% ../../nbs/core/03_cases.ipynb #9f930082
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -106,6 +108,9 @@ def _source_of(
     return Source("array", str(image.dtype), channels)
 
 # %% ../../nbs/core/03_cases.ipynb #917e0b95
+_FILLED_IN: Any = None  # what `__post_init__` replaces; afterwards the field is never None
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     "One image with its optional truth, name and voxel spacing"
@@ -113,11 +118,25 @@ class Case:
     image: torch.Tensor  # `(C, *S)`, `S` being `(H, W)` or `(D, H, W)`; `(H, W)` is taken as one channel; finite
     truth: torch.Tensor | None = None  # `(*S)`, labels >= 0; None where there is no truth
     name: str = "case"  # stands in the score table
-    spacing: tuple[float, ...] | None = None  # of pixels along each spatial axis in mm, > 0; None: 1 along each axis
-    scale: tuple[float, float] | None = None  # (black, white); None: as in 8 bit, 0 to 1, or up to the maximum
-    source: Source | None = None  # the form in which the image was handed over; None: as `image` is
+    spacing: tuple[float, ...] = _FILLED_IN  # of pixels along each spatial axis in mm, > 0; None: 1 along each axis
+    scale: tuple[float, float] = _FILLED_IN  # (black, white); None: as in 8 bit, 0 to 1, or up to the maximum
+    source: Source = _FILLED_IN  # the form in which the image was handed over; None: as `image` is
     labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: not known
     affine: np.ndarray | None = None  # `(4, 4)`: indices (slice, row, column) to mm (right, anterior, superior)
+
+    if TYPE_CHECKING:
+        # the constructor takes more than the fields keep: arrays, lists, and None
+        def __init__(
+            self,
+            image: Any,
+            truth: Any = None,
+            name: str = "case",
+            spacing: Any = None,
+            scale: Any = None,
+            source: Source | None = None,
+            labels: Any = None,
+            affine: Any = None,
+        ) -> None: ...
 
     def __post_init__(self):
         source = self.source or _source_of(self.image)
@@ -214,7 +233,8 @@ def _background(
     return border[dark].median().to(channel)
 
 # %% ../../nbs/core/03_cases.ipynb #555fc2d6
-READERS = []  # functions that make a `Case` of what users hold; `misas.data` adds `load_case`
+# functions that make a `Case` of what users hold; `misas.data` adds `load_case`
+READERS: list[Callable[..., Case]] = []
 
 
 def as_case(

@@ -14,10 +14,11 @@ import numbers
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -122,7 +123,7 @@ def same_value(a, b) -> bool:
 # %% ../../nbs/core/01_checks.ipynb #e1814755
 def nearest_name(
     name: str,  # not among `allowed`
-    allowed: Sequence,  # names
+    allowed: Iterable,  # names
 ) -> str:  # " (did you mean 'rotation'?)", or nothing
     "A hint for a misspelt name, to stand at the end of an error"
     close = difflib.get_close_matches(str(name), [str(a) for a in allowed], 1)
@@ -173,7 +174,7 @@ def chosen_labels(
     "Which labels to score, or None for all that occur"
     if labels is None:
         return None
-    names = label_names(labels)
+    names = label_names(labels) or ()
     chosen = labels if isinstance(labels, dict) else range(len(names))
     named = {int(k): names[k] for k in chosen}
     if len(set(named.values())) < len(named):
@@ -277,12 +278,15 @@ def progress_bar(
     return tqdm(steps, leave=False, **kwargs) if progress else steps
 
 # %% ../../nbs/core/01_checks.ipynb #3de886b8
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
 def renamed_arguments(
-    **names,  # old name = "new name"
+    **names: str,  # old name = "new name"
 ):
     "Decorator: a function takes arguments under their old names, too, with a DeprecationWarning"
 
-    def decorate(function):
+    def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
             for old, new in names.items():
@@ -292,15 +296,15 @@ def renamed_arguments(
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return wrapped
+        return cast(_Function, wrapped)
 
     return decorate
 
 
 def renamed_function(
     old: str,  # name
-    new,  # the function or method that does it now
-):
+    new: _Function,  # the function or method that does it now
+) -> _Function:
     "A function under its old name, which says what it is called now"
 
     @functools.wraps(new)
@@ -308,4 +312,4 @@ def renamed_function(
         warnings.warn(f"{old} is now called {new.__name__}", DeprecationWarning, stacklevel=2)
         return new(*args, **kwargs)
 
-    return wrapped
+    return cast(_Function, wrapped)

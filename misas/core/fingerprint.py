@@ -18,9 +18,11 @@ import types
 import uuid
 import warnings
 import weakref
+from collections.abc import Callable
 from functools import partial, singledispatch
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -67,7 +69,7 @@ def _bytes(x: bytes) -> tuple[str, list]:
 
 
 # classes that are made from these hold more, and are described as other objects are
-_BUILT_IN = dict.fromkeys(_PLAIN, _plain)
+_BUILT_IN: dict[type, Callable[[Any], tuple[str, list]]] = dict.fromkeys(_PLAIN, _plain)
 _BUILT_IN |= {list: _sequence, tuple: _sequence, dict: _mapping, types.MappingProxyType: _mapping, bytes: _bytes}
 
 # %% ../../nbs/core/02_fingerprint.ipynb #39d80bb2
@@ -85,7 +87,7 @@ def _look_at_array(x: np.ndarray):
     if x.dtype.hasobject:
         return text, [x.tolist(), *more]
     numbers = np.ascontiguousarray(x).view(np.ndarray).reshape(-1)
-    content = numbers.view(np.uint8) if numbers.nbytes else b""
+    content: Any = numbers.view(np.uint8) if numbers.nbytes else b""
     return f"{text} {hashlib.sha256(content).hexdigest()}", more
 
 # %% ../../nbs/core/02_fingerprint.ipynb #4ce85680
@@ -100,7 +102,7 @@ def _look_at_tensor(x: torch.Tensor):
     if x.layout is not torch.strided or x.is_nested:
         return text, list(x.__reduce_ex__(4)[1])
     x = x.as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu()
-    content = x.reshape(-1).view(torch.uint8).numpy()
+    content: Any = x.reshape(-1).view(torch.uint8).numpy()
     return f"{text} {hashlib.sha256(content).hexdigest()}", more
 
 # %% ../../nbs/core/02_fingerprint.ipynb #be724270
@@ -209,7 +211,7 @@ def _file_of(module: str) -> str | None:
     if module in sys.modules:
         return getattr(sys.modules[module], "__file__", None)
     found = None if "." in module else find_spec(module)
-    return found and found.origin
+    return found.origin if found else None
 
 # %% ../../nbs/core/02_fingerprint.ipynb #8ca2b845
 def _is_importable(x) -> bool:
@@ -323,7 +325,7 @@ def _is_foreign(x, owner: type) -> bool:
 # %% ../../nbs/core/02_fingerprint.ipynb #61dbef06
 @_look.register
 def _look_at_class(x: type):
-    held = []
+    held: list = []
     for c in x.__mro__:
         if _is_known_by_name(c):
             replaced = [(n, f) for n, f in vars(c).items() if _is_foreign(f, c)]
@@ -351,8 +353,8 @@ def checksum(
 ) -> str:  # 16 hexadecimal digits
     "A cache key: the same for things that are and do the same, another one if a number, weight or line of code differs"
     digest = hashlib.sha256(repr((__version__, version)).encode())
-    todo = [things]
-    seen = {}
+    todo: list = [things]
+    seen: dict[int, tuple[int, Any]] = {}  # by their identity
     while todo:
         thing = todo.pop()
         if id(thing) in seen:

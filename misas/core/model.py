@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Model:
     "A model in the library's batched form; subclasses implement `predict`"
 
     name: str = "model"  # stands in the score table
-    labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., where the model knows them
+    labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where the model knows them
     batch_size: int = 1  # how many images at once serve this model best
     device: torch.device = torch.device("cpu")  # where it wants its images
     version: str | None = None  # given by the user, to stand for what a cache key cannot see
@@ -182,7 +183,7 @@ class PlainModel(Model):
         labels: Sequence | None = None,
     ):
         self._predict = predict
-        self._prepare = prepare
+        self._prepare: Any = prepare
         self.kind = kind
         self.name = name
         self.labels = labels
@@ -214,7 +215,7 @@ class PlainModel(Model):
             raise ValueError(f"prepareSize of model {self.name!r} must bring image and truth to one size, got {sizes}")
         return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, shape))
 
-    def _prepared_spacing(self, case, shape) -> tuple:
+    def _prepared_spacing(self, case: Case, shape: tuple) -> tuple:
         "Distance of pixels afterwards"
         spacing = list(case.spacing)
         for axis, (before, after) in enumerate(zip(case.shape, shape)):
@@ -222,10 +223,11 @@ class PlainModel(Model):
                 spacing[axis] *= before / after
         return tuple(spacing)
 
-    def _is_scaled(self, case, axis, factor) -> bool:
+    def _is_scaled(self, case: Case, axis: int, factor: float) -> bool:
         "Does a pixel hold nearer to `factor` pixels of before than to one?"
         sides = [-1 if i == axis else 1 for i in range(case.ndim)]
-        ramp = torch.linspace(*case.scale, case.shape[axis]).reshape(sides).expand_as(case.image)
+        black, white = case.scale
+        ramp = torch.linspace(black, white, case.shape[axis]).reshape(sides).expand_as(case.image)
         prepared = self._prepared_image(case.replace(image=ramp))[0]
         lines = prepared.movedim(axis, -1).flatten(0, -2)
         line = lines[len(lines) // 2]
@@ -237,17 +239,18 @@ class PlainModel(Model):
         ratio = math.log(max(float(rise / rise_before), 1e-6))
         return abs(ratio - math.log(factor)) < abs(ratio)
 
-    def _prepared_image(self, case) -> torch.Tensor:
+    def _prepared_image(self, case: Case) -> torch.Tensor:
         array = np.asarray(self._prepare(to_source(case.image, self._form(case)))).astype(np.float32)
         if case.source.channels == "first" or array.ndim == case.ndim:
             return torch.from_numpy(array).reshape(-1, *array.shape[-case.ndim :])
         return torch.from_numpy(np.moveaxis(array, -1, 0).copy())
 
-    def _prepared_truth(self, case) -> torch.Tensor | None:
+    def _prepared_truth(self, case: Case) -> torch.Tensor | None:
         if case.truth is None:
             return None
         mask = case.truth.numpy()
-        as_item = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}[self._form(case).kind]
+        as_items: dict[str, Any] = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}
+        as_item = as_items[self._form(case).kind]
         prepared = as_labels(np.asarray(self._prepare(as_item(mask))), "the prepared truth")
         strange = set(prepared.unique().tolist()) - set(np.unique(mask).tolist())
         if strange:
@@ -255,7 +258,7 @@ class PlainModel(Model):
         return prepared
 
 # %% ../../nbs/core/05_model.ipynb #3c35a1eb
-ADAPTERS = []  # pairs (recognises, make), in the order in which they are tried
+ADAPTERS: list[tuple[Callable, Callable]] = []  # pairs (recognises, make), in the order in which they are tried
 
 
 def _is_built_in(make) -> bool:

@@ -6,6 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/core/04_reference.ipynb #43c1ab25
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -21,8 +23,8 @@ def _origins(
 ) -> torch.Tensor:  # int64, in the shape that the model sees; -1 where there was no pixel
     "The number of each pixel that a model sees, in the image before `prepare`, along its rows"
     number = torch.arange(case.image[0].numel()).reshape(case.shape)
-    origins = 0
-    known = True
+    origins: Any = 0
+    known: Any = True
     unit = 1
     while unit == 1 or unit < number.numel():
         digits = (number // unit % _DIGITS + 1).int()
@@ -57,7 +59,8 @@ def _filled(
 
     nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
     between = np.ones(seen.shape, dtype=bool)
-    for places, near, own in zip(np.nonzero(seen), nearest, np.indices(seen.shape, sparse=True)):
+    rows: Any = np.indices(seen.shape, sparse=True)
+    for places, near, own in zip(np.nonzero(seen), nearest, rows):
         gap = int(np.diff(np.unique(places), prepend=places.min()).max())
         between &= abs(near - own) <= gap // 2
     return np.where(between, labels[tuple(nearest)], 0)

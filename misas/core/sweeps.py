@@ -8,6 +8,7 @@ __all__ = ['Step', 'sweep', 'Series', 'get_series']
 # %% ../../nbs/core/07_sweeps.ipynb #3eaf92c0
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -31,7 +32,8 @@ class Step:
 
     def cpu(self) -> "Step":
         "The step with its tensors in the computer's own memory"
-        return replace(self, **{k: t.cpu() for k, t in vars(self).items() if isinstance(t, torch.Tensor)})
+        moved: dict[str, Any] = {k: t.cpu() for k, t in vars(self).items() if isinstance(t, torch.Tensor)}
+        return replace(self, **moved)
 
 # %% ../../nbs/core/07_sweeps.ipynb #2a6404e3
 def checked_values(
@@ -60,7 +62,7 @@ def _batches(
     size: int,
 ) -> Iterator[list]:
     "Lists of at most `size` pairs that go through the model together"
-    batch = []
+    batch: list[tuple] = []
     for value, case in cases:
         if batch and (len(batch) == size or not _alike(case, batch[0][1])):
             yield batch
@@ -118,7 +120,7 @@ class Series(Sequence):
     transform: Transform
     case: Case  # before any change
     model: str = "model"  # its name
-    labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
+    labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -9,7 +9,7 @@ __all__ = ['Transform', 'Intensity', 'known_transforms', 'Function', 'as_transfo
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def _is_finite(
 ) -> bool:
     "No NaN, no infinite pixel?"
     # it would show in the sum, which is found faster than a look at each; only a sum can overflow by itself
-    return math.isfinite(image.sum()) or image.isfinite().all().item()
+    return math.isfinite(image.sum()) or bool(image.isfinite().all())
 
 # %% ../../nbs/core/06_transform.ipynb #676762e9
 @dataclass(frozen=True)
@@ -36,15 +36,16 @@ class Transform:
     name: ClassVar[str] = ""
     param: ClassVar[str] = "value"
     unit: ClassVar[str] = ""
-    neutral: ClassVar = None  # the value that changes nothing
+    neutral: ClassVar[Any] = None  # the value that changes nothing
     values: ClassVar[tuple] = ()  # tried by default
     domain: ClassVar[Domain] = Domain()
     log: ClassVar[bool] = False  # are the values spaced by a factor?
     categorical: ClassVar[bool] = False  # are the values names rather than amounts?
+    has_own_name: ClassVar[bool]  # others are found by their class only
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls.has_own_name = "name" in cls.__dict__  # others are found by their class only
+        cls.has_own_name = "name" in cls.__dict__
         if not cls.has_own_name:
             cls.name = cls.__name__.lower()
 
@@ -126,7 +127,7 @@ def known_transforms() -> dict[str, type[Transform]]:  # by their names
 class Function(Transform):
     "A function `(image, value) -> image` as a transform"
 
-    image: Callable | None = None  # function of an array `(*S)`, or with channels where the source had them, and value
+    image: Any = None  # function of an array `(*S)`, or with channels where the source had them, and value
     mask: Callable | None = None  # function of a mask `(*S)` and value; None leaves the mask alone
 
     def fingerprint(self) -> tuple:
@@ -146,13 +147,13 @@ class Function(Transform):
             changed = Case(image, truth, case.name, case.spacing, case.scale, case.source, case.labels, affine)
         except (ValueError, TypeError) as e:
             raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
-        if truth is not None:
+        if changed.truth is not None and case.truth is not None:
             self._check_labels(changed.truth, case.truth)
         return changed
 
     def _changed_image(self, case: Case, value) -> np.ndarray:  # `(C, *S)`
         form = Source("array", "float32", case.source.channels)
-        image = np.asarray(self.image(to_source(case.image, form).copy(), value), dtype=np.float32)
+        image = np.asarray(self.image(np.asarray(to_source(case.image, form)).copy(), value), dtype=np.float32)
         if form.channels == "last" and image.ndim > case.ndim:
             image = np.moveaxis(image, -1, 0)
         if image.ndim == case.ndim:

@@ -27,12 +27,13 @@ class Wrapper(Model):
         self.name = name or self.model.name
         self.labels = labels or self.model.labels
 
+    # what is a plain attribute of other models is that of the model inside
     @property
-    def batch_size(self) -> int:
+    def batch_size(self) -> int:  # type: ignore[override]
         return self.model.batch_size
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return self.model.device
 
     @contextmanager
