@@ -10,6 +10,7 @@ import warnings
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def _facts(
     *headers,  # `pydicom.Dataset`; a later one adds to an earlier one
 ) -> dict:
     "What the library needs of a header, and nothing else"
-    found = {}
+    found: dict[str, Any] = {}
     for header in headers:
         found |= {k: header.get(k) for k in _FACTS if header.get(k) not in (None, "")}
     return found | {k: [float(x) for x in found[k]] for k in _VECTORS if k in found}
@@ -163,7 +164,7 @@ def slice_position(facts: dict) -> np.ndarray | None:  # `(4, 4)`
     normal = np.cross(along_row, along_column)
     if not np.linalg.norm(normal) > 0.5:
         return None
-    down, right = _plane_spacing(facts)
+    down, right = cast(tuple, _plane_spacing(facts))  # it is among the facts
     steps = [v / np.linalg.norm(v) * s for v, s in [(normal, _depth(facts)), (along_column, down), (along_row, right)]]
     affine = np.eye(4)
     affine[:3] = np.column_stack([*steps, facts["ImagePositionPatient"]])
@@ -188,15 +189,16 @@ def _places(frames: list) -> np.ndarray | None:  # `(n, 4, 4)`
     if len(sizes) > 1:
         listed = ", ".join(map(str, sorted(sizes)))
         raise InvalidImageError(f"its {len(frames)} frames must have one size, got {listed}")
-    places = [slice_position(f) for _, f in frames]
-    lost = sum(p is None for p in places)
-    if lost == len(places):
+    found = [slice_position(f) for _, f in frames]
+    places = [place for place in found if place is not None]
+    lost = len(found) - len(places)
+    if lost == len(found):
         return None
     if lost:
         raise InvalidImageError(f"all or none of its {len(frames)} frames must say where they are, but {lost} do not")
-    places = np.stack(places)
-    _check_parallel(places)
-    return places
+    stacked = np.stack(places)
+    _check_parallel(stacked)
+    return stacked
 
 
 def _check_parallel(
@@ -237,7 +239,7 @@ def _step(
     usual = steps[lengths.argsort()[(len(steps) - 1) // 2]]
     odd = np.linalg.norm(steps - usual, axis=1) > 0.05 * np.linalg.norm(usual)
     if odd.any():
-        raise _uneven(int(odd.argmax()), lengths, np.linalg.norm(usual))
+        raise _uneven(int(odd.argmax()), lengths, float(np.linalg.norm(usual)))
     return steps.mean(0)
 
 

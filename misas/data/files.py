@@ -6,6 +6,7 @@
 __all__ = ['Raw', 'InvalidImageError', 'save_mask', 'save_image']
 
 # %% ../../nbs/data/00_files.ipynb #e4fe308f
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -83,8 +84,8 @@ def _spacing(
 def reordered_axes(
     array: np.ndarray,  # three spatial axes, then any others
     affine: np.ndarray,
-    order: tuple,  # which axis comes first, second, third
-    signs: tuple,  # 1, or -1 to flip it
+    order: Sequence[int],  # which axis comes first, second, third
+    signs: Sequence[int] | np.ndarray,  # 1, or -1 to flip it
 ) -> tuple:  # array, affine
     "Axes in another order and direction, and the affine that goes with them"
     array = array.transpose(*order, *range(3, array.ndim))
@@ -216,7 +217,7 @@ def _nifti_header(path: Path):
     "The header of a NIfTI file as it is stored; None for any other file"
     import nibabel as nib
 
-    with nib.openers.ImageOpener(path) as file:
+    with nib.openers.ImageOpener(path) as file:  # type: ignore[arg-type]  # it takes a Path, too
         block = file.read(540)
     sizes = [int.from_bytes(block[:4], order) for order in ("little", "big")]
     if 348 in sizes:

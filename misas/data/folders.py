@@ -54,8 +54,8 @@ def _split_folder(folder: Path) -> tuple:  # two lists of paths
     if images:
         return _images_in(images), _images_in(masks) if masks else []
     files = _images_in(folder)
-    masks = {p for p in files if _MASK_END.search(file_stem(p))}
-    return [p for p in files if p not in masks], sorted(masks)
+    marked = {p for p in files if _MASK_END.search(file_stem(p))}
+    return [p for p in files if p not in marked], sorted(marked)
 
 # %% ../../nbs/data/07_folders.ipynb #cd034042
 def _by_key(
@@ -64,7 +64,7 @@ def _by_key(
     known: Iterable[str] = (),  # keys
 ) -> dict:  # {key: path}
     "Paths by the name that image and mask share: as it stands where it is known, else without its ending"
-    keyed = {}
+    keyed: dict[str, Path] = {}
     for path in paths:
         stem = file_stem(path)
         key = stem if stem in known else ending.sub("", stem)
@@ -84,7 +84,7 @@ def _channel_groups(
     truths: Mapping,  # {name: path}
 ) -> dict:  # {name: tuple of paths}
     "Files that are the channels of one case, see above"
-    found = defaultdict(dict)
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in paths:
         numbered = re.search(r"(.+)_(\d{4})$", file_stem(path))
         if numbered:
@@ -196,7 +196,7 @@ def _unread(x) -> Case | CaseFile:
 def _distinct_names(names: Sequence[str]) -> list[str]:
     "a, a, b becomes a, a-2, b, whatever else is called a-2"
     taken = set(names)
-    distinct = {}  # in order, and quick to look up
+    distinct: dict[str, None] = {}  # in order, and quick to look up
     for name in names:
         free = name
         if name in distinct:

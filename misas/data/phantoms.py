@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from numbers import Integral, Real
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def _paint(
         value, dist = layer
         return image + (value - image) * np.clip(np.float32(0.5) - dist / np.float32(width), 0, 1)
 
-    return reduce(over, layers, np.float32(0))
+    blank: Any = np.float32(0)
+    return reduce(over, layers, blank)
 
 # %% ../../nbs/data/01_phantoms.ipynb #11ff0e2f
 def _waves(
@@ -95,7 +97,7 @@ def _waves(
 ) -> np.ndarray:  # same shape as the grid, mean 0, standard deviation about 1
     "A smooth random field in the frame of the heart"
     x, y, z = grid
-    k = rng.normal(size=(2, n))
+    k: Any = rng.normal(size=(2, n))
     k *= 2 * np.pi / wavelength / np.hypot(*k) * rng.uniform(0.6, 1.4, n)
     kz = np.float32(rng.normal(size=n) * 2 * np.pi / wavelength)
     phase = np.float32(rng.uniform(0, 2 * np.pi, n))
@@ -291,7 +293,7 @@ def _papillaries(
     r = h.endo * np.sqrt(1 - t**2)
     for angle, depth, size, long in zip(np.deg2rad(h.pap_angles), h.pap_depth, h.pap_size, h.pap_long):
         direction = (np.cos(angle), np.sin(angle))
-        centre = [k * depth * r + h.endo * o + d * t for k, o, d in zip(direction, h.shift, h.drift)]
+        centre = tuple(k * depth * r + h.endo * o + d * t for k, o, d in zip(direction, h.shift, h.drift))
         radii = (size * h.endo * there * long, size * h.endo * there)
         yield np.where(there > 0, _ellipse(grid, centre, radii, np.rad2deg(angle)), np.inf)
 
@@ -507,9 +509,10 @@ def _slice_positions(shape: tuple, h: SimpleNamespace, spacing) -> tuple:  # mm,
     return deep, deep / 2
 
 # %% ../../nbs/data/01_phantoms.ipynb #3313beb0
+# the checker of types does not know that a `Real` can be compared
 def _is_number(x, low: float = -np.inf, high: float = np.inf) -> bool:
     "A finite number within limits?"
-    return isinstance(x, Real) and low <= x <= high and bool(np.isfinite(x))
+    return isinstance(x, Real) and low <= x <= high and bool(np.isfinite(x))  # type: ignore[operator, call-overload]
 
 
 def _are_numbers(x, n: int, low: float, high: float = np.inf) -> bool:
@@ -519,7 +522,9 @@ def _are_numbers(x, n: int, low: float, high: float = np.inf) -> bool:
 # %% ../../nbs/data/01_phantoms.ipynb #f36f2d96
 def _checked_shape(shape) -> tuple:
     "The shape of a phantom as a tuple of integers"
-    integers = np.ndim(shape) == 1 and len(shape) in (2, 3) and all(isinstance(n, Integral) and n >= 1 for n in shape)
+    integers = (
+        np.ndim(shape) == 1 and len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) >= 1 for n in shape)
+    )
     if not integers or min(shape[-2:]) < 16:
         raise invalid("shape", "(H, W) or (D, H, W), integers, H and W at least 16", shape)
     return tuple(int(n) for n in shape)
@@ -539,7 +544,7 @@ def _check_phantom(
     shape: tuple, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue
 ) -> None:
     "An error for what `phantom` cannot draw"
-    if not (isinstance(seed, Integral) and seed >= 0):
+    if not (isinstance(seed, Integral) and int(seed) >= 0):
         raise invalid("seed", "an integer >= 0", seed)
     if not (spacing is None or _is_number(spacing, 1e-3) or _are_numbers(spacing, len(shape), 1e-3)):
         raise invalid("spacing", f"a number > 0, {len(shape)} such numbers, in mm, or None", spacing)

@@ -9,6 +9,7 @@ __all__ = []
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Region:
 class RasterizedRegion:
     "A region on the grid of an image"
 
-    levels: np.ndarray | None  # uint8: 0 outside, 1 on a contour, 2 inside
+    levels: Any  # uint8: 0 outside, 1 on a contour, 2 inside
     missed: int = 0  # parts that lie outside of the image
     gaps: int = 0  # empty slices between others
 
@@ -38,7 +39,7 @@ def named_rois(
     pairs: Iterable,  # of names and regions
 ) -> dict:  # {name: region}
     "Regions by name; a second one of the same name is called NAME (2)"
-    seen = Counter()
+    seen: Counter[str] = Counter()
     named = {}
     for name, region in pairs:
         seen[name] += 1

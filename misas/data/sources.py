@@ -9,6 +9,7 @@ __all__ = []
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,7 +140,7 @@ def _from_array(x) -> Raw:
     return Raw(np.asarray(x))
 
 
-OBJECT_READERS = (
+OBJECT_READERS: tuple[tuple[Any, tuple[str, ...], Callable[[Any], Raw]], ...] = (
     (Image.Image, (), from_picture),
     (torch.Tensor, ("affine", "meta"), from_monai),
     (torch.Tensor, (), _from_tensor),
@@ -185,10 +186,12 @@ def _check_one_grid(
 ) -> None:
     "An error unless two images of one shape lie on one grid, as far as they know"
     spaced = [raw.spacing is not None for raw in (first, other)]
-    if spaced[0] != spaced[1] or other.spacing and not np.allclose(other.spacing, first.spacing, rtol=_SAME):
+    unlike = first.spacing and other.spacing and not np.allclose(other.spacing, first.spacing, rtol=_SAME)
+    if spaced[0] != spaced[1] or unlike:
         raise ValueError(f"{names} must have one spacing, got {first.spacing} and {other.spacing} mm")
-    placed = first.affine is not None and other.affine is not None
-    if placed and _apart(first.affine, other.affine) > _SAME:
+    if first.affine is None or other.affine is None:
+        return
+    if _apart(first.affine, other.affine) > _SAME:
         where = _elsewhere(first.affine, other.affine)
         raise ValueError(f"{names} must lie on one grid of voxels, but lie in different places: {where}")
 

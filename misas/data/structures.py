@@ -25,12 +25,13 @@ def _frame_places(
 ) -> list:  # of affines, from indices (slice, row, column) of a frame to mm
     "Where frames lie, and how thick they are"
     facts = frame_facts(header)
-    places = [slice_position(f) for f in facts]
-    lost = sum(p is None for p in places)
+    found = [slice_position(f) for f in facts]
+    places = [place for place in found if place is not None]
+    lost = len(found) - len(places)
     if lost:
         raise InvalidImageError(
             "its frames must have a position, an orientation and a spacing, "
-            f"but {lost} of its {len(places)} frames do not say where they are"
+            f"but {lost} of its {len(found)} frames do not say where they are"
         )
     distances = np.diff(np.unique(slice_depths(np.stack(places)).round(3)))
     for place, f in zip(places, facts):
@@ -213,7 +214,7 @@ def _roi_items(rois) -> list:
 
 def _is_label(x) -> bool:
     "An integer above 0?"
-    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x > 0
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and bool(x > 0)
 
 # %% ../../nbs/data/05_structures.ipynb #1ec03053
 def chosen_rois(
@@ -225,8 +226,8 @@ def chosen_rois(
     items = _roi_items(rois)
     # pairs are what this function returns: they are taken as they are
     pairs = tuple(x if isinstance(x, tuple) and len(x) == 2 else (x, i) for i, x in enumerate(items, 1))
-    allowed = pairs and all(isinstance(name, str) and name and _is_label(label) for name, label in pairs)
-    if not allowed or len(dict(pairs)) < len(pairs):
+    are_rois = pairs and all(isinstance(name, str) and name and _is_label(label) for name, label in pairs)
+    if not are_rois or len(dict(pairs)) < len(pairs):
         allowed = "a name, a list of different names, or a dict {name: label} with labels 1, 2, 3 ..."
         raise invalid("rois", allowed, rois)
     return pairs

@@ -33,7 +33,9 @@ class Metric:
         return self.function(shared, absent)
 
 # %% ../../nbs/metrics/01_base.ipynb #381c15f6
-METRICS = {}  # name -> `Metric`; all of them are there as soon as any module of `misas.metrics` is imported
+METRICS: dict[
+    str, Metric
+] = {}  # name -> `Metric`; all of them are there as soon as any module of `misas.metrics` is imported
 
 
 def register_metric(

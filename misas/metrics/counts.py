@@ -7,6 +7,7 @@ __all__ = ['confusion']
 
 # %% ../../nbs/metrics/00_counts.ipynb #47bb42b3
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Counts:
     fp: np.ndarray  # in the prediction only
     fn: np.ndarray  # in the truth only
     tn: np.ndarray  # in neither
-    spacing: tuple | None = None  # of the pixels, mm along each axis
+    spacing: Any = None  # of the pixels, mm along each axis
 
 
 def counts(

@@ -39,10 +39,10 @@ def _as_masks(
     "Masks by the name of their rater"
     if not isinstance(masks, (Mapping, list, tuple)):
         raise TypeError(f"masks must be a list of masks or a dict {{name: mask}}, got a {type(masks).__name__}")
-    named = dict(masks) if isinstance(masks, Mapping) else dict(enumerate(masks))
-    if not named:
+    given = dict(masks) if isinstance(masks, Mapping) else dict(enumerate(masks))
+    if not given:
         raise invalid("masks", "at least one mask", masks)
-    named = {str(name): as_labels(mask, f"mask {str(name)!r}") for name, mask in named.items()}
+    named = {str(name): as_labels(mask, f"mask {str(name)!r}") for name, mask in given.items()}
     _check_alike(named)
     return named
 
@@ -126,13 +126,13 @@ def staple(
     drawn[~np.isin(drawn, list(wanted))] = 0
     values = sorted(wanted)
     rows = []
-    probabilities = []
+    maps = []
     for value in values:
         probability, sensitivities, specificities = _staple_label(drawn == value, int(max_iterations))
-        probabilities.append(probability.astype(np.float32))
+        maps.append(probability.astype(np.float32))
         for rater, sensitivity, specificity in zip(named, sensitivities, specificities):
             rows.append((rater, wanted[value], float(sensitivity), float(specificity)))
-    probabilities = torch.from_numpy(np.stack(probabilities))
+    probabilities = torch.from_numpy(np.stack(maps))
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
     raters = pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"])
     return Consensus(mask, raters, probabilities, tuple(values))

@@ -9,6 +9,7 @@ __all__ = ['Rotate', 'Zoom', 'Crop', 'Brightness', 'Contrast', 'Dihedral', 'Resi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -224,7 +225,7 @@ class Fixed(Transform):
         return self.transform._is_neutral(self.value, case)
 
 # %% ../../nbs/transforms/01_basic.ipynb #1b3af15a
-def _can_join(a: Transform, b: Transform) -> bool:
+def _can_join(a: Any, b: Any) -> bool:
     "May two neighbours be resampled together?"
     return has_matrix(a) and has_matrix(b) and a.fill == b.fill
 
@@ -233,7 +234,7 @@ def _runs(
     pairs: list,  # of (transform, value)
 ) -> list[list]:
     "Pairs in lists of neighbours that are done together"
-    runs = []
+    runs: list[list] = []
     for transform, value in pairs:
         if runs and _can_join(runs[-1][-1][0], transform):
             runs[-1].append((transform, value))
@@ -262,15 +263,18 @@ def _do_run(
 class Compose(Transform):
     "Several transforms, one after the other; neighbours that have a matrix are resampled once"
 
+    members: tuple[Transform, ...]
+    free: tuple[Transform, ...]  # those that are swept
+
     def __init__(
         self,
         *members,  # `Transform`s, `Fixed` ones, names, or functions `(image, value) -> image`
     ):
         if not members:
             raise ValueError("members must be at least one transform, got none")
-        members = tuple(as_transform(m) for m in members)
-        free = tuple(m for m in members if not isinstance(m, Fixed))
-        object.__setattr__(self, "members", members)
+        own = tuple(as_transform(m) for m in members)
+        free = tuple(m for m in own if not isinstance(m, Fixed))
+        object.__setattr__(self, "members", own)
         object.__setattr__(self, "free", free)
         if not free:
             raise ValueError(f"members must include one that isn't Fixed, got {self}")
@@ -295,20 +299,21 @@ class Compose(Transform):
         "The member that is swept, if there is only one"
         return self.free[0] if len(self.free) == 1 else None
 
+    # what is fixed in other families depends on the members here
     @property
-    def param(self) -> str:
+    def param(self) -> str:  # type: ignore[override]
         return ", ".join(m.param for m in self.free)
 
     @property
-    def unit(self) -> str:
+    def unit(self) -> str:  # type: ignore[override]
         return ", ".join(m.unit for m in self.free)
 
     @property
-    def log(self) -> bool:
+    def log(self) -> bool:  # type: ignore[override]
         return self._single.log if self._single else False
 
     @property
-    def categorical(self) -> bool:
+    def categorical(self) -> bool:  # type: ignore[override]
         return self._single.categorical if self._single else True
 
     @property

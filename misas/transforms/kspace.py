@@ -9,6 +9,7 @@ __all__ = ['Spike', 'SpikePosition', 'KSpaceLines', 'Gibbs', 'Undersampling', 'P
 # %% ../../nbs/transforms/05_kspace.ipynb #b6bf8a95
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -207,12 +208,12 @@ class Undersampling(KSpaceLines):
         if self.seed is None:
             return (centre | (frequency % int(acceleration) == 0)).float()
         count = max(int(centre.sum()), round(len(frequency) / acceleration))
-        measured = self._random_order(centre)[:count]
+        measured = self._random_order(centre, self.seed)[:count]
         return torch.zeros(len(frequency), device=centre.device).index_fill(0, measured, 1)
 
-    def _random_order(self, centre: torch.Tensor) -> torch.Tensor:  # `(n,)`, int64
+    def _random_order(self, centre: torch.Tensor, seed: int) -> torch.Tensor:  # `(n,)`, int64
         "Lines, those of the centre first"
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(seed)
         random = torch.rand(len(centre), generator=generator, device="cpu").to(centre.device)
         return random.masked_fill(centre, -1).argsort(stable=True)
 
@@ -266,7 +267,7 @@ class _Moving(KSpaceLines):
     def _moves_before(self, frequency: torch.Tensor) -> torch.Tensor:  # `(n,)`, int64
         "Movements before each line, counted from the line at the centre"
         n = len(frequency)
-        moves = sum((frequency + n // 2 >= int(n * t)).long() for t in self.times)
+        moves: Any = sum((frequency + n // 2 >= int(n * t)).long() for t in self.times)
         return moves - moves[n // 2]
 
     def change(self, image: torch.Tensor, value, case: Case) -> torch.Tensor:

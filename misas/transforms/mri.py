@@ -8,6 +8,7 @@ __all__ = ['BiasField', 'Blur', 'Noise', 'RicianNoise', 'Gamma', 'Swap']
 # %% ../../nbs/transforms/06_mri.ipynb #8402809a
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def _sum_of_monomials(
     # by the degree that is left for the axes before: sums, not one term after the other
     left = powers[0].cumsum(0)
     for p in powers[1:]:
-        by_degree = [sum(left[d - k][..., None] * p[k] for k in range(d + 1)) for d in range(order + 1)]
+        by_degree: list[Any] = [sum(left[d - k][..., None] * p[k] for k in range(d + 1)) for d in range(order + 1)]
         left = torch.stack(by_degree)
     return left[order]
 

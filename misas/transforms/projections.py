@@ -9,6 +9,7 @@ __all__ = ['SparseView', 'Rings', 'MetalStreaks']
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def _reconstruct(
     b, views, n = projections.shape
     filtered = _filtered(projections)
     row, col = (_centred(k, projections.device) for k in shape)
-    total = 0
+    total: Any = 0
     done = 0
     for cos, sin in _in_chunks(_directions(views, projections.device), b * math.prod(shape)):
         detector = (cos * col - sin * row[:, None] + n // 2).clamp(0, n - 1)

@@ -9,6 +9,7 @@ __all__ = ['Spatial']
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ ANY_AXIS = Domain(-3, 2, whole=True)  # of a picture or a volume, counted from t
 
 
 def store_axes(
-    transform: Transform,
+    transform: Any,  # with a field `axes`
     count: int | None = None,  # how many must there be? None: one or more
 ):
     "Keep the field `axes` as a tuple, or say that no image has such axes"
@@ -105,7 +106,7 @@ def sampling_positions(
     axes = [along_axis(x, a, n) for a, x in enumerate(from_centre)]
     positions = []
     for row, c, s in zip(in_pixels, centre, shift):
-        turned = sum(row[a] * axes[a] for a in range(n))
+        turned: Any = sum(row[a] * axes[a] for a in range(n))
         positions.append(turned.add_(c - s).round_(decimals=6))
     return positions
 
@@ -121,7 +122,7 @@ def _nearest_in(
 ) -> torch.Tensor:  # `(*T)`
     "The nearest neighbour at each position"
     integer = torch.int32 if bordered.numel() < 2**31 else torch.int64
-    flat = 0
+    flat: Any = 0
     for p, size, stride in zip(positions, bordered.shape, bordered.stride()):
         # no number is negative here, so cutting off the decimals rounds down
         index = (p + 1.5).clamp_(0, size - 1).to(integer)
@@ -278,7 +279,8 @@ class Spatial(Transform):
         fill = self._fill_of(case)
         above = case.image - fill.reshape(-1, *[1] * case.ndim)
         image = torch.empty_like(case.image, memory_format=torch.contiguous_format)
-        bordered = truth = None
+        bordered: Any = None
+        truth = None
         if case.truth is not None:
             bordered = _bordered(case.truth)
             truth = torch.empty_like(case.truth, memory_format=torch.contiguous_format)
