@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -129,9 +130,9 @@ def _labels_of(
             allowed = "'logits' or 'probabilities', since labels have one channel and the network gives"
             raise ValueError(f"output must be {allowed} {classes}, got {output!r}")
         return as_labels(scores[:, 0], "the network's output")
-    scores = _to_torch(scores)
-    best, labels = scores.max(1)
-    _check_scores(scores, best, output)
+    given = _to_torch(scores)
+    best, labels = given.max(1)
+    _check_scores(given, best, output)
     if classes > 1:
         return labels
     _check_known(output, classes)
@@ -145,14 +146,14 @@ def _probabilities_of(
     "Probabilities in a network's output"
     if _is_labels(scores, output):
         return None
-    scores = _to_torch(scores).float()
-    _check_known(output, scores.shape[1])
-    _check_scores(scores, scores.amax(1), output)
-    if scores.shape[1] > 1:
-        return scores.softmax(1) if output == "logits" else scores
+    given = _to_torch(scores).float()
+    _check_known(output, given.shape[1])
+    _check_scores(given, given.amax(1), output)
+    if given.shape[1] > 1:
+        return given.softmax(1) if output == "logits" else given
     if output == "logits":
-        scores = scores.sigmoid()
-    return torch.cat([1 - scores, scores], 1)
+        given = given.sigmoid()
+    return torch.cat([1 - given, given], 1)
 
 # %% ../../nbs/models/07_arrays.ipynb #aab855b6
 def pick_output(
@@ -166,7 +167,7 @@ def pick_output(
     if isinstance(which, int) and which not in names and -len(names) <= which < len(names):
         return names[which]
     check_choice(argument, which, names)
-    return which
+    return cast(str | int, which)
 
 # %% ../../nbs/models/07_arrays.ipynb #2bb0154d
 def _check_size(
@@ -224,12 +225,13 @@ class NumpyModel(Model):
         name: str = "model",
         labels: Sequence[str] | None = None,  # names of the labels 0, 1, 2 ...
     ):
-        self.channels = channels or _channels_of(shape)
-        if self.channels is None:
+        layout = channels or _channels_of(shape)
+        if layout is None:
             allowed = f"'first', 'last' or 'none', since the network's input of shape {shape} does not show which"
             raise invalid("channels", allowed, None)
-        check_choice("channels", self.channels, _CHANNELS)
+        check_choice("channels", layout, _CHANNELS)
         check_choice("output", output, (None, *OUTPUTS))
+        self.channels = layout
         self.shape = shape
         self.dtype = dtype
         self.in_channels = in_channels or self._channels_in_shape()
@@ -245,7 +247,7 @@ class NumpyModel(Model):
     def _channels_in_shape(self) -> int | None:
         if self.channels == "none":
             return 1
-        return self.shape and self.shape[1 if self.channels == "first" else -1]
+        return self.shape[1 if self.channels == "first" else -1] if self.shape else None
 
     def _usual_batch_size(self) -> int:
         if self.shape and self.shape[0]:
@@ -267,9 +269,9 @@ class NumpyModel(Model):
         settings = (self.channels, self.output, self.mask, self.probabilities_output)
         return (self.name, self.preprocess, self._prepare, *settings)
 
-    def _input(self, images, template) -> np.ndarray:
+    def _input(self, images: torch.Tensor, template: Case) -> np.ndarray:
         "Images `(B, C, *S)` in the network's layout and dtype"
-        array = match_channels(images, self.in_channels).float().cpu().numpy()
+        array: Any = match_channels(images, self.in_channels).float().cpu().numpy()
         array = _to_layout(array, self.channels)
         if self.preprocess:
             array = np.asarray(self.preprocess(array.copy()))  # which may work in place

@@ -20,7 +20,7 @@ def block(
     dilation: int = 1,  # spacing of the kernel: a wider view for the same price
 ) -> nn.Sequential:
     "Two 3x3 convolutions, each with batch norm and ReLU"
-    layers = []
+    layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers.append(nn.Conv2d(channels, outputs, 3, padding=dilation, dilation=dilation, bias=False))
         layers.append(nn.BatchNorm2d(outputs))

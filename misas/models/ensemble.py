@@ -9,6 +9,7 @@ __all__ = ['VOTES', 'Ensemble']
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 
@@ -110,12 +111,13 @@ class Ensemble(Model):
         warnings.warn("Ensemble.how is now called method", DeprecationWarning, stacklevel=2)
         return self.method
 
+    # what is a plain attribute of other models is that of the members
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return self.models[0].device
 
     @property
-    def batch_size(self) -> int:
+    def batch_size(self) -> int:  # type: ignore[override]
         return min(m.batch_size for m in self.models)
 
     @contextmanager
@@ -139,7 +141,8 @@ class Ensemble(Model):
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         if self.method == "mean":
-            return self.probabilities(images, template).max(1).indices
+            averaged: Any = self.probabilities(images, template)
+            return averaged.max(1).indices
         return VOTES[self.method](torch.stack([self._run_member(m, m, images, template) for m in self.models]))
 
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:

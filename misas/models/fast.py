@@ -67,7 +67,7 @@ def _fold_batch_norms(
         layers = list(module)
         folded = _folded(layers)
         if len(folded) < len(layers):
-            module.forward = functools.partial(_run_layers, folded)
+            module.forward = functools.partial(_run_layers, folded)  # type: ignore[method-assign]
 
 # %% ../../nbs/models/00_fast.ipynb #2f432af2
 def _is_bound(module: torch.nn.Module) -> bool:
@@ -111,7 +111,7 @@ def fast_copy(
     return copy
 
 # %% ../../nbs/models/00_fast.ipynb #d237c815
-_evaluated = Counter()  # how many threads evaluate a module that was in training mode
+_evaluated: Counter[torch.nn.Module] = Counter()  # how many threads evaluate a module that was in training mode
 _lock = RLock()  # of what is counted and shared here; the end of a sweep that nobody finished may come at any time
 
 # %% ../../nbs/models/00_fast.ipynb #f0c3d957

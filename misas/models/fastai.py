@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,8 +86,8 @@ class FastaiModel(Model):
         valid = self.learner.dls.valid
         return (*self.net.fingerprint(), repr(valid.after_item), repr(valid.after_batch))
 
-    _prepared_spacing = PlainModel._prepared_spacing
-    _is_scaled = PlainModel._is_scaled
+    _prepared_spacing: Any = PlainModel._prepared_spacing
+    _is_scaled: Any = PlainModel._is_scaled
 
     def _items(self, case):
         "Image, and truth where there is one, as fastai's item transforms make them for validation"
@@ -152,7 +153,8 @@ class FastaiModel(Model):
         scores = self._scores(images)
         given = _by_loss(self.learner.loss_func, ("activation",), scores)
         if given is scores:
-            return self.net.probabilities_of(scores).cpu()
+            probabilities = self.net.probabilities_of(scores)
+            return None if probabilities is None else probabilities.cpu()
         if given.shape[1] == 1:
             given = torch.cat([1 - given, given], 1)
         return given.float().cpu()

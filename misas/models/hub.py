@@ -9,6 +9,7 @@ __all__ = ['TransformersModel', 'Bundle', 'load_bundle', 'BundleModel']
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,14 +57,14 @@ class TransformersModel(TorchModel):
 
     def __init__(
         self,
-        net: torch.nn.Module,  # `transformers.PreTrainedModel` that gives logits, or queries as Mask2Former does
+        net: Any,  # `transformers.PreTrainedModel` that gives logits, or queries as Mask2Former does
         processor: Callable | None = None,  # image processor, which makes `pixel_values` of pictures; None: none
         name: str = "model",
         labels: Sequence[str] | None = None,  # names; None: those of the network's `config`
         **options,  # as for `TorchModel`
     ):
         self.queries = net.config.model_type in _QUERIES
-        self.processor = processor
+        self.processor: Any = processor
         output = "probabilities" if self.queries else "logits"
         super().__init__(net, output=output, name=name, labels=labels or _names_in_config(net.config), **options)
 
@@ -104,7 +105,7 @@ class TransformersModel(TorchModel):
         return self.labels_of(self._image_scores(images, template))
 
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor:
-        maps = self.probabilities_of(self._image_scores(images, template))
+        maps: Any = self.probabilities_of(self._image_scores(images, template))
         return maps / maps.sum(1, keepdim=True) if self.queries else maps
 
 # %% ../../nbs/models/13_hub.ipynb #c5d24933

@@ -8,6 +8,7 @@ __all__ = ['KerasModel']
 # %% ../../nbs/models/10_keras.ipynb #fc6a3a33
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def _is_keras(obj) -> bool:
 
 def _layers_of(layer) -> Iterator:
     "A layer's parts, in the order in which they were made"
-    for part in getattr(layer, "layers", None) or getattr(layer, "_layers", ()):
+    parts: Any = getattr(layer, "layers", None) or getattr(layer, "_layers", ())
+    for part in parts:
         yield part
         yield from _layers_of(part)
 

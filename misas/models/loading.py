@@ -19,7 +19,7 @@ from ..core.model import Model, as_model
 
 # %% ../../nbs/models/04_loading.ipynb #96ee49f6
 # {".suffix" of a file, or path of a file within a folder: function (path, trust) -> what `as_model` takes}
-LOADERS = {}
+LOADERS: dict[str, Callable] = {}
 
 
 def model_loader(

@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -145,7 +146,7 @@ class TorchModel(Model):
         self.channels = channels or self._exported[1] or first
         self.batch_size = 1 if self.device.type == "cpu" else 32
         self._warned = False
-        self._kind = output  # of the scores that the network gave last
+        self._kind: Any = output  # of the scores that the network gave last
         self._sessions = Sessions()
 
     # the copy stays at home, and a model that was used is the same as one that was not
@@ -157,7 +158,7 @@ class TorchModel(Model):
 
     # looked up each time, as the network may be moved
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return self._weights().device
 
     @property

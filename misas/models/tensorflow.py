@@ -230,7 +230,7 @@ class GraphModel(FileModel):
 
     open = staticmethod(_open_graph)
 
-    def run(self, array: np.ndarray, name: str) -> np.ndarray:
+    def run(self, array: np.ndarray, name: str | int | None) -> np.ndarray:
         return self.net.run(name, {self.input: array, **self.feed})
 
     def _weights(self) -> list:

@@ -9,6 +9,7 @@ __all__ = ['SliceWise', 'SlidingWindow']
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -72,7 +73,8 @@ class SliceWise(Wrapper):
         if all(r is s for r, s in zip(ready, slices)):
             return case
         image = torch.stack([r.image for r in ready], self.axis + 1)
-        truth = None if case.truth is None else torch.stack([r.truth for r in ready], self.axis)
+        truths: list[Any] = [r.truth for r in ready]
+        truth = None if case.truth is None else torch.stack(truths, self.axis)
         spacing = list(ready[0].spacing)
         spacing.insert(self.axis, case.spacing[self.axis])
         return ready[0].replace(image=image, truth=truth, spacing=tuple(spacing))
@@ -140,11 +142,12 @@ class SlidingWindow(Wrapper):
         self.mode = mode
         self.sw_batch_size = sw_batch_size
         self.stitch = stitch
+        self.model: Any
         self._has_scores = type(self.model) is TorchModel
         _sliding_window_inference()  # said now, if MONAI is not there
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return self.model.device if self.stitch is None else torch.device(self.stitch)
 
     def fingerprint(self) -> tuple:
