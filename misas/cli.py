@@ -68,7 +68,7 @@ def _chosen_values(
     transforms: Sequence[Transform],
 ) -> dict[str, list]:  # by the name of the transform
     "Values of transforms"
-    chosen = {}
+    chosen: dict[str, list] = {}
     for setting in settings:
         name, equals, numbers = setting.partition("=")
         if not equals:

@@ -6,8 +6,9 @@
 __all__ = ['AUGMENTERS', 'Augmentation', 'suggest_augmentation']
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #3993b600
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -143,7 +144,8 @@ def _orientation(k: int):
     flipped = {1: (0,), 4: (0, 1), 5: (1,)}
     if k in flipped:
         return tio.Flip(axes=flipped[k])
-    turn = tio.Affine(scales=1, degrees=(0, 0, -90 * (k // 2)), translation=0)
+    still: Any = 0  # along each axis
+    turn = tio.Affine(scales=cast(Any, 1), degrees=(0, 0, -90 * (k // 2)), translation=still)
     return tio.Compose([turn, tio.Flip(axes=(0,))]) if k % 2 else turn
 
 
@@ -210,7 +212,7 @@ def _bias_field(low, high, p, order=3, **_):
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #33564186
 # name of a transform -> function (low, high, p=, ndim=, fields of the transform) -> torchio transform
-AUGMENTERS = {
+AUGMENTERS: dict[str, Callable] = {
     "scale": _scale,
     "elastic": _elastic,
     "anisotropy": _thick,
@@ -253,7 +255,8 @@ def _as_needs(
     needs = []
     for row in table[table.needed.fillna(False)].itertuples():
         values = tuple(v for v in row.values.split(", ") if v)
-        needs.append(_Need(row.transform, *_family_and_fields(row.transform, given), row.low, row.high, values))
+        family, fields = _family_and_fields(row.transform, given)
+        needs.append(_Need(row.transform, family, fields, row.low, row.high, values))
     return needs
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #47e0463a

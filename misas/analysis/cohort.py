@@ -8,6 +8,7 @@ __all__ = ['SPREADS', 'spread_scores', 'rank_cases']
 # %% ../../nbs/analysis/02_cohort.ipynb #54c9422c
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,8 @@ def _quartiles(x: np.ndarray) -> np.ndarray:
     "First and third quartile `(groups, 2)` of each row"
     ends = np.empty((len(x), 2))
     infinite = np.isinf(x).any(1)
-    for rows, method in ((infinite, "nearest"), (~infinite, "linear")):
+    ways: tuple[tuple[np.ndarray, Any], ...] = ((infinite, "nearest"), (~infinite, "linear"))
+    for rows, method in ways:
         if rows.any():
             ends[rows] = np.quantile(x[rows], (0.25, 0.75), axis=1, method=method).T
     return ends

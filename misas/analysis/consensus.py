@@ -7,6 +7,7 @@ __all__ = ['can_undo', 'undo', 'get_answers', 'consensus_case']
 
 # %% ../../nbs/analysis/03_consensus.ipynb #d4812888
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..core.sweeps import get_series
 from ..core.transform import Function, Intensity, Transform, as_transform
 from ..metrics.fusion import majority, staple
 from ..transforms.basic import Dihedral, has_matrix
-from ..transforms.spatial import sample_nearest, sampling_positions
+from ..transforms.spatial import Spatial, sample_nearest, sampling_positions
 
 # %% ../../nbs/analysis/03_consensus.ipynb #5d285a9e
 def can_undo(
@@ -69,8 +70,8 @@ def undo(
     if isinstance(transform, Dihedral):
         # a reflection undoes itself; a rotation is undone by the rest of the circle
         inverse = value if value % 2 else -value % 8
-        return transform(Case(mask[None].float(), mask), inverse).truth
-    matrix = _inverse(transform.matrix(value, case.ndim))
+        return cast(torch.Tensor, transform(Case(mask[None].float(), mask), inverse).truth)
+    matrix = _inverse(cast(Spatial, transform).matrix(value, case.ndim))
     return sample_nearest(mask, sampling_positions(matrix, case.shape, case.spacing, mask.device))
 
 # %% ../../nbs/analysis/03_consensus.ipynb #db628492
@@ -78,7 +79,8 @@ def _by_name(
     models: list,  # of `Model`
 ) -> dict:
     "Models by name, the second and later ones of a name numbered"
-    seen, named = {}, {}
+    seen: dict[str, int] = {}
+    named = {}
     for model in models:
         seen[model.name] = seen.get(model.name, 0) + 1
         count = seen[model.name]
@@ -101,7 +103,8 @@ def _moved_predictions(
     for step in get_series(model, case.replace(truth=None), transform, values, progress=progress):
         if _is_neutral(transform, step.value, case):
             continue  # that is the plain prediction
-        seen = undo(transform, transform(everywhere, step.value).truth, step.value, case) > 0
+        inside = cast(torch.Tensor, transform(everywhere, step.value).truth)
+        seen = undo(transform, inside, step.value, case) > 0
         back = undo(transform, step.pred, step.value, case)
         moved[f"{transform} {step.value:g}"] = torch.where(seen, back, plain)
     return moved

@@ -11,9 +11,11 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from ..core.cases import Case, as_case
@@ -153,7 +155,7 @@ def _axis(
     if not isinstance(ends, (tuple, list, np.ndarray)) or len(ends) != 2:
         raise invalid(name, "two numbers (low, high)", ends)
     low, high = (t.check(end) for end in ends)
-    if not isinstance(low, numbers.Real) or not isinstance(high, numbers.Real):
+    if not all(isinstance(end, numbers.Real) for end in (low, high)):
         raise invalid(name, "two numbers (low, high)", ends)
     if not low < high:
         raise invalid(name, "two numbers with low < high", ends)
@@ -185,7 +187,7 @@ def _label_values(
 ) -> list[int]:
     "Which labels to score"
     if label is None:
-        found = [l for l in case.truth.unique().tolist() if l > 0]
+        found = [l for l in cast(torch.Tensor, case.truth).unique().tolist() if l > 0]
         if not found:
             raise ValueError(f"label must be given, as the truth of case {case.name!r} has nothing but background")
         return found
@@ -219,7 +221,8 @@ class _Scorer:
     def score(self, step: Step) -> float:
         "The mean over labels"
         metrics = {self.name: self.metric}
-        scores = measure(step.truth, step.pred, self.labels, metrics, self.absent, step.spacing)[self.name]
+        truth = cast(torch.Tensor, step.truth)
+        scores = measure(truth, step.pred, self.labels, metrics, self.absent, step.spacing)[self.name]
         if self.metric.better == "zero":
             scores = abs(scores)  # a difference counts by its size
         value = float(np.mean(scores))
@@ -479,7 +482,7 @@ def worst_case(
     if lower_is_better is None:
         lower_is_better = scorer.metric.better != "higher"
     # without `disable`, the environment variable TQDM_DISABLE counts
-    switch = {} if progress else dict(disable=True)
+    switch: dict[str, Any] = {} if progress else dict(disable=True)
     with tqdm(total=int(budget), initial=1, desc="worst case", leave=False, **switch) as bar:
         search = _Search(scorer, int(budget) - 1, -1 if lower_is_better else 1, bar)
         neutral = _neutral_inside(axes, scorer.case)

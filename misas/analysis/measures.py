@@ -7,6 +7,8 @@ __all__ = ['tolerance_interval', 'degradation', 'normalised_area', 'local_slope'
            'bootstrap_curves']
 
 # %% ../../nbs/analysis/00_measures.ipynb #ca0b991e
+from typing import Any
+
 import numpy as np
 
 from ..core.checks import Domain, check_number, invalid
@@ -102,9 +104,9 @@ def tolerance_interval(
     check_number("delta", delta, Domain(0, open=True))
     x, s, n = _arranged(values, scores, neutral, log)
     floor = _clean(s, n) - delta
-    up, down = _sides(x, s, n)
-    high, high_cut = _reach(*up, floor)
-    low, low_cut = _reach(*down, floor)
+    (up, above), (down, below) = _sides(x, s, n)
+    high, high_cut = _reach(up, above, floor)
+    low, low_cut = _reach(down, below, floor)
     if on_log_axis(values, log):
         low, high = np.exp2(low), np.exp2(high)
     return tuple(found.item() if found.ndim == 0 else found for found in (low, high, low_cut, high_cut))
@@ -147,7 +149,7 @@ def degradation(
     log: bool = False,  # are the values spaced by a factor?
     alpha: float = 2 / 3,  # weight of a severity relative to the one before
     levels: int | None = 5,  # severities on each side of the neutral value; None: the values tried
-) -> float:  # in units of the score, 0 if nothing changes; NaN where no other value than the neutral one was tried
+) -> Any:  # float, or `(...)`: 0 if nothing changes; NaN where no other value than the neutral one was tried
     "Weighted mean loss over severities, after ROOD-MRI (arXiv 2203.06060)"
     x, s, n = _arranged(values, scores, neutral, log)
     clean = _clean(s, n)[..., None]
@@ -170,7 +172,7 @@ def normalised_area(
     scores,  # `(V,)` or `(..., V)`
     neutral: float,  # the value that changes nothing
     log: bool = False,  # are the values spaced by a factor?
-) -> float:  # 1: no loss; NaN where the score at the neutral value is 0 or missing, or where there is no range
+) -> Any:  # float, or `(...)`; 1: no loss; NaN where the score at the neutral value is 0 or missing, or without a range
     "Mean of the curve over the range tried, in parts of the score at the neutral value"
     x, s, n = _arranged(values, scores, neutral, log)
     clean = np.where(abs(s[..., n]) < 1e-6, np.nan, _clean(s, n))
@@ -183,7 +185,7 @@ def local_slope(
     scores,  # `(V,)` or `(..., V)`, higher is better
     neutral: float,  # the value that changes nothing
     log: bool = False,  # are the values spaced by a factor?
-) -> float:  # change of the score per unit, or per doubling; NaN where no other value was tried
+) -> Any:  # float, or `(...)`: change per unit, or per doubling; NaN where no other value was tried
     "How fast the score changes when the neutral value is left, on the worse of both sides"
     x, s, n = _arranged(values, scores, neutral, log)
     slopes = []
@@ -297,6 +299,6 @@ def interval_bounds(
         return np.nan, np.nan
     shares = [(1 - confidence) / 2, (1 + confidence) / 2]
     # there is nothing between a number and infinity
-    method = "linear" if np.isfinite(known).all() else "nearest"
+    method: Any = "linear" if np.isfinite(known).all() else "nearest"
     low, high = np.quantile(known, shares, method=method).tolist()
     return low, high

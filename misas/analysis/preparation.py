@@ -9,6 +9,7 @@ __all__ = ['INTENSITIES', 'Normalise', 'Preparation', 'PreparationAdvice', 'sugg
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def _labels_to_score(
 ) -> list:
     "Label values: those that are named, or all of the truths but the background"
     if labels is not None:
-        return list(chosen_labels(labels))
+        return list(chosen_labels(labels) or ())
     found = set()
     for case in cases:
         found |= set(case.truth.unique().tolist())
@@ -171,8 +172,9 @@ class _Trials:
             step = unchanged_step(self.model, prepared)
         except (ValueError, TypeError) as e:
             return np.nan, str(e)
-        pred = step.pred.to(step.truth.device)
-        scores = measure(step.truth, pred, self.labels, self.metrics, spacing=prepared.spacing)
+        truth = cast(torch.Tensor, step.truth)
+        pred = step.pred.to(truth.device)
+        scores = measure(truth, pred, self.labels, self.metrics, spacing=prepared.spacing)
         known = [score for column in scores.values() for score in column if not np.isnan(score)]
         return (float(np.mean(known)) if known else np.nan), ""
 

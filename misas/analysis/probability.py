@@ -10,6 +10,7 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
 # %% ../../nbs/analysis/06_probability.ipynb #6c03163f
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def _named_maps(
     if named is None:
         names = model.labels or case.labels or ()
         named = {l: str(names[l]) if l < len(names) else str(l) for l in range(k)}
-    highest = max(named) if labels is not None else max(max(named), case.truth.max().item())
+    highest = max(named) if labels is not None else max(max(named), int(cast(torch.Tensor, case.truth).max()))
     if highest >= k:
         allowed = (
             f"labels 0 to {k - 1} only, of which model {model.name!r} gives probabilities, in a dict {{value: name}}"
@@ -307,7 +308,7 @@ def prominence(
 ) -> dict[str, float]:  # size, contrast, prominence
     "How much a structure stands out: its share of the image, its contrast to what surrounds it, and the product"
     _check_has_truth(case)
-    inside = (case.truth == label).numpy()
+    inside = (cast(torch.Tensor, case.truth) == label).numpy()
     if label == 0 or not inside.any():
         return dict(size=np.nan, contrast=np.nan, prominence=np.nan)
     size = inside.mean()

@@ -152,7 +152,7 @@ def _with_bounds(
     confidence: float,
 ) -> dict:
     "Bounds of the measures"
-    found = {}
+    found: dict[str, float] = {}
     for measure in MEASURES:
         lower, upper = interval_bounds(np.asarray(samples.get(measure, ()), float), confidence)
         found |= {f"{measure}_lower": lower, f"{measure}_upper": upper}
@@ -399,15 +399,15 @@ def summarise(
     transforms = {name: transform_facts(scores, name) for name in scores["transform"].unique()}
     deltas = per_metric("delta", delta, metrics, 0.05, Domain(0, open=True))
     scores = without_facts(scores)
-    reference = _reference_rows(scores, reference)
-    yardsticks = dict(iter(reference.groupby(keys, sort=False)))
+    of_reference = _reference_rows(scores, reference)
+    yardsticks = dict(iter(of_reference.groupby(keys, sort=False)))
     rows = []
     for (model, *key), part in scores.groupby(["model", *keys], sort=False):
         transform, label, metric = key
         unit = metrics[metric]["unit"]
         better = metrics[metric]["better"]
         facts = transforms[transform] | dict(starts_at_0=_starts_at_0(better, unit))
-        yardstick = yardsticks.get(tuple(key), reference[:0])
+        yardstick = yardsticks.get(tuple(key), of_reference[:0])
         sampling = (confidence, int(resamples), int(seed))
         measured = _summary_row(part, yardstick, facts, deltas[metric], better, *sampling)
         about = dict(model=model, transform=transform, label=label, metric=metric)

@@ -9,7 +9,7 @@ __all__ = ['plot_eval_series', 'dicom_to_Image', 'batch_results', 'plot_avg_and_
 # %% ../../nbs/compat/03_batches.ipynb #1866505d
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
@@ -62,7 +62,7 @@ def dicom_to_Image(
     case = load_case(fname)
     low, high = case.scale if case.scale[0] < 0 else (0.0, float(case.image.max()))
     levels = (case.image - low) * (255 / ((high - low) or 1))
-    return to_source(levels.expand(3, *case.shape), Source("pil", "uint8", "last"))
+    return cast(Image.Image, to_source(levels.expand(3, *case.shape), Source("pil", "uint8", "last")))
 
 
 def _truth_of(

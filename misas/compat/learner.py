@@ -30,7 +30,7 @@ class Fastai2_model:
             self.trainedModel = torch.hub.load(github, model, force_reload=force_reload)
 
     def prepareSize(self, item: Image.Image) -> Image.Image:
-        return item.resize((256, 256), Image.NEAREST if is_mask(item) else None)
+        return item.resize((256, 256), Image.Resampling.NEAREST if is_mask(item) else None)
 
     def predict(self, image: Image.Image) -> Image.Image:
         model = as_model(self.trainedModel)

@@ -9,6 +9,7 @@ __all__ = ['rotationTransform', 'cropTransform', 'brightnessTransform', 'contras
 # %% ../../nbs/compat/00_pictures.ipynb #bb3086a0
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,8 @@ from ..transforms.spatial import Spatial
 def is_mask(picture: Image.Image) -> bool:
     "Is a picture a mask, rather than an image?"
     if picture.mode == "L":
-        return picture.getextrema()[1] < 8
+        extremes: Any = picture.getextrema()  # of one channel
+        return extremes[1] < 8
     return picture.mode in ("P", "1", "I")
 
 
@@ -142,7 +144,7 @@ def _on_pictures(
 
     function.__name__ = name
     function.__doc__ = f"A picture, changed by `{name.removesuffix('Transform')}`; a mask by nearest neighbour"
-    function.make = make
+    function.make = make  # type: ignore[attr-defined]
     return function
 
 # %% ../../nbs/compat/00_pictures.ipynb #4275b3ed

@@ -13,6 +13,7 @@ __all__ = ['dice_by_component', 'precision_by_component', 'recall_by_component',
 # %% ../../nbs/compat/01_series.ipynb #449b73dc
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
+from typing import Any
 
 import numpy as np
 import torch
@@ -210,7 +211,7 @@ def _with_signature(
 
     function.__name__ = name
     function.__doc__ = doc
-    function.__signature__ = signature
+    function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
 
@@ -295,7 +296,7 @@ def _shorter_side(image: Image.Image, size: int | tuple | None) -> int:
     return size if isinstance(size, int) else min(size)
 
 
-def _until_half(crop: Callable) -> Callable:
+def _until_half(crop: Any) -> Callable:
     "`get_crop_series` or `eval_crop_series`, whose `end` is at most half of the shorter side"
 
     def function(image, *args, **kwargs):
@@ -307,7 +308,7 @@ def _until_half(crop: Callable) -> Callable:
 
     function.__name__ = crop.__name__
     function.__doc__ = crop.__doc__
-    function.__signature__ = crop.__signature__
+    function.__signature__ = crop.__signature__  # type: ignore[attr-defined]
     return function
 
 

@@ -119,7 +119,7 @@ class Series(Sequence):
     steps: tuple[Step, ...]
     transform: Transform
     case: Case  # before any change
-    model: str = "model"  # its name
+    model: str | None = "model"  # its name; None: nothing was predicted
     labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
 
     def __len__(self) -> int:

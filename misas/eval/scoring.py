@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from numbers import Real
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -59,8 +60,9 @@ def _score_step(
     absent: float,
 ) -> dict:  # {(label, metric): score}
     "Scores of one step"
-    wanted = sorted(labels or labels_present(step.truth) | labels_present(step.pred))
-    measured = measure(step.truth, step.pred, wanted, metrics, absent, step.spacing)
+    truth = cast(torch.Tensor, step.truth)  # steps that are scored have one
+    wanted = sorted(labels or labels_present(truth) | labels_present(step.pred))
+    measured = measure(truth, step.pred, wanted, metrics, absent, step.spacing)
     return {
         (label, metric): float(score) for metric, scores in measured.items() for label, score in zip(wanted, scores)
     }
@@ -149,7 +151,7 @@ def _warn_of_other_names(model: Model, case: Case) -> None:
 
 def _warn_of_nothing_found(model: Model, step: Step) -> None:
     "Say so where a model finds none of the truth's labels in an unchanged image"
-    truth = labels_present(step.truth) - {0}
+    truth = labels_present(cast(torch.Tensor, step.truth)) - {0}
     pred = labels_present(step.pred) - {0}
     if not truth or truth & pred:
         return
@@ -170,8 +172,8 @@ class Job:
 
     model: Model
     transforms: tuple  # of `Transform`
-    values: object = None  # a list for all transforms, a dict {name: list}, or None
-    metrics: dict | None = None  # {name: Metric}
+    values: Any  # a list for all transforms, a dict {name: list}, or None
+    metrics: dict  # {name: Metric}
     labels: object = None  # as the user gave them
     absent: float = math.nan
     batch_size: int | None = None
@@ -429,7 +431,8 @@ def get_confusion(
     several = [steps] if isinstance(steps, Step) else with_reference_as_truth(steps)
     if several[0].truth is None:
         raise ValueError("steps must be of a case with truth, got one without")
+    pairs = [(cast(torch.Tensor, step.truth), step.pred) for step in several]
     if not n:
-        n = max(max(step.truth.max(), step.pred.max()).item() for step in several) + 1
-    matrices = np.stack([confusion(step.truth, step.pred, n).cpu().numpy() for step in several])
+        n = int(max(max(truth.max(), pred.max()).item() for truth, pred in pairs)) + 1
+    matrices = np.stack([confusion(truth, pred, n).cpu().numpy() for truth, pred in pairs])
     return matrices[0] if isinstance(steps, Step) else matrices

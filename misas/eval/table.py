@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,13 +129,13 @@ def _merged_facts(
     first = described[0][0]
     if all(facts == first for facts, _ in described):
         return first
-    merged = {}
+    merged: dict[str, Any] = {}
     for facts, _ in described:
         merged |= facts
     same_neutral = all(facts.get("neutral") == first.get("neutral") for facts, _ in described)
     if same_neutral and "neutral_by_case" not in merged:
         return merged
-    neutral = {}
+    neutral: dict[str, Any] = {}
     for facts, table in described:
         for case, value in _neutral_by_case(transform, facts, table).items():
             # where two cases share a name, nothing is neutral for both
@@ -146,8 +147,8 @@ def _joined_facts(
     tables: Sequence[pd.DataFrame],
 ) -> dict:  # for `attrs`
     "What all tables together know about their transforms and metrics"
-    described = {}
-    metrics = {}
+    described: dict[str, list] = {}
+    metrics: dict[str, dict] = {}
     for table in tables:
         for name, facts in table.attrs.get("transforms", {}).items():
             described.setdefault(name, []).append((facts, table))

@@ -294,7 +294,7 @@ class NumpyModel(Model):
         "The network's output as `(B, K, *S)`"
         array = self._input(images, template)
         if self.shape is not None:
-            _check_size(array.shape, self.shape, self.channels)
+            _check_size(array.shape, tuple(self.shape), self.channels)
         output = np.asarray(self._run_in_batches(array, name))
         return _channels_first(output, (len(images), *images.shape[2:]), self.channels)
 

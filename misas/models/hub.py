@@ -73,7 +73,8 @@ class TransformersModel(TorchModel):
 
     def read(self, output) -> torch.Tensor:
         if self.queries:
-            return _query_scores(output, (384, 384) if self.net.config.model_type == "mask2former" else None)
+            net: Any = self.net
+            return _query_scores(output, (384, 384) if net.config.model_type == "mask2former" else None)
         if getattr(output, "logits", None) is not None:
             return output.logits
         allowed = f"logits (B, K, h, w) of a model for semantic segmentation, or of {' or '.join(_QUERIES)}"

@@ -54,7 +54,7 @@ def _text_strip(
 
 def _wrapped(parts: list, width: int) -> list:
     "Lines of parts, none wider than that if it can be helped"
-    lines = []
+    lines: list[list] = []
     for part in parts:
         if not lines or _needed([*lines[-1], part]) > width:
             lines.append([])
@@ -193,11 +193,11 @@ def gif_series(
     ('rotation.gif', True)
     """
     path = gif_path(path)
-    view = series_view(series, **view)
+    look = series_view(series, **view)
     names = check_label_names(labels) or series.labels
     check_number("duration", duration, Domain(10))
-    drawn = drawn_labels(series, view)
-    frames = _frames(series, view, drawn, names, size)
+    drawn = drawn_labels(series, look)
+    frames = _frames(series, look, drawn, names, size)
     is_coloured = len(series.case.image) == 3
-    write_gif(frames, path, duration, gif_palette(frames, used_colours(view, drawn), view.alpha, is_coloured))
+    write_gif(frames, path, duration, gif_palette(frames, used_colours(look, drawn), look.alpha, is_coloured))
     return path

@@ -11,6 +11,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
@@ -20,8 +21,11 @@ from ..core.checks import Domain, check_number
 from ..eval.table import finite_rows, plain_column
 
 # %% ../../nbs/plot/03_charts.ipynb #846f5bc6
-# imported when something of it is first used: importing it takes about as long as importing torch
-alt = lazy_loader.load("altair")
+if TYPE_CHECKING:
+    import altair as alt
+else:
+    # imported when something of it is first used: importing it takes about as long as importing torch
+    alt = lazy_loader.load("altair")
 
 # %% ../../nbs/plot/03_charts.ipynb #0b08b7ea
 _TYPES = dict(Q="quantitative", N="nominal")
@@ -139,8 +143,8 @@ def value_axis(
     low, high = rows.value.min(), rows.value.max()
     log = bool(facts["log"]) and low > 0
     ends = _axis_ends(low, high, log)
-    scale = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8)
-    axis = dict(labelOverlap=True, tickCount=6)
+    scale: dict[str, Any] = dict(type="log" if log else "linear", domain=ends, nice=False, zero=False, padding=8)
+    axis: dict[str, Any] = dict(labelOverlap=True, tickCount=6)
     if log:
         scale |= dict(base=2)
         axis |= dict(format="~g", values=_ticks(*ends))
@@ -181,9 +185,9 @@ def neutral_line(
         return []
     # written along the rule, where curves are not: low beside scores from 0 to 1, high beside distances
     is_share = domain == [0, 1]
-    along = dict(align="left", dx=4) if is_share else dict(align="right", dx=-4)
+    along: dict[str, Any] = dict(align="left", dx=4) if is_share else dict(align="right", dx=-4)
     left = _at_left(neutral, rows, facts, names)
-    across = dict(baseline="top", dy=3) if left else dict(baseline="bottom", dy=-2)
+    across: dict[str, Any] = dict(baseline="top", dy=3) if left else dict(baseline="bottom", dy=-2)
     text = dict(x=x, y=alt.value("height" if is_share else top), text=alt.value("unchanged"))
     data = dict(values=[dict(value=neutral)])
     return [
@@ -221,7 +225,8 @@ def value_runs(
     rows: pd.DataFrame,  # with the columns model, label, value, case, score
 ) -> pd.DataFrame:  # model, label, value, cases, of, run
     "How many cases have a score at each value, and a number for each run of values at which they are the same cases"
-    at_value, at_all = {}, {}
+    at_value: dict[tuple, set] = {}
+    at_all: dict[tuple, set] = {}
     for model, label, value, case, known in zip(rows.model, rows.label, rows.value, rows.case, rows.score.notna()):
         cases = [case] if known else []
         at_value.setdefault((model, label, value), set()).update(cases)
@@ -267,7 +272,7 @@ def infinity_strip(
     depth: float,  # in pixels
 ) -> list:  # of layers
     "A strip at the upper end of a panel for scores that are infinite"
-    blank = dict(values=[{}])
+    blank: dict[str, list[dict]] = dict(values=[{}])
     area = dict(x=alt.value(0), x2=alt.value("width"), y=alt.value(0), y2=alt.value(depth))
     sign = dict(x=alt.value(0), y=alt.value(depth / 2), text=alt.value("∞"))
     return [

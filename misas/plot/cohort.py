@@ -9,6 +9,7 @@ __all__ = ['plot_spread', 'plot_boxes', 'plot_ranked']
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -245,7 +246,7 @@ def _spread_layers(
 ) -> list:
     "The centre as a bold line, the spread as a band, where values are numbers"
     data = _csv(middle)
-    look = dict(color=panel.colour, opacity=0.25, clip=True)
+    look: dict[str, Any] = dict(color=panel.colour, opacity=0.25, clip=True)
     detail = [chart_field("model:N"), chart_field("run:N")]
     band = dict(x=panel.x, y=panel.y("low"), y2=dict(field="high"))
     layers = [chart_mark(data, "area", band | dict(detail=detail), **look)]
@@ -277,7 +278,7 @@ def _case_layers(
     where = dict(x=panel.x, y=panel.y("score"), detail=detail)
     seen = dict(opacity=strong(1, 0.5), strokeWidth=strong(3, 1))
     tooltip = dict(tooltip=[chart_field("case:N"), *_tooltip(panel.names, "score")])
-    above = dict(name=f"cases_{number}", params=[hover] if number == 0 else [])
+    above: dict[str, Any] = dict(name=f"cases_{number}", params=[hover] if number == 0 else [])
     if panel.names:
         encoding = where | panel.beside | tooltip | seen
         return [], chart_mark(data, "tick", encoding, color=panel.colour, orient="horizontal", width=10, **above)
@@ -420,7 +421,7 @@ def _box_layers(
     if panel.beside:
         opacity = dict(domain=panel.models, range=[0.5, 0])
         filled["fillOpacity"] = chart_field("model:N", sort=panel.models, scale=opacity, legend=None)
-    look = dict(color=panel.colour, stroke=panel.colour, strokeWidth=1.2, fillOpacity=0.5)
+    look: dict[str, Any] = dict(color=panel.colour, stroke=panel.colour, strokeWidth=1.2, fillOpacity=0.5)
     box = chart_mark(data, "bar", between("q1", "q3") | filled, size=size, **look)
     at_median = dict(x=x, y=panel.y("median")) | panel.beside
     look = dict(color="black", thickness=2, opacity=1, orient="horizontal")

@@ -51,9 +51,9 @@ def plot_compare(
     **options,  # of `plot_scores`: kind, labels, colours, columns, width, height
 ) -> "alt.ConcatChart":
     "The score curves of two models on one chart"
-    tables = _told_apart(scores_a, scores_b)
-    pairs = pair_scores(*tables, join).set_index(KEY_COLUMNS)
-    both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in tables], ignore_index=True)
+    solid, dashed = _told_apart(scores_a, scores_b)
+    pairs = pair_scores(solid, dashed, join).set_index(KEY_COLUMNS)
+    both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in (solid, dashed)], ignore_index=True)
     return plot_scores(with_facts(both, scores_a, scores_b), cases=cases, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #a9178036
@@ -148,7 +148,8 @@ def plot_deltas(
     "The difference of two models for each case, averaged over the values of each transform: an interactive chart"
     check_number("columns", columns, Domain(1, whole=True))
     check_number("width", width, Domain(1))
-    pairs = pair_scores(*_told_apart(scores_a, scores_b), join)
+    table_a, table_b = _told_apart(scores_a, scores_b)
+    pairs = pair_scores(table_a, table_b, join)
     cases = scores_per_case(pairs, "mean").dropna(subset="delta")
     if not len(cases):
         raise ValueError("scores_a and scores_b must have a pair of scores that are both numbers, but have no pair")

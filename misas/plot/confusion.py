@@ -8,7 +8,7 @@ __all__ = ['plot_confusion', 'plot_confusion_series']
 # %% ../../nbs/plot/15_confusion.ipynb #6715ff51
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,10 +36,10 @@ def _counts(
     if any(step.truth is None for step in steps):
         raise ValueError("step must be of a case with a truth, got one without")
     masks = [(_flat(step.truth), _flat(step.pred)) for step in steps]
-    present = set(range(len(names or ())))
+    found = set(range(len(names or ())))
     for truth, pred in masks:
-        present |= labels_present(truth) | labels_present(pred)
-    present = sorted(present)
+        found |= labels_present(truth) | labels_present(pred)
+    present = sorted(found)
     known, n = torch.tensor(present), len(present)
     counts = []
     for truth, pred in masks:
@@ -131,7 +131,9 @@ def _draw_confusion(
     shares = _shares(counts, style.normalise)
     colours = matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd")
     image = ax.imshow(np.ma.masked_invalid(shares), cmap=colours, vmin=0, vmax=style.top)
-    slant = dict(rotation=45, ha="right", rotation_mode="anchor") if _is_slanted(style.names, style.cell) else {}
+    slant: dict[str, Any] = {}
+    if _is_slanted(style.names, style.cell):
+        slant = dict(rotation=45, ha="right", rotation_mode="anchor")
     ax.set_xticks(range(len(counts)), style.names, **slant)
     ax.set_yticks(range(len(counts)), style.names)
     ax.set_xlabel("prediction", color=TEXT_STYLE)

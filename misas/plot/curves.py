@@ -8,6 +8,7 @@ __all__ = ['plot_scores']
 # %% ../../nbs/plot/04_curves.ipynb #b5da7c7c
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,7 +163,7 @@ def _layer(
     if own in panels.style and (mark == "line" or not lines):
         encoding[own] = panels.style[own]
     if mark == "line":
-        look = dict(strokeWidth=size)
+        look: dict[str, Any] = dict(strokeWidth=size)
     else:
         look = dict(filled=several != "fewer", size=size)
         if lines:
@@ -184,7 +185,7 @@ def _curve_layers(
         if (table.several == several).any():
             drawn += [(several, mark, size) for mark, size in _marks(lines, several)]
     zoom = alt.selection_interval(name=f"zoom_{number}", bind="scales", encodings=["y"] if names else ["x", "y"])
-    params = [[] for _ in drawn]
+    params: list[list] = [[] for _ in drawn]
     if params:
         params[-1] = [zoom, panels.click] if number == 0 else [zoom]
     return [_layer(base, *what, panels, lines, own) for what, own in zip(drawn, params)]

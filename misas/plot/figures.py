@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def _picture_class() -> type:
 
 def _empty_picture() -> "Figure":
     "What an unpickled figure starts from"
-    cls = _picture_class()
+    cls: Any = _picture_class()
     return cls.__new__(cls)
 
 # %% ../../nbs/plot/09_figures.ipynb #cdb519c6
@@ -130,7 +130,7 @@ def _warn_of_repeats(
     names: Sequence | None,  # of the labels 0, 1, 2, ...
 ):
     "Tell of two labels that look alike"
-    seen = {}  # colour: label
+    seen: dict[int, int] = {}  # colour: label
     for label in labels:
         first = seen.setdefault(label % n, label)
         if first != label:
@@ -180,7 +180,9 @@ def legend_handles(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(color="none" if colour is None else colour / 255, label=text) for text, colour in entries]
+    handles: list[Any] = [
+        Patch(color="none" if colour is None else colour / 255, label=text) for text, colour in entries
+    ]
     for what, style in styles:
         if style == "fill":
             handles.append(Patch(color=TEXT_STYLE, alpha=0.5, lw=0, label=what))
@@ -190,7 +192,7 @@ def legend_handles(
     return handles
 
 # %% ../../nbs/plot/09_figures.ipynb #3dbb4e63
-def legend_columns(handles: list, width: float) -> int:
+def legend_columns(handles: Sequence, width: float) -> int:
     "How many entries stand beside each other in so many inches"
     widths = _entry_widths(handles)
     if sum(widths) <= width:
@@ -198,7 +200,7 @@ def legend_columns(handles: list, width: float) -> int:
     return int(max(1, width // max(widths)))
 
 
-def legend_width(handles: list, title: str | None = None) -> float:
+def legend_width(handles: Sequence, title: str | None = None) -> float:
     "Inches without which an entry or the title of a legend would be cut off"
     widths = _entry_widths(handles)
     if title:
@@ -206,13 +208,13 @@ def legend_width(handles: list, title: str | None = None) -> float:
     return max(widths, default=0)
 
 
-def _entry_widths(handles: list) -> list:
+def _entry_widths(handles: Sequence) -> list:
     return [text_inches(h.get_label(), 9) + 0.53 for h in handles]  # inches, with the sample and the room around it
 
 # %% ../../nbs/plot/09_figures.ipynb #3a6b459f
 def add_legend(
     figure: "Figure",
-    handles: list,  # from `legend_handles`
+    handles: Sequence,  # from `legend_handles`
     title: str | None = None,
 ):
     "A legend below the panels"

@@ -26,8 +26,8 @@ def intensity_window(
     "The scale of 8-bit images and fractions, else the 0.5th and 99.5th percentile of the intensities"
     if tuple(case.scale) in ((0, 255), (0, 1)):
         return tuple(case.scale)
-    pixels = case.image.flatten()
-    pixels = pixels[:: max(1, len(pixels) // 10**6)].cpu().numpy()  # a million tells as much as all of a volume
+    flat = case.image.flatten()
+    pixels = flat[:: max(1, len(flat) // 10**6)].cpu().numpy()  # a million tells as much as all of a volume
     low, high = np.percentile(pixels, (0.5, 99.5)).tolist()
     return (low, high) if low < high else (float(pixels.min()), float(pixels.max()))
 

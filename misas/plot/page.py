@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -100,8 +101,8 @@ def _step_layers(
         layer(step.pred, view.pred, dashed=False),
         layer(step.truth, view.truth, dashed=both_contours),
     ]
-    canvas = np.maximum(shape, canvas)
-    return [None if one is None else _padded(one, canvas) for one in layers]
+    room: Any = np.maximum(shape, canvas)
+    return [None if one is None else _padded(one, room) for one in layers]
 
 # %% ../../nbs/plot/18_page.ipynb #1cd6061d
 def _uri(

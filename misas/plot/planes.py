@@ -9,6 +9,7 @@ __all__ = ['plane_letters']
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from .figures import with_arguments_of
 from .overlays import View, fit_size, series_view
 from .text import default_font, value_text
 from ..transforms.basic import Compose, Crop, Fixed, has_matrix
+from ..transforms.spatial import Spatial
 
 # %% ../../nbs/plot/14_planes.ipynb #dd9680c8
 def as_volumes(
@@ -177,7 +179,7 @@ def _turn(
     if isinstance(transform, Compose):
         return _turn_of_all(transform, value, case)
     if has_matrix(transform):
-        return transform.matrix(transform.check(value), case.ndim)[:, : case.ndim]
+        return cast(Spatial, transform).matrix(transform.check(value), case.ndim)[:, : case.ndim]
     return np.eye(case.ndim) if _turns_nothing(transform, value, case) else None
 
 
@@ -190,12 +192,13 @@ def _turns_nothing(transform: Transform, value, case: Case) -> bool:
 def _turn_of_all(compose: Compose, value, case: Case) -> np.ndarray | None:
     "The turns of all members, one after the other"
     values = iter([value] if len(compose.free) == 1 else value)
-    turns = []
+    turns: list[Any] = []
     for member in compose.members:
         turns.append(_turn(member, None if isinstance(member, Fixed) else next(values), case))
     if any(turn is None for turn in turns):
         return None
-    return reduce(np.matmul, turns[::-1])
+    matmul: Any = np.matmul
+    return reduce(matmul, turns[::-1])
 
 # %% ../../nbs/plot/14_planes.ipynb #c2b6fb6a
 def plane_letters(

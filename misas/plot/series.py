@@ -50,14 +50,14 @@ def plot_series(
     >>> [ax.get_title() for ax in figure.axes]
     ['deg = 0°', 'deg = 45°', 'deg = 90°']
     """
-    view = series_view(series, **view)
+    look = series_view(series, **view)
     names = check_label_names(labels) or series.labels
-    entries = legend_entries(drawn_labels(series, view), names, view)
-    handles = legend_handles(entries, mask_styles(view, series))
+    entries = legend_entries(drawn_labels(series, look), names, look)
+    handles = legend_handles(entries, mask_styles(look, series))
 
-    pictures = [view(step) for step in series]
+    pictures = [look(step) for step in series]
     aspect = max(p.shape[0] / p.shape[1] for p in pictures)
-    figure, axes = panel_grid(len(series), columns, panel, aspect, handles, slice_text(view, series.case))
+    figure, axes = panel_grid(len(series), columns, panel, aspect, handles, slice_text(look, series.case))
     titles = [value_text(series.transform, step.value) for step in series]
     for ax, picture, title in zip(axes, pictures, titles):
         draw_picture(ax, picture, title, title_size(titles, panel))
@@ -121,7 +121,7 @@ def plot_transform(
 def one_step(
     step,  # a `Step`, or a `Series` of one step
     series: Series | None,  # that the step is from
-) -> tuple:  # step, series
+) -> tuple[Step, Series]:
     "The step and the series it is from; a step alone makes its own"
     if isinstance(step, Series):
         if len(step) != 1:
@@ -142,19 +142,19 @@ def plot_frame(
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> "Figure | Axes":  # the figure, or `ax`
     "One step with its parameter"
-    step, series = one_step(step, series)
+    shown, series = one_step(step, series)
     check_number("size", size, Domain(0, open=True))
     names = check_label_names(labels) or series.labels
-    view = series_view(series, **view)
-    picture = view(step)
-    title = value_text(series.transform, step.value)
+    look = series_view(series, **view)
+    picture = look(shown)
+    title = value_text(series.transform, shown.value)
     if ax is not None:
         draw_picture(ax, picture, title)
         return ax
 
-    entries = legend_entries(drawn_labels([step], view), names, view)
-    handles = legend_handles(entries, mask_styles(view, [step]))
+    entries = legend_entries(drawn_labels([shown], look), names, look)
+    handles = legend_handles(entries, mask_styles(look, [shown]))
     aspect = picture.shape[0] / picture.shape[1]
-    figure, (ax,) = panel_grid(1, 1, size, aspect, handles, slice_text(view, series.case))
+    figure, (ax,) = panel_grid(1, 1, size, aspect, handles, slice_text(look, series.case))
     draw_picture(ax, picture, title)
     return figure

@@ -225,7 +225,7 @@ class _Viewer:
         look: View,
         axis: int,
         at: list,  # slice shown first, along each axis
-        names: tuple | None,  # of labels
+        names: Sequence | None,  # of labels
         size: int,  # longest side of the picture, in pixels
     ):
         w = _widgets()

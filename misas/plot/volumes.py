@@ -9,7 +9,7 @@ __all__ = ['plot_montage', 'plot_planes', 'gif_volume']
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def _write_letters(
     if letters is None or min(shape[:2]) < 80:
         return
     outline = [withStroke(linewidth=2, foreground="black")]
-    style = dict(transform=ax.transAxes, color="white", fontsize=9, weight="bold", path_effects=outline)
+    style: dict[str, Any] = dict(transform=ax.transAxes, color="white", fontsize=9, weight="bold", path_effects=outline)
     left, right, top, bottom = letters
     ax.text(0.02, 0.5, left, ha="left", va="center", **style)
     ax.text(0.98, 0.5, right, ha="right", va="center", **style)
@@ -193,7 +193,7 @@ def _draw_crosshair(ax: "Axes", x: float, y: float):
     from matplotlib.patheffects import withStroke
 
     shade = [withStroke(linewidth=1.8, foreground="black", alpha=0.4)]
-    style = dict(color="white", lw=0.8, ls=(0, (1, 3)), path_effects=shade)
+    style: dict[str, Any] = dict(color="white", lw=0.8, ls=(0, (1, 3)), path_effects=shade)
     ax.axvline(x, **style)
     ax.axhline(y, **style)
 
@@ -255,14 +255,14 @@ def _draw_step_plane(ax: "Axes", series: Series, step: Step, plane: View, zoom: 
     "One plane of a step, with letters"
     spacing = step_spacing(step, series.case)
     picture = plane_pixels(plane, step, zoom)
-    _draw_plane(ax, picture, plane.sides, np.multiply(step.image.shape[1:], spacing), spacing)
+    _draw_plane(ax, picture, cast(tuple, plane.sides), np.multiply(step.image.shape[1:], spacing), spacing)
     _write_letters(ax, plane_letters(series, step, plane.axis), picture.shape)
 
 # %% ../../nbs/plot/16_volumes.ipynb #415cf1e2
 def _crossing(step: Step, case: Case, plane: View, at: tuple) -> tuple:  # (x, y), in mm
     "Where the other two planes cut a plane"
     spacing = step_spacing(step, case)
-    (row, _), (column, _) = plane.sides
+    (row, _), (column, _) = cast(tuple, plane.sides)
     return tuple(index_along(step, case, axis, at[axis]) * spacing[axis] for axis in (column, row))
 
 
