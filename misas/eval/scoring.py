@@ -115,7 +115,7 @@ def score(
     check_truth(series.case, labels)
     scored = [(step.value, _score_step(step, metrics, wanted, absent)) for step in with_reference_as_truth(series)]
     rows = score_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim)
-    return make_table(rows, series.model, series.case, series.transform, metrics)
+    return make_table(rows, cast(str, series.model), series.case, series.transform, metrics)
 
 # %% ../../nbs/eval/03_scoring.ipynb #24c18e4c
 def with_reference(

@@ -57,7 +57,8 @@ def chart_mark(
         name=name,
     )
     given = {key: value for key, value in optional.items() if value}
-    return alt.Chart(mark=dict(type=kind, **look), encoding=alt.FacetedEncoding(**encoding), **given)
+    mark: Any = dict(type=kind, **look)
+    return alt.Chart(mark=mark, encoding=alt.FacetedEncoding(**encoding), **given)
 
 # %% ../../nbs/plot/03_charts.ipynb #2569e230
 def inline_data(

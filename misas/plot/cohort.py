@@ -136,7 +136,7 @@ class _Panel:
     @cached_property
     def x(self) -> dict:
         "The axis of values; of names, with gaps that show what belongs together"
-        encoding = value_axis(self.rows, self.facts, self.names).to_dict(validate=False)
+        encoding: Any = value_axis(self.rows, self.facts, self.names).to_dict(validate=False)
         return encoding | (dict(scale=dict(paddingInner=0.3, paddingOuter=0.15)) if self.names and self.beside else {})
 
     @cached_property
@@ -154,7 +154,9 @@ def _finished(
     strip = infinity_strip(panel.depth) if panel.depth else []
     neutral = neutral_line(panel.rows, panel.facts, x, panel.names, panel.metric.domain, panel.depth)
     title = f"{panel.rows['transform'].iloc[0]}: {panel.rows.label.iloc[0]}"
-    return alt.layer(*strip, *neutral, *layers, title=title, width=panel.width, height=panel.height)
+    size = dict(width=panel.width, height=panel.height)
+    # without facets it is a LayerChart
+    return alt.layer(*strip, *neutral, *layers, title=title, **size)  # type: ignore[return-value]
 
 
 def _tooltip(
@@ -616,7 +618,7 @@ def _ranked_panel(
         mean.encode(alt.X(**x("at")), tooltip=tooltip),
         text.encode(x=alt.value("width"), text="where:N"),
     ]
-    return alt.layer(*(_edge_strip(look.room) if look.room else []), *layers)
+    return alt.layer(*(_edge_strip(look.room) if look.room else []), *layers)  # type: ignore[return-value]
 
 # %% ../../nbs/plot/06_cohort.ipynb #03a93947
 def _groups(

@@ -90,7 +90,7 @@ def _band_and_zero(
 def _delta_rows(
     cases: pd.DataFrame,  # from `scores_per_case`
     reach: float,
-) -> dict:  # data of a chart
+) -> "alt.InlineData":
     "A row for each dot; what is infinite lies at the edge"
     columns = ("a", "b", "delta")
     texts = {f"{c}_text": cases[c].map(lambda s: f"{s:.3f}".replace("inf", "∞")) for c in columns}
@@ -112,7 +112,7 @@ def _delta_chart(
     medians = cases.groupby("label", sort=False).delta.median().clip(-panel.reach, panel.reach)
     middle = alt.Chart(alt.InlineData(values=medians.dropna().reset_index().to_dict("records")))
     subtitle = ["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else []
-    return alt.layer(
+    return alt.layer(  # type: ignore[return-value]
         *_band_and_zero(panel.difference),
         dots.encode(panel.x(cases.metric.iloc[0]), y, offset, panel.colour, tooltip=tooltip),
         middle.mark_tick(thickness=3, size=30).encode(alt.X("delta:Q"), y, panel.colour),

@@ -79,13 +79,13 @@ class _Panels:
 
     kind: str  # "line" or "point"
     style: dict  # encodings: color, strokeDash, shape
-    click: object  # the selection of a label
+    click: Any  # the selection of a label
     cases: bool  # draw single cases?
     models: list  # of the whole table
     width: int  # in pixels
     height: int  # in pixels
 
-    def clicked(self, opacity: float) -> dict:
+    def clicked(self, opacity: float) -> Any:
         "Opacity of a label that is clicked, or of all; the others fade"
         return alt.when(self.click).then(alt.value(opacity)).otherwise(alt.value(0.04))
 
@@ -226,12 +226,12 @@ def _score_panel(
     if not panels.cases:
         table = table[table.several != "cases"]
 
-    x = value_axis(table, facts, names).to_dict(validate=False)
+    x: Any = value_axis(table, facts, names).to_dict(validate=False)
     y = score_axis(score_title(metric.name, metric.unit), metric.domain, room / panels.height)("score")
     colour = panels.style["color"]
     base = dict(x=x, y=y, color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
     seen = dict(color=colour, opacity=panels.clicked(1))
-    return alt.layer(
+    return alt.layer(  # type: ignore[return-value]
         *neutral_line(table, facts, x, names, metric.domain, strip),
         *_curve_layers(table, base, panels, lines, names, number),
         *(infinity_strip(strip) if metric.far_rows else []),
@@ -274,7 +274,7 @@ def plot_scores(
     width: int = 240,  # of a panel, in pixels
     height: int = 180,  # of a panel, in pixels
     cases: bool = True,  # draw each of several cases as a thin line?
-) -> "alt.Chart":
+) -> "alt.ConcatChart":
     """Scores against the values of each transform: an interactive chart
 
     >>> import misas as ms

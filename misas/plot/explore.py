@@ -8,7 +8,7 @@ __all__ = ['plot_grid', 'plot_sensitivity', 'plot_worst']
 # %% ../../nbs/plot/11_explore.ipynb #e8721423
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ class _GridLook:
 
 def _grid_rows(
     rows: pd.DataFrame,
-) -> dict:  # data of a chart
+) -> "alt.InlineData":
     "A row for each cell, its score as a finite number and as text"
     texts = [f"{v:.2f}".replace("inf", "∞").replace("nan", "") for v in rows.score]
     rows = rows.assign(far=np.isinf(rows.score), text=texts, score=finite_rows(rows.score))
@@ -66,7 +66,7 @@ def _grid_axis(
     name, param, unit = rows[f"transform_{end}"].iloc[0], rows[f"param_{end}"].iloc[0], facts.get("unit")
     title = f"{name}: {param} [{unit}]" if unit else f"{name}: {param}"
     numbers = all(isinstance(v, Real) for v in rows[f"value_{end}"])
-    short = dict(labelExpr="format(datum.value, '.3~g')") if numbers else {}
+    short: dict[str, Any] = dict(labelExpr="format(datum.value, '.3~g')") if numbers else {}
     axis = alt.Axis(labelAngle=0, labelOverlap=True, **short)
     return channel(f"value_{end}:O", title=title, axis=axis, scale=alt.Scale(padding=0), **options)
 
@@ -105,12 +105,13 @@ def _heat_map(
     "The panel of one label"
     x = _grid_axis(alt.X, rows, "b", look.facts[1])
     y = _grid_axis(alt.Y, rows, "a", look.facts[0], sort="descending")
-    tooltip = ["value_a:O", "value_b:O", alt.Tooltip("text:N", title=look.metric)]
+    tooltip: list[Any] = ["value_a:O", "value_b:O", alt.Tooltip("text:N", title=look.metric)]
     base = alt.Chart(_grid_rows(rows)).encode(x, y, tooltip=tooltip)
     framed = all(facts.get("neutral") is not None for facts in look.facts)
     title = alt.Title(str(rows.label.iloc[0]), subtitle="framed: unchanged image" if framed else "")
     size = dict(width=look.cell * rows.value_b.nunique(), height=look.cell * rows.value_a.nunique())
-    return alt.layer(*_grid_layers(base, rows, look), _neutral_frame(base, look), title=title).properties(**size)
+    layers = [*_grid_layers(base, rows, look), _neutral_frame(base, look)]
+    return alt.layer(*layers, title=title).properties(**size)  # type: ignore[return-value]
 
 # %% ../../nbs/plot/11_explore.ipynb #c02665c7
 def _check_grid(table: pd.DataFrame):

@@ -62,7 +62,7 @@ def _calibration_panel(
     numbers = [alt.Tooltip("confidence", format=".3f"), alt.Tooltip("frequency", format=".3f")]
     errors = ", ".join(f"{label} {expected_error(r):.3f}" for label, r in rows.groupby("label", sort=False))
     words = ["above the dashed line: probability too low,", "below it: probability too high"]
-    return alt.layer(
+    return alt.layer(  # type: ignore[return-value]
         diagonal.mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1).encode(x, y),
         base.mark_line(strokeWidth=2),
         base.mark_circle(opacity=0.85).encode(look.amount, tooltip=["label", "pixels", *numbers]),

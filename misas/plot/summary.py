@@ -139,7 +139,7 @@ def _summary_panel(
         x = value_axis(ends, facts, names=False)
         layers = [*_interval_layers(rows, _Axes(x, y, colour)), *texts]
     title = alt.TitleParams(first["transform"], anchor="start")
-    return alt.layer(*layers).properties(width=width, height=alt.Step(22), title=title)
+    return alt.layer(*layers).properties(width=width, height=alt.Step(22), title=title)  # type: ignore[return-value]
 
 # %% ../../nbs/plot/05_summary.ipynb #a564b02c
 def _summary_panels(
