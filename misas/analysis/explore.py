@@ -104,7 +104,9 @@ def grid(
     values_a: Sequence | None = None,  # values to try; None: at most eleven of the transform's own, evenly
     values_b: Sequence | None = None,
     metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
-    labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
+    labels: Sequence
+    | Mapping
+    | None = None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns as in `GRID_COLUMNS`

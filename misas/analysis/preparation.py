@@ -9,7 +9,7 @@ __all__ = ['INTENSITIES', 'Normalise', 'Preparation', 'PreparationAdvice', 'sugg
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -66,11 +66,11 @@ class Normalise(Transform):
 
     param, neutral, values, categorical = "scale", "as is", tuple(INTENSITIES), True
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         check_choice(f"scale of {self}", value, INTENSITIES)
         return value
 
-    def apply(self, case, value):
+    def apply(self, case: Case, value) -> Case:
         offset, unit = INTENSITIES[value](case.image)
         unit = unit or 1  # an image of one grey only
         image = (case.image - offset) / unit

@@ -8,7 +8,7 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence_correlation']
 
 # %% ../../nbs/analysis/06_probability.ipynb #6c03163f
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -347,7 +347,7 @@ def reliability(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     bins: int = 10,  # of equal width
-    labels=None,  # as in `threshold_scores`
+    labels: Sequence | Mapping | None = None,  # as in `threshold_scores`
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns model, case, label, low, high, pixels, confidence, frequency; an empty bin has NaN
     "The reliability table: how sure the model is, and how often it is right"
@@ -427,7 +427,7 @@ def probability_table(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
     thresholds: Sequence[float] = THRESHOLDS,  # numbers from 0 to 1
-    labels=None,  # as in `threshold_scores`
+    labels: Sequence | Mapping | None = None,  # as in `threshold_scores`
     bins: int = 10,  # for the calibration error
     delta: float = 0.05,  # how far from the best threshold the loss is read, > 0
     progress: bool = True,  # show a progress bar?

@@ -168,7 +168,7 @@ class Case:
 
     but = renamed_function("but", replace)
 
-    def to(self, device) -> "Case":
+    def to(self, device: torch.device | str) -> "Case":
         "The case with its tensors on `device`"
         if self.image.device == torch.device(device):
             return self

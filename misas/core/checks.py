@@ -112,7 +112,7 @@ def checked_spacing(
     return numbers
 
 # %% ../../nbs/core/01_checks.ipynb #88f84138
-def same_value(a, b) -> bool:
+def same_value(a: Any, b: Any) -> bool:
     "Equal, or numbers that differ by no more than rounding noise, 1e-12"
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(same_value, a, b))
@@ -270,10 +270,10 @@ def _whole_suffix(path: Path) -> str:
 
 # %% ../../nbs/core/01_checks.ipynb #6ea04223
 def progress_bar(
-    steps,  # iterable
+    steps: Iterable,  # of what is done
     progress: bool = True,  # show a bar? (The environment variable TQDM_DISABLE=1 switches all of them off)
     **kwargs,  # for tqdm
-):
+) -> Iterable:
     "`steps` with a progress bar, in a notebook and in a terminal alike"
     return tqdm(steps, leave=False, **kwargs) if progress else steps
 

@@ -188,20 +188,20 @@ class PlainModel(Model):
         self.name = name
         self.labels = labels
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (self.name, self.kind, self._predict, self._prepare)
 
-    def _form(self, template) -> Source:
+    def _form(self, template: Case) -> Source:
         "The form in which the function gets its images"
         return Source(self.kind or template.source.kind, template.source.dtype, template.source.channels)
 
-    def predict(self, images, template):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         form = self._form(template)
         masks = [_as_mask(self._predict(to_source(image, form))) for image in images]
         # a mask with an axis for one channel is one, too
         return torch.stack([m[0] if m.ndim == images.ndim - 1 and len(m) == 1 else m for m in masks])
 
-    def prepare(self, case):
+    def prepare(self, case: Case) -> Case:
         if self._prepare is None:
             return case
         try:

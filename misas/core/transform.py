@@ -53,7 +53,7 @@ class Transform:
         "The case, changed by a value that was checked"
         raise NotImplementedError
 
-    def __call__(self, case: Case, value) -> Case:
+    def __call__(self, case: Any, value: Any) -> Case:
         "The case, changed by `value`; the neutral value changes nothing"
         case = as_case(case)
         value = self.check(value)
@@ -64,7 +64,7 @@ class Transform:
             raise invalid(f"{self.param} of {self}", "a value that keeps all intensities finite", value)
         return changed
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         "`value` as a plain number, or an error that says what is allowed"
         if isinstance(value, np.generic):
             value = value.item()
@@ -78,7 +78,7 @@ class Transform:
         "What the changes depend on: part of the cache key by which kept results are found"
         return (type(self), vars(self))
 
-    def neutral_for(self, case: Case):
+    def neutral_for(self, case: Case) -> Any:
         "The value that changes nothing in this case; None if there is none"
         return self.neutral
 
@@ -134,7 +134,7 @@ class Function(Transform):
         settings = (self.name, self.param, self.neutral, self.values, self.categorical)
         return (*settings, self.image, self.mask)
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         return value if self.categorical else super().check(value)
 
     def apply(self, case: Case, value) -> Case:

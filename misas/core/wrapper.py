@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
+from .cases import Case
 from .model import Model, as_model
 
 # %% ../../nbs/core/09_wrapper.ipynb #d6b10e56
@@ -41,13 +42,13 @@ class Wrapper(Model):
         with self.model.session():
             yield self
 
-    def prepare(self, case):
+    def prepare(self, case: Case) -> Case:
         return self.model.prepare(case)
 
-    def predict(self, images, template):
+    def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         return self.model(images, template)
 
-    def probabilities(self, images, template):
+    def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         return self.model.probabilities(images, template)
 
     def fingerprint(self) -> tuple:

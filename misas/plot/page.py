@@ -170,7 +170,7 @@ def _filled_page(
 
 # %% ../../nbs/plot/18_page.ipynb #88ada4d5
 def _page_path(
-    path,  # of a file to be written
+    path: str | Path,  # of a file to be written
 ) -> Path:
     "A path that ends with .html, in a folder that is there"
     path = Path(path)
@@ -253,7 +253,7 @@ def _page_data(
 @like_look
 def save_viewer(
     series,  # a `Series`, or a list of series of one case; or a `Case`
-    path,  # of the file to write; ends with .html
+    path: str | Path,  # of the file to write; ends with .html
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
     slices: int | None = 32,  # of a volume, at equal distances, at most; None: all
     size: int = 384,  # longest side of a picture, in pixels, about

@@ -75,7 +75,7 @@ class Crop(Transform):
         step = max(1, round(half / 100) * 10)
         return tuple(range(0, half + 1, step))
 
-    def apply(self, case, pixels):
+    def apply(self, case: Case, pixels) -> Case:
         outside = self._outside(case, int(pixels))
         image = case.image.masked_fill(outside, case.scale[0])
         truth = None if case.truth is None else case.truth.masked_fill(outside, 0)
@@ -149,7 +149,7 @@ class Dihedral(Transform):
     name, param, neutral, values = "dihedral", "k", 0, tuple(range(8))
     domain, categorical = Domain(0, 7, whole=True), True
 
-    def apply(self, case, k):
+    def apply(self, case: Case, k) -> Case:
         turns, mirror = divmod(int(k), 2)
 
         def put(x):
@@ -187,7 +187,7 @@ class Resize(Transform):
         factor = pixels / self.neutral_for(case)
         return (*case.shape[:-2], *(max(1, round(s * factor)) for s in case.shape[-2:]))
 
-    def apply(self, case, pixels):
+    def apply(self, case: Case, pixels) -> Case:
         shape = self._new_shape(case, pixels)
         new_to_old = np.diag([old / new for old, new in zip(case.shape, shape)])
         return case.replace(
@@ -212,13 +212,13 @@ class Fixed(Transform):
     def __str__(self):
         return f"{self.transform}={self.value}"
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return (*self.transform.fingerprint(), self.value)
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         return value
 
-    def apply(self, case, value=None):
+    def apply(self, case: Case, value=None) -> Case:
         return self.transform(case, self.value)
 
     def _is_neutral(self, value, case):
@@ -291,7 +291,7 @@ class Compose(Transform):
     def __hash__(self):
         return hash(self.members)
 
-    def fingerprint(self):
+    def fingerprint(self) -> tuple:
         return tuple(m.fingerprint() for m in self.members)
 
     @property
@@ -317,10 +317,10 @@ class Compose(Transform):
         return self._single.categorical if self._single else True
 
     @property
-    def neutral(self):
+    def neutral(self) -> Any:
         return self._join_neutrals(lambda member: member.neutral)
 
-    def neutral_for(self, case: Case):
+    def neutral_for(self, case: Case) -> Any:
         "The value at which no member changes this case; None if there is none"
         return self._join_neutrals(lambda member: member.neutral_for(case))
 
@@ -343,7 +343,7 @@ class Compose(Transform):
         "Those of the only member that is swept"
         return self._single.values_for(case) if self._single else ()
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         "A value for each member that isn't fixed, checked by that member"
         if self._single:
             return self._single.check(value)
@@ -367,7 +367,7 @@ class Compose(Transform):
     def _is_neutral(self, value, case):
         return all(t._is_neutral(v, case) for t, v in self._pairs(value))
 
-    def apply(self, case, value):
+    def apply(self, case: Case, value) -> Case:
         for run in _runs(self._pairs(value)):
             case = _do_run(case, run)
         return case

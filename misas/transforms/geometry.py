@@ -148,7 +148,7 @@ class FieldOfView(Transform):
     def __post_init__(self):
         store_axes(self)
 
-    def apply(self, case, fraction):
+    def apply(self, case: Case, fraction) -> Case:
         margins = [0] * case.ndim
         for a in resolve_axes(self.axes, case.ndim):
             n = case.shape[a]
@@ -354,7 +354,7 @@ class Elastic(Spatial):
             positions.append(moved.add_(along_axis(pixels[a], a, case.ndim)).round_(decimals=6))
         return positions
 
-    def apply(self, case, displacement):
+    def apply(self, case: Case, displacement) -> Case:
         limit = self.largest(case)
         if displacement > limit:
             warnings.warn(

@@ -323,7 +323,7 @@ class WrapAround(Transform):
     def __post_init__(self):
         check_number("axis", self.axis, ANY_AXIS)
 
-    def apply(self, case, fraction):
+    def apply(self, case: Case, fraction) -> Case:
         axis = _axis_from_end(self.axis, case.ndim)
         index = torch.arange(case.image.shape[axis], device=case.image.device)
         cut = int(round(fraction * len(index), 6))

@@ -313,7 +313,7 @@ class Spatial(Transform):
         except np.linalg.LinAlgError as e:
             raise ValueError(f"{self}: matrix is singular: {matrix.tolist()}") from e
 
-    def apply(self, case, value):
+    def apply(self, case: Case, value) -> Case:
         return self.warp(case, self.matrix(value, case.ndim))
 
 # %% ../../nbs/transforms/00_spatial.ipynb #429cafa3
