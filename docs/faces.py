@@ -15,7 +15,17 @@ HEAD = '''"""misas: model interpretation through sensitivity analysis for segmen
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
 """
 
-from . import analysis, cli, compat, core, data, eval, metrics, models, plot, transforms
+# `as` says that a stub hands a name on
+from . import analysis as analysis
+from . import cli as cli
+from . import compat as compat
+from . import core as core
+from . import data as data
+from . import eval as eval
+from . import metrics as metrics
+from . import models as models
+from . import plot as plot
+from . import transforms as transforms
 '''
 
 

@@ -3,7 +3,17 @@
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
 """
 
-from . import analysis, cli, compat, core, data, eval, metrics, models, plot, transforms
+# `as` says that a stub hands a name on
+from . import analysis as analysis
+from . import cli as cli
+from . import compat as compat
+from . import core as core
+from . import data as data
+from . import eval as eval
+from . import metrics as metrics
+from . import models as models
+from . import plot as plot
+from . import transforms as transforms
 from .core.cases import (
     Case,
     READERS,

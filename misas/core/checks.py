@@ -278,15 +278,16 @@ def progress_bar(
     return tqdm(steps, leave=False, **kwargs) if progress else steps
 
 # %% ../../nbs/core/01_checks.ipynb #3de886b8
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+# what a decorator gets and returns: its arguments and its result stay known to editors and checkers of types
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 
 def renamed_arguments(
     **names: str,  # old name = "new name"
-):
+) -> Callable[[AnyFunction], AnyFunction]:
     "Decorator: a function takes arguments under their old names, too, with a DeprecationWarning"
 
-    def decorate(function: _Function) -> _Function:
+    def decorate(function: AnyFunction) -> AnyFunction:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
             for old, new in names.items():
@@ -296,15 +297,15 @@ def renamed_arguments(
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return cast(_Function, wrapped)
+        return cast(AnyFunction, wrapped)
 
     return decorate
 
 
 def renamed_function(
     old: str,  # name
-    new: _Function,  # the function or method that does it now
-) -> _Function:
+    new: AnyFunction,  # the function or method that does it now
+) -> AnyFunction:
     "A function under its old name, which says what it is called now"
 
     @functools.wraps(new)
@@ -312,4 +313,4 @@ def renamed_function(
         warnings.warn(f"{old} is now called {new.__name__}", DeprecationWarning, stacklevel=2)
         return new(*args, **kwargs)
 
-    return cast(_Function, wrapped)
+    return cast(AnyFunction, wrapped)

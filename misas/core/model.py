@@ -19,7 +19,7 @@ from PIL import Image
 from torch.nn.functional import pad
 
 from .cases import Case, Source, as_labels, to_source
-from .checks import check_callable, check_type, label_names, renamed_arguments, short_repr
+from .checks import AnyFunction, check_callable, check_type, label_names, renamed_arguments, short_repr
 from .fingerprint import checksum
 from .registry import load_providers
 
@@ -268,10 +268,10 @@ def _is_built_in(make) -> bool:
 # %% ../../nbs/core/05_model.ipynb #eb6ecbba
 def adapter(
     recognises: Callable,  # function: is this object for me?
-) -> Callable:
+) -> Callable[[AnyFunction], AnyFunction]:
     "Register a class or function `make(obj, **options) -> Model` for what `recognises` says yes to"
 
-    def register(make):
+    def register(make: AnyFunction) -> AnyFunction:
         # an adapter of the user's is tried before those of misas, whichever was registered first
         users = [known for _, known in ADAPTERS if not _is_built_in(known)]
         place = len(users) if _is_built_in(make) else 0

@@ -213,7 +213,7 @@ def plot_worst(
 
     figure = plot_series(worst.series, **options)
     before, after = figure.axes
-    style = dict(fontsize=9, color=before.title.get_color())
+    style: dict[str, Any] = dict(fontsize=9, color=before.title.get_color())
     before.set_title(f"unchanged: {worst.metric} {worst.unchanged:.2f}", **style)
     after.set_title(f"worst: {worst.metric} {worst.score:.2f}", **style)
     lines = str(worst).split(", ")

@@ -9,14 +9,14 @@ __all__ = ['Picture']
 import inspect
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.cases import Case
-from ..core.checks import Domain, check_number
+from ..core.checks import AnyFunction, Domain, check_number
 from .colours import label_rgb
 from .directions import axis_text
 from .overlays import View, series_view
@@ -254,19 +254,20 @@ def panel_grid(
     return figure, axes
 
 # %% ../../nbs/plot/09_figures.ipynb #097c546c
-def like_view(function):
+def like_view(function: AnyFunction) -> AnyFunction:
     "Show the arguments of `series_view` in the signature in place of **view"
     return with_arguments_of(series_view, function)
 
 
 def with_arguments_of(
-    source,  # function whose arguments are taken over, but for its first
-    function,  # whose last argument is a **keyword
+    source: Callable,  # function whose arguments are taken over, but for its first
+    function: AnyFunction,  # whose last argument is a **keyword
     leave_out: Sequence = (),  # names of arguments
-):
+) -> AnyFunction:
     "The function, with a signature in which the arguments of another one stand in place of its last"
     own = list(inspect.signature(function).parameters.values())[:-1]
     others = list(inspect.signature(source).parameters.values())[1:]
     shared = [p.replace(kind=p.KEYWORD_ONLY) for p in others if p.name not in leave_out]
-    function.__signature__ = inspect.signature(function).replace(parameters=own + shared)
+    signature = inspect.signature(function).replace(parameters=own + shared)
+    function.__signature__ = signature  # type: ignore[attr-defined]
     return function

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from ..core.cases import Case, as_case
-from ..core.checks import invalid
+from ..core.checks import AnyFunction, invalid
 from ..core.sweeps import Series, Step
 from ..core.transform import Function, Intensity, Transform
 from .directions import axis_directions, direction_letters, plane_sides
@@ -163,7 +163,7 @@ def step_value_text(series: Series, step: Step) -> str:
     return "" if step.value is None else value_text(series.transform, step.value)
 
 # %% ../../nbs/plot/14_planes.ipynb #288d5870
-def like_look(function):
+def like_look(function: AnyFunction) -> AnyFunction:
     "Show what `series_view` takes, but for the plane, in the signature in place of **view"
     return with_arguments_of(series_view, function, leave_out=("axis", "index"))
 
