@@ -15,7 +15,6 @@ HEAD = '''"""misas: model interpretation through sensitivity analysis for segmen
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
 """
 
-# `as` says that a stub hands a name on
 from . import analysis as analysis
 from . import cli as cli
 from . import compat as compat

@@ -3,7 +3,6 @@
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
 """
 
-# `as` says that a stub hands a name on
 from . import analysis as analysis
 from . import cli as cli
 from . import compat as compat

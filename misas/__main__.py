@@ -1,4 +1,5 @@
 """`python -m misas`: the command line"""
+
 from misas.cli import main
 
 main()

@@ -20,12 +20,11 @@ import typer
 
 import misas.transforms
 from .core.cases import Case
-from .core.checks import Domain, check_choice, check_number, invalid
+from .core.checks import Domain, atomic_path, check_choice, check_number, invalid
 from .core.model import Model
 from .core.sweeps import Series, get_series
 from .core.transform import Transform, as_transform, known_transforms
 from .data.loading import load_case
-from .eval.files import save_scores
 from .eval.scoring import score, with_reference
 from .eval.table import concat_scores
 from .metrics.base import METRICS, as_metrics
@@ -152,7 +151,8 @@ def _report(model, case, transforms, values, metrics, labels, folder, progress):
         _draw(series, table, folder, has_truth, labels)
         tables.append(table)
         typer.echo(f"  {transform.name}: {len(series)} steps")
-    save_scores(concat_scores(tables), folder / "scores.csv")
+    with atomic_path(folder / "scores.csv") as part:
+        concat_scores(tables).to_csv(part, index=False)
 
 
 def _check_folder(out: Path):

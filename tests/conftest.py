@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+# several processes that each use all cores wait for each other most of the time
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # no progress bars and no windows, here and in the processes that tests start
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -20,7 +20,27 @@ from .cohort import *
 from .probability import *
 from .explore import *
 
-from . import animation, charts, cohort, colours, comparison, confusion, curves, directions, explore, figures, overlays, page, planes, probability, series, summary, text, viewer, volumes
+from . import (
+    animation,
+    charts,
+    cohort,
+    colours,
+    comparison,
+    confusion,
+    curves,
+    directions,
+    explore,
+    figures,
+    overlays,
+    page,
+    planes,
+    probability,
+    series,
+    summary,
+    text,
+    viewer,
+    volumes,
+)
 
 __all__ = [
     *colours.__all__,

@@ -56,9 +56,13 @@ def few(transform, case):
     return [values[0], values[len(values) // 2], values[-1]]
 
 
+# other tests make transforms of their own
+OURS = [name for name, kind in known_transforms().items() if kind.__module__.startswith("misas.")]
+
+
 @pytest.mark.filterwarnings("ignore:.*(HU|width of window-level)")
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("name", list(known_transforms()))
+@pytest.mark.parametrize("name", OURS)
 def test_every_transform_works_on_the_device(name, ndim):
     "Same answer as here; images stay there"
     case, transform = CASES[ndim], as_transform(name)
