@@ -10,4 +10,13 @@ import lazy_loader
 
 __version__ = "1.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str):
+    "A public name, imported now; one that is misspelt gets a hint"
+    if name in __all__ or name.startswith("_"):
+        return _attribute(name)
+    from misas.core.checks import nearest_name
+
+    raise AttributeError(f"module 'misas' has no attribute {name!r}{nearest_name(name, __all__)}")

@@ -259,3 +259,11 @@ def test_no_other_address_of_the_project(kind):
     pattern = re.compile(re.escape(kind) + r"([\w.-]+/misas)\b", re.I)
     found = {(p.relative_to(ROOT).as_posix(), m[1]) for p in texts() for m in pattern.finditer(p.read_text("utf-8"))}
     assert [(where, other) for where, other in sorted(found) if other != slug] == []
+
+
+def test_a_misspelt_name_gets_a_hint():
+    import misas as ms
+
+    with pytest.raises(AttributeError, match=r"no attribute 'evalute' \(did you mean 'evaluate'\?\)"):
+        ms.evalute  # noqa: B018
+    assert not hasattr(ms, "_ipython_canary_method_should_not_exist_")

@@ -30,10 +30,19 @@ class Step:
     spacing: tuple[float, ...] | None = None  # mm along each spatial axis, of what the model saw
     reference: torch.Tensor | None = None  # `(*S)`, without truth: the prediction on the unchanged image, moved along
 
+    def __repr__(self):
+        spacing = "" if self.spacing is None else f", spacing {self.spacing} mm"
+        return f"Step(value={self.value!r}, image {tuple(self.image.shape)}{spacing}, pred {_labels_text(self.pred)})"
+
     def cpu(self) -> "Step":
         "The step with its tensors in the computer's own memory"
         moved: dict[str, Any] = {k: t.cpu() for k, t in vars(self).items() if isinstance(t, torch.Tensor)}
         return replace(self, **moved)
+
+
+def _labels_text(mask: torch.Tensor) -> str:
+    "Which labels a mask has, in words"
+    return f"with labels {mask.unique().tolist()}"
 
 # %% ../../nbs/core/07_sweeps.ipynb #2a6404e3
 def checked_values(

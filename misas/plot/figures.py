@@ -49,6 +49,9 @@ def _picture_class() -> type:
             self.savefig(buffer, format="png")
             return buffer.getvalue()
 
+        def save(self, path, **options):  # charts have the same word for it
+            self.savefig(path, **options)
+
         def __reduce__(self):  # pickle would look for the class in this module
             return _empty_picture, (), self.__getstate__()
 

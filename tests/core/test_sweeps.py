@@ -13,6 +13,8 @@ from misas.core.cases import Case
 from misas.core.model import Model
 from misas.core.sweeps import checked_values, get_series, sweep
 from misas.core.transform import Intensity, as_transform
+from misas.data.phantoms import phantom
+from misas.transforms.basic import Rotate
 
 
 @pytest.fixture
@@ -182,3 +184,11 @@ def test_without_truth_a_step_has_a_reference(case):
     assert all(s.truth is None and torch.equal(s.reference, unchanged) for s in blind)
     seen = get_series(bright, case.replace(truth=unchanged), Add(), progress=False)
     assert all(s.reference is None for s in seen)
+
+
+def test_a_step_is_printed_without_its_pixels():
+    series = get_series(lambda image: image > 0.5, phantom((16, 18), seed=1), Rotate(), [30], progress=False)
+    text = repr(series[0])
+    assert text.startswith("Step(value=30, image (1, 16, 18), spacing (")
+    assert text.endswith("pred with labels [0, 1])")
+    assert len(text) < 200

@@ -19,6 +19,7 @@ from misas.plot.figures import (
     title_size,
 )
 from misas.plot.overlays import series_view
+from misas.plot.series import plot_series
 from misas.plot.text import text_inches
 
 
@@ -109,3 +110,8 @@ def test_the_signature_shows_the_arguments_of_the_view():
         *("series", "size", "pred", "truth", "window", "colours", "alpha", "axis", "index", "channel")
     ]
     assert parameters["pred"].default == "fill"
+
+
+def test_a_figure_is_saved_by_the_word_that_charts_have(series, tmp_path):
+    plot_series(series).save(tmp_path / "series.png")
+    assert (tmp_path / "series.png").stat().st_size > 1000
