@@ -57,7 +57,14 @@ class Model:
 
     def cache_key(self) -> str:
         "A hash of all that the predictions depend on: kept results are found by it"
-        return checksum(type(self), self.name, self.labels, *self.fingerprint(), version=self.version)
+        return checksum(*self.identity(), version=self.version)
+
+    def identity(self) -> tuple:
+        "All that a cache key is made of; a model around this one makes it part of its own"
+        inside = self.fingerprint()
+        if self.version is not None:
+            inside = (checksum(*inside, version=self.version),)
+        return (type(self), self.name, self.labels, *inside)
 
     @renamed_arguments(like="template")
     def __call__(

@@ -131,7 +131,7 @@ class Function(Transform):
     mask: Callable | None = None  # function of a mask `(*S)` and value; None leaves the mask alone
 
     def fingerprint(self) -> tuple:
-        settings = (self.name, self.param, self.neutral, self.values, self.categorical)
+        settings = (self.name, self.param, self.unit, self.neutral, self.values, self.log, self.categorical)
         return (*settings, self.image, self.mask)
 
     def check(self, value: Any) -> Any:

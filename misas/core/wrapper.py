@@ -52,6 +52,6 @@ class Wrapper(Model):
         return self.model.probabilities(images, template)
 
     def fingerprint(self) -> tuple:
-        "The wrapper's own settings, and the cache key of the model inside"
+        "The wrapper's own settings, and what the model inside depends on"
         settings = {name: value for name, value in vars(self).items() if name != "model"}
-        return (type(self), settings, self.model.cache_key())
+        return (type(self), settings, self.model.identity())

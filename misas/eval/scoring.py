@@ -262,7 +262,7 @@ def _store_of(
     "Where the results of a job are kept"
     if folder is None:
         return None
-    metrics = {name: (metric.name, metric.function) for name, metric in job.metrics.items()}
+    metrics = {name: vars(metric) for name, metric in job.metrics.items()}
     return open_store(folder, job.model.cache_key(), metrics, job.labels, job.absent)
 
 

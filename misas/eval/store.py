@@ -25,21 +25,23 @@ from .files import read_scores, save_scores
 def _case_key(
     case,  # a `Case` or a `CaseFile`
 ) -> str:
-    "The cache key of a case: pixels in memory; names, sizes and times of its files"
+    "The cache key of a case: pixels in memory; places, sizes and times of its files"
     if isinstance(case, Case):
         return checksum(case.image, case.truth, case.spacing, case.scale, case.source, case.labels, case.affine)
     files = []
     for path in case.files:
         if path.exists():
             stat = path.stat()
-            files.append((path.name, stat.st_size, stat.st_mtime_ns))
-    # its labels come from these files
-    return checksum(files, case.rois)
+            # the whole path: two folders may hold files of one name, size and time
+            files.append((str(path.resolve()), stat.st_size, stat.st_mtime_ns))
+    # its labels come from these files; the same file may be an image or a truth
+    return checksum(files, case.truth is None, case.rois)
 
 # %% ../../nbs/eval/02_store.ipynb #ad709d98
 def _file_name(text: str) -> str:
-    "A text that can stand in the name of a file"
-    return re.sub(r"[^\w.=+-]+", "_", text)[:80]
+    "A text that can stand in the name of a file: at most 80 bytes, which are fewer letters in other scripts"
+    plain = re.sub(r"[^\w.=+-]+", "_", text)
+    return plain.encode()[:80].decode(errors="ignore")
 
 # %% ../../nbs/eval/02_store.ipynb #fd749762
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Ensemble(Model):
             yield self
 
     def fingerprint(self) -> tuple:
-        return (self.method, *(m.cache_key() for m in self.models))
+        return (self.method, *(member.identity() for member in self.models))
 
     def _run_member(self, member, run, images, template):
         "What a member gives for images, each of which it prepares as it likes"

@@ -69,11 +69,34 @@ def _fold_batch_norms(
         if len(folded) < len(layers):
             module.forward = functools.partial(_run_layers, folded)  # type: ignore[method-assign]
 
+# %% ../../nbs/models/00_fast.ipynb #3db3f7bd
+_TORCHS = frozenset(vars(torch.nn.Module()))  # what every module has, whoever wrote it
+
 # %% ../../nbs/models/00_fast.ipynb #2f432af2
+def _functions_in(held) -> list:
+    "The functions among values, also those kept in lists and dicts"
+    found = []
+    for value in held:
+        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+            found.append(value)
+        elif isinstance(value, dict):
+            found += _functions_in(value.values())
+        elif isinstance(value, (list, tuple, set)):
+            found += _functions_in(value)
+    return found
+
+
+def _may_know_a_module(function) -> bool:
+    "Has it a closure, defaults or bound arguments, in which a module may be?"
+    if not isinstance(function, types.FunctionType):
+        return True
+    return bool(function.__closure__ or function.__defaults__ or function.__kwdefaults__)
+
+
 def _is_bound(module: torch.nn.Module) -> bool:
     "Does it hold functions that may know this very module? Those of a copy would still call the original"
-    held = vars(module)
-    return "forward" in held or any(isinstance(v, types.FunctionType) and v.__closure__ for v in held.values())
+    own = {name: value for name, value in vars(module).items() if name not in _TORCHS}
+    return "forward" in own or any(map(_may_know_a_module, _functions_in(own.values())))
 
 
 def _is_compiled(module: torch.nn.Module) -> bool:

@@ -63,7 +63,7 @@ class SliceWise(Wrapper):
         return self.slices_at_once
 
     def fingerprint(self) -> tuple:
-        return (self.axis, self.model.cache_key())
+        return (self.axis, self.model.identity())
 
     def prepare(self, case: Case) -> Case:
         if case.ndim == 2:
@@ -151,7 +151,7 @@ class SlidingWindow(Wrapper):
         return self.model.device if self.stitch is None else torch.device(self.stitch)
 
     def fingerprint(self) -> tuple:
-        return (self.roi_size, self.overlap, self.mode, self.model.cache_key())
+        return (self.roi_size, self.overlap, self.mode, self.model.identity())
 
     def _over_windows(self, inputs, run):
         "Averaged scores `(B, K, *S)` of all windows"

@@ -95,3 +95,25 @@ def test_a_version_of_the_model_inside_counts():
     first, second = Inner(), Inner()
     second.version = "2"
     assert Wrapper(first).cache_key() != Wrapper(second).cache_key()
+
+
+def test_a_version_stands_for_what_is_inside_too():
+    class Connected(Model):
+        name = "connected"
+
+        def __init__(self):
+            self.file = open(__file__)
+
+        def predict(self, images, template):
+            return images[:, 0] > 0.5
+
+    keys = {_versioned(Connected()) for _ in range(2)}
+    assert len(keys) == 1
+
+
+def _versioned(model) -> str:
+    wrapped = Wrapper(model)
+    wrapped.version = "1"
+    key = wrapped.cache_key()
+    model.file.close()
+    return key

@@ -1,8 +1,10 @@
 "The folder of results: who finds which file"
 
 import json
+import os
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,10 +12,12 @@ import torch
 import misas.core.fingerprint
 from misas.core.model import Model, as_model
 from misas.core.transform import Intensity
+from misas.data.loading import CaseFile
 from misas.data.phantoms import phantom
-from misas.eval.store import open_store
+from misas.eval.scoring import evaluate
+from misas.eval.store import _case_key, _file_name, open_store
 from misas.eval.table import make_table
-from misas.metrics.base import as_metrics
+from misas.metrics.base import Metric, as_metrics
 from misas.transforms.basic import Compose, Rotate, Zoom
 
 
@@ -167,3 +171,50 @@ def test_a_file_is_no_folder(tmp_path):
     file.touch()
     with pytest.raises(ValueError, match="store must be the path of a folder, not of a file"):
         open_store(file)
+
+
+def test_files_of_one_name_size_and_time_are_two_cases(tmp_path):
+
+    keys = set()
+    for reader in ("r1", "r2"):
+        folder = tmp_path / reader
+        folder.mkdir()
+        np.save(folder / "m.npy", np.full((4, 4), reader == "r1"))
+        os.utime(folder / "m.npy", (1, 1))
+        keys.add(_case_key(CaseFile(str(folder / "m.npy"), name="x")))
+        keys.add(_case_key(CaseFile(str(folder / "m.npy"), name="x")))
+    assert len(keys) == 2
+
+
+def test_a_truth_is_no_second_channel(tmp_path):
+
+    paths = [str(tmp_path / name) for name in ("a.npy", "b.npy")]
+    for path in paths:
+        np.save(path, np.zeros((4, 4)))
+    assert _case_key(CaseFile(tuple(paths), None, "x")) != _case_key(CaseFile((paths[0],), paths[1], "x"))
+
+
+def test_names_of_any_script_and_length_fit_into_a_file_name():
+
+    assert len(_file_name("Ж" * 80).encode()) <= 80
+    assert _file_name("brain 1/2") == "brain_1_2"
+
+
+def test_a_metric_of_another_family_or_direction_is_another_metric(tmp_path):
+
+    def shared(truth, pred, labels, spacing):
+        return [1.0 for _ in labels]
+
+    def doubled(truth, pred, labels, spacing):
+        return [2.0 for _ in labels]
+
+    def score(values, absent):
+        return values
+
+    found = []
+    for family in (shared, doubled):
+        metrics = {"mine": Metric("mine", family, score, better="lower")}
+        case = phantom((16, 16), seed=1)
+        table = evaluate(lambda x: x > 0.5, case, Rotate(), [0], metrics, store=tmp_path, progress=False)
+        found.append(table.score.iloc[0])
+    assert found == [1.0, 2.0]

@@ -5,8 +5,12 @@ import functools
 import pytest
 import torch
 
+from misas.core.model import as_model
+from misas.core.sweeps import get_series
+from misas.data.phantoms import phantom
 from misas.models import fast
 from misas.models.fast import fast_copy, to_channels_last
+from misas.transforms.basic import Brightness
 
 
 def block(i, o):
@@ -238,3 +242,33 @@ def uncopyable():
 def test_networks_that_are_not_copied(make):
     net = make()
     assert fast_copy(net) is net
+
+
+class _KeepsFunctions(torch.nn.Module):
+    "A network that holds functions which know its layers, in a list or as a default"
+
+    def __init__(self, how):
+        super().__init__()
+        self.bn = torch.nn.BatchNorm2d(1)
+        if how == "list":
+            self.steps = [lambda x: self.bn(x)]
+        elif how == "dict":
+            self.steps = {"norm": lambda x: self.bn(x)}
+        else:
+            self.steps = [lambda x, layer=self: layer.bn(x)]
+
+    def forward(self, x):
+        step = self.steps["norm"] if isinstance(self.steps, dict) else self.steps[0]
+        x = step(x)
+        return torch.cat([x, -x], 1)
+
+
+@pytest.mark.parametrize("how", ["list", "dict", "default"])
+def test_functions_that_know_the_network_never_run_it_in_training_mode(how):
+
+    net = _KeepsFunctions(how).train()
+    case = phantom((16, 16), seed=1)
+    get_series(as_model(net), case, Brightness(), [0.5, 2], progress=False)
+    assert net.training
+    assert net.bn.num_batches_tracked == 0
+    assert net.bn.running_mean == 0
