@@ -8,8 +8,11 @@ A module is imported the first time that one of its names is used; the names sta
 
 import lazy_loader
 
+from misas import _old_modules
+
 __version__ = "1.1.0"
 
+_old_modules.install()
 _attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

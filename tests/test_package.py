@@ -267,3 +267,22 @@ def test_a_misspelt_name_gets_a_hint():
     with pytest.raises(AttributeError, match=r"no attribute 'evalute' \(did you mean 'evaluate'\?\)"):
         ms.evalute  # noqa: B018
     assert not hasattr(ms, "_ipython_canary_method_should_not_exist_")
+
+
+def test_old_modules_work_for_one_minor_version():
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    from misas.networks import TorchModel
+    from misas.phantom import phantom
+import misas as ms
+print(TorchModel is ms.TorchModel, phantom((16, 16)).shape, ms.phantom((16, 16)).shape)
+print([w.category.__name__ for w in said if "misas." in str(w.message)])
+"""
+    assert run(code).split("\n")[:2] == [
+        "True (16, 16) (16, 16)",
+        "['DeprecationWarning', 'DeprecationWarning']",
+    ]
+    with pytest.raises(ImportError):
+        import misas.never_there  # noqa: F401
