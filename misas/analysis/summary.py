@@ -512,7 +512,7 @@ def _sentence(row) -> str:
     text = f"{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}"
     return f"{text}; {few}" if few else text
 
-
+# %% ../../nbs/analysis/01_summary.ipynb #789da5bc
 def verdicts(
     summary: pd.DataFrame,  # from `summarise`
 ) -> list[str]:  # sentences, one per row

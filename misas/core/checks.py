@@ -262,7 +262,7 @@ def _copy_permissions(path: Path, part: Path):
     os.umask(mask)
     part.chmod(0o666 & ~mask)
 
-
+# %% ../../nbs/core/01_checks.ipynb #175fd9b2
 def _whole_suffix(path: Path) -> str:
     "The ending of a file, and the one before where the last one is a compression, as in .nii.gz"
     compressed = path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst")

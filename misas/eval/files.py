@@ -38,7 +38,7 @@ def _with_texts(scores: pd.DataFrame) -> pd.DataFrame:
         return scores
     return scores.assign(value=[value_to_text(value) for value in scores.value])
 
-
+# %% ../../nbs/eval/01_files.ipynb #39590b6f
 def _with_values(table: pd.DataFrame) -> pd.DataFrame:
     "A table with the values that its texts stand for"
     if _is_plain(table.value):
@@ -70,7 +70,7 @@ def _with_fact_columns(scores: pd.DataFrame) -> pd.DataFrame:
     )
     return scores.assign(**columns)
 
-
+# %% ../../nbs/eval/01_files.ipynb #47a20f0e
 def _without_fact_columns(table: pd.DataFrame) -> pd.DataFrame:
     "A score table that knows what stood in its columns"
     transforms = {name: transform_in_columns(rows) for name, rows in table.groupby("transform", sort=False)}

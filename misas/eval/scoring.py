@@ -331,7 +331,7 @@ def _checked_transforms(transforms, values) -> tuple[Transform, ...]:
             check_choice("key of values", name, dict.fromkeys([*names, *(t.name for t in transforms)]))
     return transforms
 
-
+# %% ../../nbs/eval/03_scoring.ipynb #a5ee3bbc
 def _value_lists(values):
     "Values to try, as lists that can be read more than once"
     if isinstance(values, dict):

@@ -192,7 +192,7 @@ def without_facts(scores: pd.DataFrame) -> pd.DataFrame:
     bare.attrs = {}
     return bare
 
-
+# %% ../../nbs/eval/00_table.ipynb #6c35cf95
 def with_recorded(
     scores: pd.DataFrame,
     transforms: dict,  # {name: facts}
@@ -230,7 +230,7 @@ def value_from_text(text: str):
     "The value that a text stands for: a number, a tuple or a name"
     return _from_json(json.loads(text)) if _is_json(text) else text
 
-
+# %% ../../nbs/eval/00_table.ipynb #a8301f69
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
@@ -301,7 +301,7 @@ def _depends_on_case(member: type[Transform]) -> bool:
     "Has each case its own neutral value?"
     return member.neutral_for is not Transform.neutral_for
 
-
+# %% ../../nbs/eval/00_table.ipynb #2234a7dc
 def _facts_of_class(member: type[Transform] | None) -> dict:
     "What all members of a family have in common"
     if member is None:
@@ -361,7 +361,7 @@ def _warn_of_lost_facts(transform: str, member: type[Transform] | None) -> None:
         assumed = "none is assumed"
     _warn_user(f"{lost}: {assumed}. {_REMEDY} {', '.join(TRANSFORM_COLUMNS)}")
 
-
+# %% ../../nbs/eval/00_table.ipynb #2c6da92f
 def _resolved_neutral(
     facts: dict,  # of one transform
     cases: Iterable,  # their names

@@ -92,7 +92,7 @@ def _may_know_a_module(function) -> bool:
         return True
     return bool(function.__closure__ or function.__defaults__ or function.__kwdefaults__)
 
-
+# %% ../../nbs/models/00_fast.ipynb #42bff738
 def _is_bound(module: torch.nn.Module) -> bool:
     "Does it hold functions that may know this very module? Those of a copy would still call the original"
     own = {name: value for name, value in vars(module).items() if name not in _TORCHS}

@@ -357,7 +357,7 @@ def _displayed_class(cls: type) -> type:
     "A class of Altair's charts that shows itself as those of misas do"
     return type(cls.__name__, (_Displayed, cls), {})
 
-
+# %% ../../nbs/plot/03_charts.ipynb #f859726d
 def displayed(
     chart,  # of Altair
 ):  # the same chart

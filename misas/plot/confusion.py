@@ -80,7 +80,7 @@ def _cell_text(count, share: float, normalise: str | None, with_count: bool) -> 
         return f"{int(count):,}"
     return f"{_percent(share)}\n{int(count):,}" if with_count else _percent(share)
 
-
+# %% ../../nbs/plot/15_confusion.ipynb #40bd5538
 def _percent(share: float) -> str:
     "Only what is exactly 0 or 1 is called 0 % or 100 %"
     if 0 < share < 0.005:
@@ -99,7 +99,7 @@ def _is_slanted(names: list, cell: float) -> bool:
     "Are names wider than a cell of so many inches?"
     return max(text_inches(n, 10) for n in names) > 0.9 * cell
 
-
+# %% ../../nbs/plot/15_confusion.ipynb #ffbe8c1d
 def _name_room(names: list, cell: float) -> tuple:  # (left of the matrix, below it), in inches
     "Room for the names of labels and of the axes"
     longest = max(text_inches(n, 10) for n in names)
@@ -254,7 +254,7 @@ def _matrix_panels(n: int, columns: int | None, names: list, side: float) -> tup
     left, below = _name_room(names, side / len(names))
     return panel_pictures(n, rows, columns, left + columns * (side + 0.1) + 1.1, below + rows * (side + 0.35))
 
-
+# %% ../../nbs/plot/15_confusion.ipynb #96a522b9
 def _add_bar(figure: "Figure", image: "AxesImage", axes: Sequence, style: _HeatMap):
     "What the colours mean"
     texts = {"truth": f"share of the {style.rows}", "pred": "share of the prediction", None: "pixels"}

@@ -57,7 +57,7 @@ def _picture_class() -> type:
 
     return Picture
 
-
+# %% ../../nbs/plot/09_figures.ipynb #8ff42fda
 def _empty_picture() -> "Figure":
     "What an unpickled figure starts from"
     cls: Any = _picture_class()
@@ -210,7 +210,7 @@ def legend_width(handles: Sequence, title: str | None = None) -> float:
         widths.append(text_inches(title, 9) + 0.3)
     return max(widths, default=0)
 
-
+# %% ../../nbs/plot/09_figures.ipynb #6995b231
 def _entry_widths(handles: Sequence) -> list:
     return [text_inches(h.get_label(), 9) + 0.53 for h in handles]  # inches, with the sample and the room around it
 

@@ -152,7 +152,7 @@ def _check_painting(**styles):  # {name of an argument: its value}
     for name, style in styles.items():
         check_choice(name, style, ("fill", "contour", None))
 
-
+# %% ../../nbs/plot/08_overlays.ipynb #bdf765ed
 def _check_window(window):
     allowed = "two intensities (black, white), black <= white"
     black, white = as_numbers(window, 2, "window", allowed)
@@ -341,7 +341,7 @@ def _highest(series) -> int:
     "The highest label"
     return max([1, *(int(mask.max()) for mask in _masks(series))])
 
-
+# %% ../../nbs/plot/08_overlays.ipynb #fe2c4381
 def _fullest(series, axis: int) -> int:
     "Index of the slice with the most foreground"
     others = [i for i in range(3) if i != axis]

@@ -188,7 +188,7 @@ def _turns_nothing(transform: Transform, value, case: Case) -> bool:
         return True
     return isinstance(transform, (Intensity, Crop)) or value == transform.neutral_for(case)
 
-
+# %% ../../nbs/plot/14_planes.ipynb #13376d05
 def _turn_of_all(compose: Compose, value, case: Case) -> np.ndarray | None:
     "The turns of all members, one after the other"
     values = iter([value] if len(compose.free) == 1 else value)

@@ -61,7 +61,7 @@ def _open_ends(rows: pd.DataFrame, end: str, axes: _Axes) -> "alt.Chart":
     )
     return triangles.encode(axes.x, axes.y)
 
-
+# %% ../../nbs/plot/05_summary.ipynb #aeb514f7
 def _interval_layers(rows: pd.DataFrame, axes: _Axes) -> list:
     "Range tried, interval, neutral value, bounds, open ends"
 

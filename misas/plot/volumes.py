@@ -306,7 +306,7 @@ def _slice_frames(series: Series, look: View, axis: int, index) -> list:
         frames.append(_Frame(title, step, [replace(plane, index=k)]))
     return frames
 
-
+# %% ../../nbs/plot/16_volumes.ipynb #d4f395bf
 def _step_frames(series: Series, look: View, at: tuple) -> list:
     "One frame for each step, with the three planes through a point"
     frames = []
