@@ -1936,7 +1936,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'misas.plot.summary.plot_summary': ('plot/summary.html#plot_summary', 'misas/plot/summary.py')},
             'misas.plot.text': { 'misas.plot.text.amount_text': ('plot/text.html#amount_text', 'misas/plot/text.py'),
                                  'misas.plot.text.check_label_names': ('plot/text.html#check_label_names', 'misas/plot/text.py'),
-                                 'misas.plot.text.check_numbers': ('plot/text.html#check_numbers', 'misas/plot/text.py'),
                                  'misas.plot.text.default_font': ('plot/text.html#default_font', 'misas/plot/text.py'),
                                  'misas.plot.text.label_name': ('plot/text.html#label_name', 'misas/plot/text.py'),
                                  'misas.plot.text.text_inches': ('plot/text.html#text_inches', 'misas/plot/text.py'),

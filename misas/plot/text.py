@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.checks import Domain, check_number, invalid
+from ..core.checks import invalid
 from ..core.transform import Transform
 
 if TYPE_CHECKING:
@@ -63,12 +63,3 @@ def default_font() -> "FreeTypeFont":
 def text_inches(text: str, points: float) -> float:
     "How long the longest line of a text is, in letters of so many points"
     return max(map(default_font().getlength, text.split("\n"))) / 13 * points / 72
-
-# %% ../../nbs/plot/02_text.ipynb #b85f892b
-def check_numbers(
-    domain: Domain,
-    **numbers,  # {name of an argument: its value or None}
-):
-    "An error for a number that is not in the domain"
-    for name, value in numbers.items():
-        check_number(name, value, domain, optional=True)

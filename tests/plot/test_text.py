@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from misas.core.checks import Domain
+from misas.core.checks import Domain, check_number
 from misas.core.transform import as_transform
-from misas.plot.text import check_label_names, check_numbers, label_name, value_text
+from misas.plot.text import check_label_names, label_name, value_text
 from misas.transforms.basic import Brightness, Resize, Rotate
 
 
@@ -19,9 +19,10 @@ def test_values_may_be_names():
 
 
 def test_numbers_may_be_of_any_kind_or_left_out():
-    check_numbers(Domain(1, whole=True), n=np.int64(3), m=2.0, columns=None)
+    for value in (np.int64(3), 2.0, None):
+        check_number("columns", value, Domain(1, whole=True), optional=True)
     with pytest.raises(ValueError, match="columns must be an integer >= 1 or None, got 1.5"):
-        check_numbers(Domain(1, whole=True), columns=1.5)
+        check_number("columns", 1.5, Domain(1, whole=True), optional=True)
 
 
 def test_labels_without_a_name_go_by_their_number():
