@@ -9,6 +9,7 @@ __all__ = ['Domain', 'same_value', 'progress_bar']
 import difflib
 import functools
 import importlib
+import inspect
 import math
 import numbers
 import os
@@ -207,6 +208,35 @@ def check_callable(
         return
     if not callable(value):
         raise invalid(name, f"{allowed} or None" if optional else allowed, value, TypeError)
+
+# %% ../../nbs/core/01_checks.ipynb #bf60009c
+def check_flag(
+    name: str,  # of the argument
+    value,
+):
+    "An error unless `value` is True or False; an array, a string or a number is no flag"
+    if not isinstance(value, (bool, np.bool_)):
+        raise invalid(name, "True or False", value, TypeError)
+
+# %% ../../nbs/core/01_checks.ipynb #bce89422
+# the folder of the package; in a notebook there is no file
+_PACKAGE = os.path.join(Path(globals().get("__file__", "misas/core/checks.py")).parents[1], "")
+
+
+def warn_user(
+    message: str,  # what is assumed or uncertain, and for which case
+    category: type[Warning] = UserWarning,
+):
+    "Warn, as if the user's own line had done so: the one that called the first function of misas on the stack"
+    frame = inspect.currentframe()
+    depth = 0
+    caller = 2
+    while frame is not None:
+        depth += 1
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            caller = depth + 1
+        frame = frame.f_back
+    warnings.warn(message, category, stacklevel=caller)
 
 # %% ../../nbs/core/01_checks.ipynb #e34950ec
 def as_value_list(
