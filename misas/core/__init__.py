@@ -6,12 +6,13 @@ from .memory import *
 from .fingerprint import *
 from .cases import *
 from .reference import *
+from .segments import *
 from .model import *
 from .wrapper import *
 from .transform import *
 from .sweeps import *
 
-from . import cases, checks, fingerprint, memory, model, reference, registry, sweeps, transform, wrapper
+from . import cases, checks, fingerprint, memory, model, reference, registry, segments, sweeps, transform, wrapper
 
 __all__ = [
     *checks.__all__,
@@ -20,6 +21,7 @@ __all__ = [
     *fingerprint.__all__,
     *cases.__all__,
     *reference.__all__,
+    *segments.__all__,
     *model.__all__,
     *wrapper.__all__,
     *transform.__all__,

@@ -13,6 +13,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +42,39 @@ def invalid(
 ) -> Exception:  # to be raised
     "The error of a bad argument: what it must be, and what it is"
     return error(f"{name} must be {allowed}, got {short_repr(value)}")
+
+# %% ../../nbs/core/01_checks.ipynb #961d341d
+_TERMINAL = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?", re.DOTALL)
+# what stands before the message, and after it
+_OPENING = re.compile(
+    r"(Exception encountered when calling|Error\(s\) in loading state_dict|Graph execution error|Detected at node"
+    r"|Traceback|in user code:|The following operation failed|Weights only load failed|\(\d\) |<stack"
+    r"|File \".*\", line \d+)"
+)
+_CLOSING = re.compile(
+    r"(Arguments received by|Exception raised from|Please fix either|\[\[\{\{node|Check the documentation of|frame #0)"
+)
+
+
+def without_control(
+    text: str,  # from elsewhere: a server, a file, a framework
+) -> str:
+    "Text that a terminal shows and does not obey, in one line"
+    plain = _TERMINAL.sub("", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+
+# %% ../../nbs/core/01_checks.ipynb #55bf4f5f
+def plain_message(
+    error: Exception,
+) -> str:
+    "What an error says, in one line: without a framework's stack, code and advice on its own settings"
+    lines = _TERMINAL.sub("", str(error)).splitlines()
+    is_code = [line.startswith("    ") and not re.match(r"\s*\w+(Error|Exception): ", line) for line in lines]
+    said = [line.strip() for line, code in zip(lines, is_code) if line.strip() and not code]
+    useful = [line for line in said if not _OPENING.match(line)] or said
+    end = next((i for i, line in enumerate(useful) if i and _CLOSING.match(line)), len(useful))
+    text = without_control(" ".join(useful[:end]))
+    return text if len(text) <= 1000 else text[:1000] + " ..."
 
 # %% ../../nbs/core/01_checks.ipynb #33979e9f
 @dataclass(frozen=True)

@@ -15,11 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from .segments import merge_objects, objects_in
 from PIL import Image
 from torch.nn.functional import pad
 
 from .cases import Case, Source, as_labels, to_source
-from .checks import AnyFunction, check_callable, check_type, label_names, renamed_arguments, short_repr
+from misas.core.checks import (
+    AnyFunction,
+    check_callable,
+    check_type,
+    label_names,
+    plain_message,
+    renamed_arguments,
+    short_repr,
+    warn_user,
+)
 from .fingerprint import checksum
 from .registry import load_providers
 
@@ -114,7 +124,7 @@ def _failure(model: Model, images: torch.Tensor, template: Case, error: Exceptio
     "The error of a model that failed: on what, why, and what helps"
     remedy = "" if isinstance(error, _NOT_OF_SIZE) else _remedy(model, images, template)
     where = f"model {model.name!r} failed on an image of shape {tuple(images.shape[1:])}"
-    return ValueError(f"{where}: {type(error).__name__}: {error}{remedy}")
+    return ValueError(f"{where}: {type(error).__name__}: {plain_message(error)}{remedy}")
 
 # %% ../../nbs/core/05_model.ipynb #73cb6343
 def _to_multiple(
@@ -194,6 +204,7 @@ class PlainModel(Model):
         self.kind = kind
         self.name = name
         self.labels = labels
+        self._has_warned = False
 
     def fingerprint(self) -> tuple:
         return (self.name, self.kind, self._predict, self._prepare)
@@ -204,9 +215,20 @@ class PlainModel(Model):
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         form = self._form(template)
-        masks = [_as_mask(self._predict(to_source(image, form))) for image in images]
+        masks = [self._mask_of(self._predict(to_source(image, form)), images.shape[2:]) for image in images]
         # a mask with an axis for one channel is one, too
         return torch.stack([m[0] if m.ndim == images.ndim - 1 and len(m) == 1 else m for m in masks])
+
+    def _mask_of(self, answer, shape) -> torch.Tensor:
+        "The mask in an answer, which may be a list of objects"
+        objects = objects_in(answer)
+        if objects is None:
+            return _as_mask(answer)
+        merged, doubt = merge_objects(objects, tuple(shape), self.labels)
+        if doubt and not self._has_warned:
+            self._has_warned = True
+            warn_user(f"model {self.name!r}: {doubt}")
+        return torch.from_numpy(merged)
 
     def prepare(self, case: Case) -> Case:
         if self._prepare is None:

@@ -6,7 +6,13 @@
 __all__ = ['KerasModel']
 
 # %% ../../nbs/models/10_keras.ipynb #fc6a3a33
+import builtins
+import json
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,7 @@ from ..core.checks import import_optional, invalid
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import NumpyModel, pick_output
-from .loading import model_loader
+from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/10_keras.ipynb #6da4e3c1
 def _is_keras(obj) -> bool:
@@ -95,12 +101,81 @@ def _kind_of_scores(
     return _ACTIVATIONS.get(name.lower())
 
 # %% ../../nbs/models/10_keras.ipynb #418ac7a6
-@model_loader(".keras")
+# what Keras's own safe mode has let pass in one version or another
+_RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
+
+
+def _parts_of(config) -> Iterator[dict]:
+    "All objects that a configuration describes"
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _parts_of(part)
+
+
+def _strangers(config) -> list[str]:
+    "Names of what is neither Keras's own nor registered with it: to make it, a module would have to be imported"
+    registered = import_optional("keras", "tensorflow").saving.get_registered_object
+    found = []
+    for part in _parts_of(config):
+        package = str(part.get("module") or "keras").partition(".")[0]
+        name = str(part.get("config") if part["class_name"] == "function" else part["class_name"])
+        is_own = package in ("keras", "tf_keras", "keras_hub") or (
+            package == "builtins" and not hasattr(builtins, name)
+        )
+        if not (is_own or registered(name) or registered(str(part.get("registered_name")))):
+            found.append(name)
+    return found
+
+# %% ../../nbs/models/10_keras.ipynb #a9a86c53
+def _keras_config(path: Path) -> dict | None:
+    "The configuration of the network in a file, None where it holds weights only"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json"))
+    with import_optional("h5py", "tensorflow").File(path) as file:
+        config = file.attrs.get("model_config")
+        return None if config is None else json.loads(config)
+
+
+@contextmanager
+def _named(
+    path: Path,
+    ending: str,
+) -> Iterator[Path]:
+    "The file under a name with the ending by which Keras knows it"
+    if path.suffix == ending:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"{path.stem}{ending}"
+        shutil.copy(path, copy)
+        yield copy
+
+# %% ../../nbs/models/10_keras.ipynb #3970c639
+@model_loader(".keras", ".h5", ".hdf5")
 def _from_keras(path: Path, trust: bool):
-    "A model that Keras saved; where it holds code, Keras wants to be told that it is trusted"
-    return import_optional("keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not trust)
+    "A model that Keras saved; code in it is run only where it is trusted"
+    keras = import_optional("keras", "tensorflow")
+    config = _keras_config(path)
+    if config is None:
+        advice = f"net.load_weights({str(path)!r}); as_model(net)"
+        raise ValueError(f"it holds weights, no network: make the network, and then {advice}")
+    code = sorted({part["class_name"] for part in _parts_of(config)} & set(_RUNS_CODE))
+    if code:
+        check_trust(f"a Keras model with {', '.join(code)}", trust)
+    strangers = _strangers(config)
+    if strangers and not trust:
+        names = ", ".join(f"{name!r}: {name}" for name in dict.fromkeys(strangers))
+        advice = f"with keras.saving.custom_object_scope({{{names}}}): load_model({str(path)!r})"
+        raise ValueError(f"it has layers or functions of one's own, which Keras must be given: {advice}")
+    with _named(path, ".keras" if zipfile.is_zipfile(path) else ".h5") as named:
+        return keras.models.load_model(named, compile=False, safe_mode=not trust)
 
-
+# %% ../../nbs/models/10_keras.ipynb #a3c7ff81
 # attributes that Keras gives to a model; others are settings of a subclass
 _OF_KERAS = {
     "name",

@@ -7,15 +7,18 @@ __all__ = ['LOADERS', 'model_loader', 'model_specs', 'load_model']
 
 # %% ../../nbs/models/04_loading.ipynb #10b88c25
 import importlib
+import re
 import sys
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from ..core.checks import invalid
-from ..core.model import Model, as_model
+from ..core.checks import check_flag, invalid, plain_message
+from ..core.model import Model, adapter, as_model
 
 # %% ../../nbs/models/04_loading.ipynb #96ee49f6
 # {".suffix" of a file, or path of a file within a folder: function (path, trust) -> what `as_model` takes}
@@ -42,10 +45,51 @@ def model_specs() -> str:
     return specs + (f", a folder with {' or '.join(folders)}" if folders else "")
 
 
+def _kind_of_zip(
+    names: list[str],  # of the files in it
+) -> str | None:
+    "The ending that belongs to the content of an archive"
+    within = {name.partition("/")[2] for name in names}
+    if {"config.json", "model.weights.h5"} <= set(names):
+        return ".keras"
+    if "constants.pkl" in within and any(name.startswith("code/") for name in within):
+        return ".ts"
+    if "archive_format" in within or "serialized_exported_program.json" in names:
+        return ".pt2"
+    return ".pt" if "data.pkl" in within else None
+
+# %% ../../nbs/models/04_loading.ipynb #a6b2909c
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))  # how they begin
+
+
+def _kind_of_content(
+    path: Path,  # of a file
+) -> str | None:
+    "The ending that belongs to what a file holds, whatever it is called; None where the content does not say"
+    with path.open("rb") as file:
+        head = file.read(9)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return _kind_of_zip(archive.namelist())
+    if head.startswith(b"\x89HDF"):
+        return ".h5"
+    if head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return ".safetensors"
+    return ".pt" if head.startswith(_PICKLES) else None
+
+
+# endings that say less than the content
+_SAYS_LITTLE = (".pt", ".pth", ".ts", ".ckpt", ".bin", ".tar", ".pt2", ".safetensors", ".h5", ".hdf5", ".keras")
+
+
 def _loader_of(path: Path) -> Callable | None:
     "The function that loads a file or folder; None where there is none"
     if path.is_file():
-        return LOADERS.get(path.suffix.lower())
+        ending = path.suffix.lower()
+        by_ending = LOADERS.get(ending)
+        if by_ending is not None and ending not in _SAYS_LITTLE:
+            return by_ending
+        return LOADERS.get(_kind_of_content(path) or ending)
     if not path.is_dir():
         return None
     for key, load in LOADERS.items():
@@ -66,33 +110,106 @@ def check_trust(
         )
 
 # %% ../../nbs/models/04_loading.ipynb #0c469142
-def _network_in(held) -> torch.nn.Module:
-    "What was in a pickle, if it is a network"
-    if isinstance(held, torch.nn.Module):
-        return held
-    raise ValueError(
-        f"it holds a {type(held).__name__}, no network; make the network and give it these weights: "
-        "net.load_state_dict(torch.load(file)), as_model(net)"
-    )
+def _is_weights(held) -> bool:
+    "Is it a state dict: tensors by name, and perhaps what modules keep as extra state?"
+    if not isinstance(held, Mapping):
+        return False
+    tensors = [isinstance(value, torch.Tensor) for name, value in held.items() if "_extra_state" not in str(name)]
+    return bool(tensors) and all(tensors)
 
 
-@model_loader(".pt", ".ts")
-def _from_torchscript(path: Path, trust: bool) -> torch.nn.Module:
-    "A scripted network, or a pickled one"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        try:
-            return torch.jit.load(path, map_location="cpu")
-        except RuntimeError as e:
-            not_scripted = e
+def _common_prefix(
+    weights: Mapping,
+) -> str:
+    "How all names of weights begin, such as 'module.'; empty where they differ"
+    starts = {str(name).partition(".")[0] for name in weights}
+    deep = all(str(name).count(".") > 1 for name in weights)
+    return f"{starts.pop()}." if len(starts) == 1 and deep else ""
+
+
+def _advice_on_weights(
+    read: str,  # code that reads the file
+    weights: Mapping,
+) -> str:
+    "What to do with a state dict"
+    steps = [f"weights = {read}"]
+    prefix = _common_prefix(weights)
+    if prefix:
+        strip = "torch.nn.modules.utils.consume_prefix_in_state_dict_if_present"
+        steps.append(f"{strip}(weights, {prefix!r}) if the names in net.state_dict() do not begin so")
+    return "make the network, and then " + "; ".join([*steps, "net.load_state_dict(weights); as_model(net)"])
+
+# %% ../../nbs/models/04_loading.ipynb #45b4b4bd
+def _only_weights(what: str, advice: str) -> ValueError:
+    return ValueError(f"it holds {what}, no network: {advice}")
+
+
+def _network_in(
+    held,  # what was in a file that torch saved
+    path: Path,
+) -> torch.nn.Module:
+    "The network, whether it stands alone or in the dict of a checkpoint"
+    if not isinstance(held, Mapping):
+        if callable(held) or callable(getattr(held, "predict", None)):
+            return held
+        raise ValueError(f"it holds a {type(held).__name__}, no network")
+    networks = [key for key, value in held.items() if isinstance(value, torch.nn.Module)]
+    if len(networks) == 1:
+        return held[networks[0]]
+    if networks:
+        choose = f"as_model(torch.load({str(path)!r}, weights_only=False)[{networks[0]!r}])"
+        raise ValueError(f"it holds several networks ({', '.join(map(repr, networks))}): choose one, as in {choose}")
+    read = f"torch.load({str(path)!r}, map_location='cpu', weights_only={not _has_code(path)})"
+    if _is_weights(held):
+        raise _only_weights("weights (a state dict)", _advice_on_weights(read, held))
+    states = [key for key, value in held.items() if _is_weights(value)]
+    if not states:
+        raise ValueError(f"it holds a {type(held).__name__} of {', '.join(map(repr, list(held)[:8]))}, no network")
+    advice = _advice_on_weights(f"{read}[{states[0]!r}]", held[states[0]])
+    if "pytorch-lightning_version" in held:
+        advice = f"as_model(YourLightningModule.load_from_checkpoint({str(path)!r})), or {advice}"
+    what = f"a checkpoint with weights under {' and '.join(map(repr, states))}"
+    raise _only_weights(what, advice)
+
+# %% ../../nbs/models/04_loading.ipynb #5ace51b9
+def _has_code(path: Path) -> bool:
+    "Is there more than tensors and plain values in what torch saved? Nothing of it is run"
     try:
-        held = torch.load(path, map_location="cpu", weights_only=not trust)
+        torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception:
-        check_trust("it is no TorchScript program; a pickled network", trust)
-        raise not_scripted from None
-    return _network_in(held)
+        return True
+    return False
+
+
+@model_loader(".pt", ".pth", ".ckpt", ".bin", ".tar")
+def _from_pickle(path: Path, trust: bool):
+    "What `torch.save` wrote, if there is a network in it"
+    if _kind_of_content(path) != ".pt":
+        raise ValueError("its content is not what torch saves, or only a part of it")
+    if _has_code(path):
+        check_trust("a pickled network", trust)
+    return _network_in(torch.load(path, map_location="cpu", weights_only=not trust), path)
+
+
+@model_loader(".safetensors")
+def _from_safetensors(path: Path, trust: bool):
+    "Weights, which are no network"
+    from safetensors.torch import load_file
+
+    read = f"safetensors.torch.load_file({str(path)!r})"
+    raise _only_weights("weights (a state dict)", _advice_on_weights(read, load_file(path)))
 
 # %% ../../nbs/models/04_loading.ipynb #f5349935
+@model_loader(".ts")
+def _from_torchscript(path: Path, trust: bool) -> torch.nn.Module:
+    "A scripted or traced network, whose operators may read and write files"
+    check_trust("a TorchScript program", trust)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(path, map_location="cpu")
+
+
 @model_loader(".pt2")
 def _from_export(path: Path, trust: bool) -> torch.nn.Module:
     "A program saved by `torch.export`, whose constants may be pickles"
@@ -100,36 +217,55 @@ def _from_export(path: Path, trust: bool) -> torch.nn.Module:
     return torch.export.load(path).module()
 
 # %% ../../nbs/models/04_loading.ipynb #69ae23e3
+def _names_an_object(spec: str) -> bool:
+    "Is it `package.module:object`, rather than a path?"
+    is_dotted = re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", spec)
+    return bool(is_dotted) and Path(spec).suffix.lower() not in LOADERS
+
+
+@contextmanager
+def _current_folder_in_path() -> Iterator[None]:
+    "While it lasts, modules of the current folder are found, too"
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
 def _from_module(spec: str):
     "The object that `package.module:object` names"
     module, _, attributes = spec.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    obj = importlib.import_module(module)
-    for name in attributes.split("."):
-        obj = getattr(obj, name)
-    return obj() if isinstance(obj, type) else obj
+    with _current_folder_in_path():
+        obj = importlib.import_module(module)
+        for name in attributes.split("."):
+            obj = getattr(obj, name)
+        return obj() if isinstance(obj, type) else obj
 
 # %% ../../nbs/models/04_loading.ipynb #0b476a0d
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def _is_lfs_pointer(path: Path) -> bool:
+    "Does a file only name what Git would have to fetch?"
+    with path.open("rb") as file:
+        return file.read(40).startswith(b"version https://git-lfs")
 
 
 def _loaded(spec: str, trust: bool):
     "What a word names, and the name that it gives to the model"
     path = Path(spec)
     load = _loader_of(path)
-    exists = path.exists()
-    if not load and (exists or ":" not in spec):
+    if path.is_file() and _is_lfs_pointer(path):
+        raise ValueError(f"model must be a file, got {spec!r}, a pointer of Git LFS to one: run git lfs pull")
+    if load is None and path.exists():
         raise invalid("model", model_specs(), spec)
+    if load is None and not _names_an_object(spec):
+        raise ValueError(f"model must be {model_specs()}, got {spec!r}, which does not exist")
     try:
         obj = load(path, trust) if load else _from_module(spec)
     except Exception as e:
-        raise ValueError(
-            f"model must be {model_specs()}, got {spec!r}, which cannot be loaded ({_first_line(e)})"
-        ) from e
-    return obj, path.stem if exists else spec.partition(":")[2]
+        what = f"{spec!r}, which cannot be loaded ({type(e).__name__}: {plain_message(e)})"
+        raise ValueError(f"model must be {model_specs()}, got {what}") from e
+    return obj, path.stem if load else spec.partition(":")[2]
 
 # %% ../../nbs/models/04_loading.ipynb #9c2a64e6
 def load_model(
@@ -139,9 +275,18 @@ def load_model(
     **options,  # for `as_model`, such as `labels`, `size` or `preprocess`
 ) -> Model:
     "A model named by a word"
+    check_flag("trust", trust)
+    if not isinstance(spec, (str, Path)):
+        raise invalid("spec", f"one of {model_specs()}", spec, TypeError)
     if str(spec) == "demo":
         from misas.models.demo import demo_model
 
         return as_model(demo_model(), name=name or "demo", **options)
     obj, own_name = _loaded(str(spec), trust)
     return as_model(obj, name=name or own_name, **options)
+
+
+@adapter(lambda obj: isinstance(obj, (str, Path)))
+def _from_word(spec, name: str | None = None, **options) -> Model:
+    "The model that a word or path names"
+    return load_model(spec, name=None if name == str(spec) else name, **options)

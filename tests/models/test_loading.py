@@ -40,7 +40,7 @@ def folder(tmp_path, net, image, monkeypatch):
     sys.modules.pop("my_model", None)
 
 
-@pytest.mark.parametrize("file, trust", [("net.pt", False), ("net.pt2", True), ("pickled.pt", True)])
+@pytest.mark.parametrize("file, trust", [("net.pt", True), ("net.pt2", True), ("pickled.pt", True)])
 def test_networks_give_what_they_gave(folder, net, image, file, trust):
     loaded = load_model(folder / file, trust)
     expected = net(image).max(1).indices.int()
@@ -71,8 +71,9 @@ def test_what_is_no_model(folder, bad):
     "file, error",
     [
         ("pickled.pt", "pickled network can bring code.*trust=True"),
+        ("net.pt", "TorchScript program can bring code.*trust=True"),
         ("net.pt2", "exported program can bring code.*trust=True"),
-        ("weights.pt", "holds a OrderedDict, no network"),
+        ("weights.pt", r"holds weights \(a state dict\), no network: make the network"),
     ],
 )
 def test_what_needs_trust_or_a_network(folder, file, error):
