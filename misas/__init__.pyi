@@ -203,6 +203,7 @@ from .models.fastai import (
 from .models.hub import (
     Bundle,
     BundleModel,
+    PipelineModel,
     TransformersModel,
     load_bundle,
 )
@@ -475,6 +476,7 @@ __all__ = [
     "PadTo",
     "PartialFourier",
     "Picture",
+    "PipelineModel",
     "Pixelate",
     "PlainModel",
     "Preparation",

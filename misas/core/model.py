@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from .segments import merge_objects, objects_in
 from PIL import Image
 from torch.nn.functional import pad
 
@@ -32,6 +31,7 @@ from misas.core.checks import (
 )
 from .fingerprint import checksum
 from .registry import load_providers
+from .segments import merge_objects, objects_in
 
 # %% ../../nbs/core/05_model.ipynb #989dd834
 class Model:

@@ -6,7 +6,6 @@
 __all__ = ['KerasModel']
 
 # %% ../../nbs/models/10_keras.ipynb #fc6a3a33
-import builtins
 import json
 import shutil
 import tempfile
@@ -100,7 +99,7 @@ def _kind_of_scores(
     name = getattr(activation, "__name__", type(last).__name__)
     return _ACTIVATIONS.get(name.lower())
 
-# %% ../../nbs/models/10_keras.ipynb #418ac7a6
+# %% ../../nbs/models/10_keras.ipynb #e891712d
 # what Keras's own safe mode has let pass in one version or another
 _RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 
@@ -115,18 +114,28 @@ def _parts_of(config) -> Iterator[dict]:
         for part in config:
             yield from _parts_of(part)
 
+# %% ../../nbs/models/10_keras.ipynb #418ac7a6
+_OF_FUNCTIONS = ("activations", "initializers", "losses", "metrics", "ops", "regularizers", "constraints")
+
+
+def _is_own(keras, module: str | None, name: str) -> bool:
+    "Is it Keras's own?"
+    if module is None:  # what files of the older format write for layers
+        return name == "Functional" or any(hasattr(part, name) for part in (keras, keras.layers, keras.initializers))
+    if module == "builtins":  # what Keras writes for functions
+        return any(hasattr(getattr(keras, part, None), name) for part in _OF_FUNCTIONS)
+    return module.partition(".")[0] in ("keras", "tf_keras", "keras_hub")
+
 
 def _strangers(config) -> list[str]:
     "Names of what is neither Keras's own nor registered with it: to make it, a module would have to be imported"
-    registered = import_optional("keras", "tensorflow").saving.get_registered_object
+    keras = import_optional("keras", "tensorflow")
+    registered = keras.saving.get_registered_object
     found = []
     for part in _parts_of(config):
-        package = str(part.get("module") or "keras").partition(".")[0]
+        module = str(part["module"]) if "module" in part else None
         name = str(part.get("config") if part["class_name"] == "function" else part["class_name"])
-        is_own = package in ("keras", "tf_keras", "keras_hub") or (
-            package == "builtins" and not hasattr(builtins, name)
-        )
-        if not (is_own or registered(name) or registered(str(part.get("registered_name")))):
+        if not (_is_own(keras, module, name) or registered(name) or registered(str(part.get("registered_name")))):
             found.append(name)
     return found
 

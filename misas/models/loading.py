@@ -106,7 +106,7 @@ def check_trust(
     if not trust:
         raise ValueError(
             f"{what} can bring code that runs when it is loaded; "
-            "if you trust whoever made it: load_model(..., trust=True)"
+            "if you trust whoever made it: trust=True, or --trust on the command line"
         )
 
 # %% ../../nbs/models/04_loading.ipynb #0c469142
@@ -259,12 +259,13 @@ def _loaded(spec: str, trust: bool):
     if load is None and path.exists():
         raise invalid("model", model_specs(), spec)
     if load is None and not _names_an_object(spec):
-        raise ValueError(f"model must be {model_specs()}, got {spec!r}, which does not exist")
+        is_file = path.suffix.lower() in LOADERS or re.search(r"[/\\]", spec)
+        raise ValueError(f"model {spec!r} does not exist" if is_file else str(invalid("model", model_specs(), spec)))
     try:
         obj = load(path, trust) if load else _from_module(spec)
     except Exception as e:
-        what = f"{spec!r}, which cannot be loaded ({type(e).__name__}: {plain_message(e)})"
-        raise ValueError(f"model must be {model_specs()}, got {what}") from e
+        kind = "" if type(e) is ValueError else f"{type(e).__name__}: "
+        raise ValueError(f"model {spec!r} cannot be loaded: {kind}{plain_message(e)}") from e
     return obj, path.stem if load else spec.partition(":")[2]
 
 # %% ../../nbs/models/04_loading.ipynb #9c2a64e6

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import import_optional, invalid
+from ..core.checks import import_optional, invalid, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import FileModel, existing_file, file_digest, pick_output
@@ -89,7 +89,7 @@ def _open_session(
         return runtime.InferenceSession(content, providers=list(providers))
     except Exception as e:
         given = "a network in memory" if isinstance(source, bytes) else repr(content)
-        problem = f"{type(e).__name__}: {e}"
+        problem = f"{type(e).__name__}: {plain_message(e)}"
         raise ValueError(f"source must be {_ONNX_SPECS}, got {given}, which cannot be opened ({problem})") from e
 
 # %% ../../nbs/models/12_onnx.ipynb #632df891

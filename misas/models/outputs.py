@@ -135,5 +135,9 @@ def integer_labels(labels: torch.Tensor) -> torch.Tensor:
 
 def check_finite_scores(scores: torch.Tensor):
     "An error if there is a NaN or infinite score: it shows in their sum, and the sum of the largest ones will do"
-    if not math.isfinite(scores.sum(dtype=torch.float32)):
-        raise ValueError("the network's scores must be finite numbers, got NaN or infinite ones")
+    if math.isfinite(scores.sum(dtype=torch.float32)):
+        return
+    strange = int((~scores.isfinite()).sum())  # none where only their sum is too large
+    if strange:
+        given = f"NaN or infinite ones in {strange} of {scores.numel()} places"
+        raise ValueError(f"the network's scores must be finite numbers, got {given}")

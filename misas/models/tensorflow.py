@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import import_optional, invalid, nearest_name
+from ..core.checks import import_optional, invalid, nearest_name, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
 from .arrays import FileModel, existing_file, file_digest, pick_output
@@ -70,10 +70,12 @@ class SavedModel(FileModel):
         input: str | None = None,  # name of the input that takes the image, where there are several
         feed: Mapping | None = None,  # values of other inputs, such as {"training": False}
         mask: str | int | None = None,  # name or number of the output that is the mask, where there are several
+        trust: bool = False,  # open a folder, whose graph may read and write files?
         **options,  # of `NumpyModel`: channels, output, probabilities, preprocess, prepare, batch_size, name, labels
     ):
         if isinstance(source, (str, Path)):
             source = existing_file(source, "source", "the folder of a saved model")
+            check_trust("a SavedModel", trust)
         loaded = self.open(source)
         function = _signature_of(loaded, signature)
         specs = function.structured_input_signature[1]
@@ -160,7 +162,7 @@ def _open_graph(
     except Exception as e:
         session.close()
         given = "a GraphDef" if isinstance(source, bytes) else repr(str(source))
-        problem = f"{type(e).__name__}: {e}"
+        problem = f"{type(e).__name__}: {plain_message(e)}"
         raise ValueError(f"graph must be {_GRAPH_SPECS}, got {given}, which cannot be opened ({problem})") from e
     return session
 
@@ -209,9 +211,12 @@ class GraphModel(FileModel):
         mask: str,  # name of the tensor that is the mask, such as "pred:0"
         feed: Mapping | None = None,  # values of other tensors, such as {"training:0": False}
         probabilities: str | None = None,  # name of a tensor with probabilities, such as "prob:0"
+        trust: bool = False,  # open a file, whose graph may read and write files?
         **options,  # of `NumpyModel`: channels, output, preprocess, prepare, batch_size, name, labels
     ):
         source = _graph_source(graph)
+        if isinstance(source, Path):
+            check_trust("a graph of TensorFlow", trust)
         session = _open_graph(source)
         images = _tensor_named(session.graph, input, "input")
         self.input = images.name

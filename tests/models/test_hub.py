@@ -164,12 +164,10 @@ def test_windows_and_slices(volume):
 
 
 def test_scores_of_queries_are_summed_up():
-    one = {
-        "class_queries_logits": torch.tensor([[[9.0, -9, -9], [-9, 9, -9]]]),
-        "masks_queries_logits": torch.tensor([[[[9.0, -9]], [[-9, 9]]]]),
-    }
-    assert torch.allclose(_query_scores(one)[0, :, 0], torch.eye(2), atol=1e-3)
-    assert _query_scores(one, (4, 4)).shape == (1, 2, 4, 4)
+    classes = torch.tensor([[[9.0, -9, -9], [-9, 9, -9]]])
+    masks = torch.tensor([[[[9.0, -9]], [[-9, 9]]]])
+    assert torch.allclose(_query_scores(classes, masks)[0, :, 0], torch.eye(2), atol=1e-3)
+    assert _query_scores(classes, masks, (4, 4)).shape == (1, 2, 4, 4)
 
 
 LABELS = dict(id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)})

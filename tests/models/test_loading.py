@@ -1,10 +1,12 @@
 "Models from files: what they need, and what is refused"
 
+import re
 import sys
 
 import pytest
 import torch
 
+from misas.core.model import as_model
 from misas.models.loading import LOADERS, check_trust, load_model, model_loader, model_specs
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.*torch.jit"), pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -60,10 +62,31 @@ def test_the_current_folder_is_looked_in(folder, monkeypatch):
     assert load_model("my_model:bright").name == "bright"
 
 
-@pytest.mark.parametrize("bad", ["demoo", "no.pt", "no.txt", "folder", "missing.pt", "my_model:dark", "no_module:x"])
+@pytest.mark.parametrize("bad", ["demoo", "no.txt", "folder", "a b:c"])
 def test_what_is_no_model(folder, bad):
-    spec = bad if ":" in bad or bad == "demoo" else folder / bad
+    spec = folder / bad if bad in ("no.txt", "folder") else bad
     with pytest.raises(ValueError, match="model must be 'demo'.*got '"):
+        load_model(spec)
+
+
+@pytest.mark.parametrize("missing", ["missing.pt", "C:missing.pt", r"C:\models\net.pt", "a/b", "models/net.keras"])
+def test_files_that_do_not_exist(missing):
+    for load in (load_model, as_model):
+        with pytest.raises(ValueError, match=f"model '{re.escape(repr(missing)[1:-1])}' does not exist"):
+            load(missing)
+
+
+@pytest.mark.parametrize(
+    "bad, error",
+    [
+        ("no.pt", "not what torch saves"),
+        ("my_model:dark", "AttributeError: module 'my_model' has no attribute 'dark'"),
+        ("no_module:x", "ModuleNotFoundError: No module named 'no_module'"),
+    ],
+)
+def test_what_cannot_be_loaded(folder, bad, error):
+    spec = bad if ":" in bad else str(folder / bad)
+    with pytest.raises(ValueError, match=f"model '{re.escape(spec)}' cannot be loaded: .*{error}"):
         load_model(spec)
 
 

@@ -33,7 +33,7 @@ from misas.transforms.basic import Rotate
 v1 = tf.compat.v1
 IMAGE = tf.TensorSpec((None, None, None, 1), tf.float32, name="image")
 TRAINING = tf.TensorSpec((), tf.bool, name="training")
-TENSORS = dict(input="image:0", mask="pred:0", probabilities="prob:0", feed={"training:0": False})
+TENSORS = dict(input="image:0", mask="pred:0", probabilities="prob:0", feed={"training:0": False}, trust=True)
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def loaded(path):
 
 OFF = dict(feed=dict(training=False))
 SAVED = {
-    "folder": lambda folder: SavedModel(folder / "one", output="probabilities"),
+    "folder": lambda folder: SavedModel(folder / "one", trust=True, output="probabilities"),
     "loaded": lambda folder: as_model(loaded(folder / "one"), output="probabilities"),
-    "signature": lambda folder: SavedModel(folder / "several", "one", output="probabilities"),
-    "scores": lambda folder: SavedModel(folder / "two", **OFF, mask="prob", output="probabilities"),
+    "signature": lambda folder: SavedModel(folder / "several", "one", trust=True, output="probabilities"),
+    "scores": lambda folder: SavedModel(folder / "two", trust=True, **OFF, mask="prob", output="probabilities"),
     "labels": lambda folder: as_model(loaded(folder / "two"), **OFF, mask="pred", probabilities="prob"),
 }
 
@@ -102,19 +102,28 @@ def test_saved_model_gives_tensorflows_labels(heart, network, folder, kind):
 
 
 def test_other_inputs_are_fed(heart, folder):
-    trained = SavedModel(folder / "two", feed=dict(training=True), mask="pred")
-    model = SavedModel(folder / "two", **OFF, mask="pred")
+    trained = SavedModel(folder / "two", trust=True, feed=dict(training=True), mask="pred")
+    model = SavedModel(folder / "two", trust=True, **OFF, mask="pred")
     assert not torch.equal(trained(heart.image[None]), model(heart.image[None]))
     assert trained.probabilities(heart.image[None], heart) is None
 
 
+def test_programs_need_trust(folder, graphs):
+    "A graph may read and write files"
+    with pytest.raises(ValueError, match="a SavedModel can bring code.*trust=True"):
+        SavedModel(folder / "one")
+    for file in ("FCN.pb", "FCN.meta"):
+        with pytest.raises(ValueError, match="a graph of TensorFlow can bring code.*trust=True"):
+            GraphModel(graphs / "0" / file, "image", "pred")
+
+
 def test_saved_model_needs_names_where_there_are_several(folder):
     with pytest.raises(ValueError, match="signature must be one of 'one', 'two', got None"):
-        SavedModel(folder / "several")
+        SavedModel(folder / "several", trust=True)
     with pytest.raises(ValueError, match="input must be one of 'image', 'training', got None"):
-        SavedModel(folder / "two")
+        SavedModel(folder / "two", trust=True)
     with pytest.raises(ValueError, match="mask must be one of 'pred', 'prob', got None"):
-        SavedModel(folder / "two", **OFF)
+        SavedModel(folder / "two", trust=True, **OFF)
 
 
 def test_saved_model_refuses_what_does_not_fit(heart, folder):
@@ -127,7 +136,7 @@ def test_saved_model_refuses_what_does_not_fit(heart, folder):
 
 
 def test_saved_model_is_opened_again_in_another_process(heart, folder):
-    model = SavedModel(folder / "one", output="probabilities")
+    model = SavedModel(folder / "one", trust=True, output="probabilities")
     again = pickle.loads(pickle.dumps(model))
     assert torch.equal(again(heart.image[None]), model(heart.image[None]))
     assert again.fingerprint() == model.fingerprint() == SAVED["folder"](folder).fingerprint()
@@ -137,8 +146,8 @@ def test_saved_model_is_opened_again_in_another_process(heart, folder):
 
 def test_cache_keys_of_saved_models_differ(folder):
     models = [
-        SavedModel(folder / "one"),
-        SavedModel(folder / "other"),
+        SavedModel(folder / "one", trust=True),
+        SavedModel(folder / "other", trust=True),
         as_model(loaded(folder / "one"), name="model"),
         as_model(loaded(folder / "other"), name="model"),
     ]
@@ -161,7 +170,7 @@ def test_exported_keras_model(data, tmp_path):
     net = keras.Sequential([keras.layers.Input((None, None, 1)), conv])
     net.export(tmp_path / "saved", verbose=False)
     case = load_case(data / "cardiac" / "sax_image.png")
-    model = SavedModel(tmp_path / "saved", output="probabilities")
+    model = SavedModel(tmp_path / "saved", trust=True, output="probabilities")
     saved = loaded(tmp_path / "saved")
     for step in get_series(model, case, Rotate(), [0, 30], progress=False):
         image = step.image[:1].numpy()[..., None]
@@ -317,7 +326,7 @@ def test_files_that_hold_no_graph_are_refused(graphs, tmp_path):
     (tmp_path / "lonely.meta").write_bytes((graphs / "0/FCN.meta").read_bytes())
     for bad in ("no.pb", "lonely.meta"):
         with pytest.raises(ValueError, match=f"{bad}', which cannot be opened"):
-            GraphModel(tmp_path / bad, "image", "pred")
+            GraphModel(tmp_path / bad, "image", "pred", trust=True)
     with pytest.raises(TypeError, match=r"graph must be a frozen graph .*, got \[\]"):
         GraphModel([], "image", "pred")
 
@@ -384,7 +393,7 @@ def test_two_graphs_in_other_processes(graphs):
 
 USES_A_GRAPH = """
 from misas.models.tensorflow import GraphModel
-GraphModel(sys.argv[1], 'image', 'pred', {'training': False})(torch.ones(1, 1, 16, 16))
+GraphModel(sys.argv[1], 'image', 'pred', {'training': False}, trust=True)(torch.ones(1, 1, 16, 16))
 import torch._dynamo
 """
 
@@ -410,6 +419,6 @@ def test_missing_framework(monkeypatch, tmp_path):
     with pytest.raises(ImportError, match=r"tensorflow.*: pip install 'misas\[tensorflow\]'"):
         import_optional("tensorflow", "tensorflow")
     with pytest.raises(ImportError, match=r"pip install 'misas\[tensorflow\]'"):
-        GraphModel(tmp_path / "net.pb", "image", "pred")
+        GraphModel(tmp_path / "net.pb", "image", "pred", trust=True)
     with pytest.raises(ImportError, match=r"pip install 'misas\[tensorflow\]'"):
-        SavedModel(tmp_path)
+        SavedModel(tmp_path, trust=True)
