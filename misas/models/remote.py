@@ -7,18 +7,32 @@ __all__ = ['RemoteModel', 'serve']
 
 # %% ../../nbs/models/05_remote.ipynb #b8125323
 import io
+import ipaddress
 import json
+import math
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import Lock, Thread
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import BoundedSemaphore, Lock, Thread
 
 import numpy as np
 import torch
 
 from ..core.cases import Case, Source
-from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, renamed_arguments
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_number,
+    check_type,
+    import_optional,
+    invalid,
+    renamed_arguments,
+    without_control,
+)
 from ..core.model import Model, adapter, as_model
+from .outputs import check_finite_scores
 
 # %% ../../nbs/models/05_remote.ipynb #e159f9df
 _FORMATS = {"npy": "application/x-npy", "json": "application/json"}  # and their content types
@@ -31,7 +45,20 @@ def _to_npy(array: np.ndarray) -> bytes:
 
 
 def _from_npy(data: bytes) -> np.ndarray:
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    "An array of numbers, of the size that its head says; nothing is made before that is known"
+    head = io.BytesIO(data)
+    formats = np.lib.format
+    readers = {(1, 0): formats.read_array_header_1_0, (2, 0): formats.read_array_header_2_0}
+    version = formats.read_magic(head)
+    if version not in readers:
+        raise invalid("the version of the .npy file", "1.0 or 2.0", version)
+    shape, is_fortran, dtype = readers[version](head)
+    if dtype.kind not in "biuf":
+        raise invalid("the array", "of numbers", str(dtype), TypeError)
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or size != len(data) - head.tell():
+        raise invalid("the array's bytes", f"{size}, as its head says", len(data) - head.tell())
+    return np.frombuffer(data, dtype, offset=head.tell()).reshape(shape, order="F" if is_fortran else "C")
 
 # %% ../../nbs/models/05_remote.ipynb #1f993ddb
 def _request(
@@ -48,12 +75,13 @@ def _request(
 
 def _read_response(
     format: str,
-    response,  # `httpx.Response`
+    body: bytes,
 ) -> np.ndarray:
     "Masks or probabilities of a response"
     if format == "npy":
-        return _from_npy(response.content)
-    content = response.json()
+        return _from_npy(body)
+    content = json.loads(body)
+    check_type("the response", content, dict, "an object with 'masks' or 'probabilities'")
     if "masks" in content:
         masks = np.asarray(content["masks"])
         if masks.dtype.kind not in "bi":
@@ -72,12 +100,16 @@ def _read_request(
     "Images of a request"
     if format == "json":
         content = json.loads(body)
-        images = np.asarray(content["images"], np.float32)
+        images = np.asarray(content["images"])
         spacing = content.get("spacing")
     else:
         images = _from_npy(body)
-        spacing = [float(s) for s in headers["X-Spacing"].split(",")] if "X-Spacing" in headers else None
-    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), spacing
+        spacing = headers["X-Spacing"].split(",") if "X-Spacing" in headers else None
+    if images.dtype.kind not in "biuf" or images.ndim not in (4, 5) or 0 in images.shape:
+        raise invalid("images", "numbers of shape (B, C, H, W) or (B, C, D, H, W)", (images.shape, str(images.dtype)))
+    if spacing is not None:
+        spacing = [float(s) for s in spacing]
+    return torch.from_numpy(images.astype(np.float32)), spacing  # `Case` checks the spacing
 
 
 def _response(
@@ -102,6 +134,43 @@ def _is_local(
     is_loopback = url.host in ("localhost", "::1") or url.host.startswith("127.")
     return url.scheme == "http" and is_loopback
 
+# %% ../../nbs/models/05_remote.ipynb #e5ce331e
+_MOST_BYTES = 1 << 30  # of a body
+
+
+def _body_of(
+    response,  # `httpx.Response` that is being received
+    max_bytes: int,
+    deadline: float,  # on the clock of `time.monotonic`
+) -> bytes:
+    "The body of a response, as long as it is neither compressed, nor too large, nor too slow"
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise ValueError(f"the body of the response must not be compressed, got {without_control(encoding)[:50]}")
+    received = bytearray()
+    for part in response.iter_raw():
+        received += part
+        if len(received) > max_bytes:
+            raise ValueError(f"the body of the response must have at most {max_bytes} bytes, got more: max_bytes=")
+        if time.monotonic() > deadline:
+            raise TimeoutError("the response did not arrive in time: timeout=")
+    return bytes(received)
+
+# %% ../../nbs/models/05_remote.ipynb #a3d6cd19
+def _check_probabilities(
+    maps: torch.Tensor,  # from elsewhere, floating-point numbers
+    images: torch.Tensor,  # `(B, C, *S)`
+):
+    "An error unless these are probabilities of labels for the images"
+    size = tuple(images.shape[2:])
+    fits = maps.ndim == images.ndim and len(maps) == len(images) and tuple(maps.shape[2:]) == size
+    if not fits or maps.shape[1] < 2:
+        allowed = f"integer labels ({len(images)}, {', '.join(map(str, size))}), or probabilities of two or more labels"
+        raise invalid("the response", allowed, f"numbers {maps.dtype} of shape {tuple(maps.shape)}")
+    check_finite_scores(maps)
+    if maps.min() < -1e-3 or maps.max() > 1.001:
+        raise invalid("probabilities in the response", "from 0 to 1", (maps.min().item(), maps.max().item()))
+
 # %% ../../nbs/models/05_remote.ipynb #0e16e299
 @adapter(lambda obj: isinstance(obj, str) and obj.startswith(("http://", "https://")))
 class RemoteModel(Model):
@@ -116,6 +185,7 @@ class RemoteModel(Model):
         retries: int = 3,  # how often a request is repeated, >= 0
         headers: Mapping[str, str] | None = None,  # sent along, e.g. {"Authorization": "Bearer ..."}
         batch_size: int = 1,  # images in one request, >= 1
+        max_bytes: int = _MOST_BYTES,  # of a response, >= 1
         name: str | None = None,  # None: the URL without user, password and query
         labels: Sequence[str] | None = None,  # names of the labels 0, 1, 2 ...
     ):
@@ -123,14 +193,19 @@ class RemoteModel(Model):
         check_number("timeout", timeout, Domain(0, open=True))
         check_number("retries", retries, Domain(0, whole=True))
         check_number("batch_size", batch_size, Domain(1, whole=True))
+        check_number("max_bytes", max_bytes, Domain(1, whole=True))
+        check_type("headers", headers, Mapping, "a dict of strings", optional=True)
         self.url = url
         self.format = format
         self.timeout = timeout
         self.retries = retries
         self.headers = dict(headers or {})
         self.batch_size = batch_size
+        self.max_bytes = max_bytes
         self.labels = labels
         parsed = import_optional("httpx", "remote").URL(url)
+        if parsed.scheme not in ("http", "https"):
+            raise invalid("url", "http://... or https://...", url)
         host = parsed.netloc.decode().rpartition("@")[2]
         self.address = f"{parsed.scheme}://{host}{parsed.path}"  # no secrets
         self.name = self.address if name in (None, url) else name
@@ -141,20 +216,24 @@ class RemoteModel(Model):
         return (self.name, self.address, query)
 
     def _send_once(self, request) -> tuple:
-        "The response to a request, or None and why there is none yet"
+        "Status and body of the response to a request, or None and why there is none yet"
         httpx = import_optional("httpx", "remote")
+        deadline = time.monotonic() + self.timeout
+        options = dict(timeout=self.timeout, trust_env=not self.is_local, follow_redirects=False, **request)
         try:
-            response = httpx.post(self.url, timeout=self.timeout, trust_env=not self.is_local, **request)
-        except httpx.TransportError as e:
+            with httpx.stream("POST", self.url, **options) as response:
+                if response.status_code in _BUSY:
+                    return None, f"status {response.status_code}"
+                # of an error, a few words are enough
+                most = self.max_bytes if response.is_success else _MOST_BYTES
+                return (response.status_code, _body_of(response, most, deadline)), ""
+        except (httpx.TransportError, TimeoutError) as e:
             return None, f"{type(e).__name__}: {e}"
-        if response.status_code in _BUSY:
-            return None, f"status {response.status_code}"
-        return response, ""
 
     def _send(self, images, template):
-        "The response to a request, which is repeated where the server is busy"
+        "Status and body of the response to a request, which is repeated where the server is busy"
         request = _request(self.format, images.cpu().numpy(), template.spacing)
-        request["headers"] = self.headers | request.get("headers", {})
+        request["headers"] = self.headers | request.get("headers", {}) | {"Accept-Encoding": "identity"}
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(0.5 * 2 ** (attempt - 1))
@@ -167,25 +246,29 @@ class RemoteModel(Model):
 
     def _run(self, images, template) -> torch.Tensor:
         "What the server responds with, as a tensor"
-        response = self._send(images, template)
-        if not response.is_success:
+        status, body = self._send(images, template)
+        if not 200 <= status < 300:
             # a size that the model refuses is worth a hint, a forbidden door is not
-            error = ValueError if response.status_code in _BAD_REQUEST else ConnectionError
-            text = " ".join(response.text.split())[:300]
-            raise error(f"{self.address} responded with {response.status_code}: {text}")
+            error = ValueError if status in _BAD_REQUEST else ConnectionError
+            text = without_control(body[:1000].decode("utf-8", "replace"))[:300]
+            raise error(f"{self.address} responded with {status}: {text}")
         try:
-            array = _read_response(self.format, response)
+            array = _read_response(self.format, body)
         except Exception as e:
-            raise ValueError(f"the response of {self.address} is not a mask in the format {self.format}: {e}") from e
-        return torch.from_numpy(array.astype(np.int64 if array.dtype.kind in "biu" else np.float32))
+            text = without_control(str(e))[:300]
+            raise ValueError(f"the response of {self.address} is not a mask in the format {self.format}: {text}") from e
+        output = torch.from_numpy(array.astype(np.int64 if array.dtype.kind in "biu" else np.float32))
+        if output.is_floating_point():
+            _check_probabilities(output, images)
+        return output
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         output = self._run(images, template)
-        return output.max(1).indices if output.is_floating_point() and output.ndim == images.ndim else output
+        return output.max(1).indices if output.is_floating_point() else output
 
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         output = self._run(images, template)
-        return output if output.is_floating_point() and output.ndim == images.ndim else None
+        return output if output.is_floating_point() else None
 
 # %% ../../nbs/models/05_remote.ipynb #d8693ec9
 def _run_model(
@@ -212,61 +295,251 @@ def _run_model(
     return output.cpu().numpy()
 
 # %% ../../nbs/models/05_remote.ipynb #f7f94468
-def _handler(
-    respond: Callable,  # function (format, body, headers) -> body of the response
-) -> type:
-    "A handler of requests, for `http.server`"
-    from http.server import BaseHTTPRequestHandler
+class _RefusedError(Exception):
+    "A request that is not served"
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def __init__(
+        self,
+        status: int,  # of HTTP
+        message: str,  # what is wrong with it
+    ):
+        super().__init__(message)
+        self.status = status
 
-        def log_message(self, *args):
-            "Print nothing"
 
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            format = "json" if "json" in self.headers.get("Content-Type", "") else "npy"
-            try:
-                data = respond(format, body, self.headers)
-            except Exception as e:
-                self._send(400, "text/plain", f"{type(e).__name__}: {e}".encode())
-            else:
-                self._send(200, _FORMATS[format], data)
+def _check_origin(
+    headers,  # `email.message.Message`
+    names: Sequence[str],  # of this computer
+):
+    "Refuse what web pages send: they name their origin, or reach this computer under a name of their own"
+    hosts = headers.get_all("Host") or []
+    if len(hosts) != 1:
+        raise _RefusedError(400, "there must be one Host")
+    if "Origin" in headers:
+        raise _RefusedError(403, "requests of web pages are refused")
+    host = hosts[0].strip().lower()
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name in names:
+        return
+    try:
+        ipaddress.ip_address(name)  # no page has a mere address as its name without being on this computer
+    except ValueError:
+        advice = "serve(..., hosts=[...]) if this is a name of the server"
+        raise _RefusedError(403, f"Host must be a name of the server, got {name[:100]!r}: {advice}") from None
 
-        def _send(self, status, content_type, data):
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
+# %% ../../nbs/models/05_remote.ipynb #827a4f44
+def _format_and_length(
+    headers,  # `email.message.Message`
+    max_bytes: int,
+) -> tuple[str, int]:
+    "In which format the body of a request is, and how many bytes it has"
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    formats = [format for format, known in _FORMATS.items() if known == content_type]
+    if not formats:
+        raise _RefusedError(415, f"Content-Type must be {' or '.join(_FORMATS.values())}, got {content_type[:100]!r}")
+    if headers.get("Content-Encoding", "identity") != "identity":
+        raise _RefusedError(415, "the body must not be compressed")
+    lengths = headers.get_all("Content-Length") or []
+    if "Transfer-Encoding" in headers or not lengths:
+        raise _RefusedError(411, "there must be a Content-Length, and the body in one piece")
+    if len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
+        raise _RefusedError(400, f"Content-Length must be one number, got {', '.join(lengths)[:100]!r}")
+    if len(lengths[0]) > 18 or int(lengths[0]) > max_bytes:
+        raise _RefusedError(413, f"the body must have at most {max_bytes} bytes, got {lengths[0][:30]}: max_bytes=")
+    return formats[0], int(lengths[0])
+
+# %% ../../nbs/models/05_remote.ipynb #a8bfe293
+class _InTime(io.RawIOBase):
+    "What comes from a connection until a deadline"
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        seconds: float,
+    ):
+        self.connection = connection
+        self.deadline = time.monotonic() + seconds
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self.connection.settimeout(left)
+        return self.connection.recv_into(buffer)
+
+# %% ../../nbs/models/05_remote.ipynb #25ba0673
+class _Handler(BaseHTTPRequestHandler):
+    "One request, and the connection is closed"
+
+    server: "_Server"
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"  # also to what is no HTTP, a response has a status
+
+    def setup(self):
+        super().setup()
+        self.rfile = io.BufferedReader(_InTime(self.connection, self.server.seconds))
+
+    def log_message(self, *args):
+        "Print nothing"
+
+    def do_POST(self):
+        try:
+            format, data = self._served()
+        except _RefusedError as e:
+            self._refuse(e.status, str(e))
+        except TimeoutError as e:
+            self._refuse(408, str(e))
+        else:
+            self._send(200, _FORMATS[format], data)
+
+    def _served(self) -> tuple[str, bytes]:
+        "Format and body of the response"
+        if self.path.partition("?")[0] != "/predict":
+            raise _RefusedError(404, "there is only /predict")
+        _check_origin(self.headers, self.server.names)
+        format, length = _format_and_length(self.headers, self.server.max_bytes)
+        return format, self.server.respond(format, self._body(length), self.headers)
+
+    def _only_post(self):
+        self._refuse(405, "only POST is understood")
+
+    do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _only_post
+
+    def _body(self, length: int) -> bytes:
+        body = bytearray()
+        while len(body) < length:
+            part = self.rfile.read(min(length - len(body), 1 << 20))
+            if not part:
+                raise _RefusedError(400, f"the body must have {length} bytes, got {len(body)}")
+            body += part
+        return bytes(body)
+
+    def _refuse(self, status: int, message: str):
+        self._send(status, "text/plain; charset=utf-8", without_control(message).encode("utf-8", "replace"))
+        # a client that is still sending would not see the response
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.rfile.raw.deadline = time.monotonic() + 2
+            while self.rfile.read1(1 << 20):
+                pass
+
+    def _send(self, status: int, content_type: str, data: bytes):
+        self.close_connection = True
+        self.connection.settimeout(self.server.seconds)
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
             self.wfile.write(data)
 
-    return Handler
+# %% ../../nbs/models/05_remote.ipynb #98ed6ae6
+class _Server(ThreadingHTTPServer):
+    "Serves a limited number of connections at once; a client that goes away is no error"
+
+    daemon_threads = True
+    most_at_once = 32
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        respond: Callable,  # function (format, body, headers) -> body of the response
+        names: Sequence[str],  # of this computer
+        max_bytes: int,  # of a request
+        seconds: float,  # in which a request must have arrived
+    ):
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.respond = respond
+        self.names = tuple(names)
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+        self.places = BoundedSemaphore(self.most_at_once)
+        self.connections: set = set()
+        super().__init__((host, port), _Handler)
+
+    def process_request(self, request, client_address):
+        if not self.places.acquire(blocking=False):
+            with suppress(OSError):
+                request.settimeout(1)
+                request.sendall(
+                    b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+                )
+            self.shutdown_request(request)
+            return
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        if request in self.connections:
+            self.connections.discard(request)
+            self.places.release()
+        super().shutdown_request(request)
+
+    def handle_error(self, request, client_address):
+        "Print nothing: the other requests are served on"
+
+    def close(self):
+        "Stop, and leave nobody waiting"
+        self.shutdown()
+        self.server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 # %% ../../nbs/models/05_remote.ipynb #80f35845
+def _names_of(
+    host: str,  # where a server listens
+    others: Sequence[str],  # further names
+) -> list[str]:
+    "Names under which a server may be called"
+    own = [host, "localhost"]
+    if host in ("0.0.0.0", "::", ""):
+        own.append(socket.gethostname())
+    return [name.lower() for name in (*own, *others)]
+
+
 @contextmanager
 def serve(
     model,  # anything that `as_model` takes
-    host: str = "127.0.0.1",  # "0.0.0.0" to be reached from other computers
+    host: str = "127.0.0.1",  # "0.0.0.0" to be reached from other computers: anybody there may use the model
     port: int = 0,  # 0: any free one
     probabilities: bool = False,  # respond with probabilities?
+    hosts: Sequence[str] = (),  # further names under which clients know this computer, if they use a name
+    max_bytes: int = _MOST_BYTES,  # of a request, >= 1
+    timeout: float = 60,  # seconds in which a request must have arrived, > 0
 ) -> Iterator[str]:  # the URL
     "A model behind HTTP, as long as the `with` block lasts; one request at a time is in the model"
-    from http.server import ThreadingHTTPServer
-
+    check_number("port", port, Domain(0, 65535, whole=True))
+    check_number("max_bytes", max_bytes, Domain(1, whole=True))
+    check_number("timeout", timeout, Domain(0, open=True))
+    if isinstance(hosts, str):
+        raise invalid("hosts", "a list of names", hosts, TypeError)
     model = as_model(model)
     lock = Lock()
 
     def respond(format, body, headers) -> bytes:
-        images, spacing = _read_request(format, body, headers)
-        with lock:
-            output = _run_model(model, images, spacing, probabilities)
-        return _response(format, output, probabilities)
+        try:
+            images, spacing = _read_request(format, body, headers)
+        except Exception as e:
+            raise _RefusedError(400, f"{type(e).__name__}: {e}") from e
+        try:
+            with lock:
+                output = _run_model(model, images, spacing, probabilities)
+            return _response(format, output, probabilities)
+        except Exception as e:
+            raise _RefusedError(422 if isinstance(e, ValueError) else 500, f"{type(e).__name__}: {e}") from e
 
-    server = ThreadingHTTPServer((host, port), _handler(respond))
-    Thread(target=server.serve_forever, daemon=True).start()
+    server = _Server(host, port, respond, _names_of(host, hosts), max_bytes, timeout)
+    thread = Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    thread.start()
     try:
-        yield f"http://{host}:{server.server_port}/predict"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/predict"
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()
+        thread.join()
