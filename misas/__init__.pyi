@@ -228,6 +228,7 @@ from .models.orientation import (
 )
 from .models.outputs import (
     OUTPUTS,
+    channels_second,
 )
 from .models.pytorch import (
     TorchModel,
@@ -539,6 +540,7 @@ __all__ = [
     "bootstrap_curves",
     "calibration_error",
     "can_undo",
+    "channels_second",
     "common_corruptions",
     "compare",
     "concat_scores",

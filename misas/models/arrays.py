@@ -19,7 +19,8 @@ from ..core.cases import Case, as_labels, to_dtype
 from ..core.checks import SomeNames, check_choice, invalid
 from ..core.fingerprint import checksum
 from ..core.model import Model
-from .pytorch import OUTPUTS, match_channels
+from .inputs import match_channels
+from .outputs import OUTPUTS, check_finite_scores
 
 # %% ../../nbs/models/07_arrays.ipynb #b5d7dbc7
 _CHANNELS = ("first", "last", "none")
@@ -48,6 +49,21 @@ def _channels_of(
         return None
     return "first" if first < last else "last"
 
+# %% ../../nbs/models/07_arrays.ipynb #1d3bc050
+def _unfolded(
+    output: np.ndarray,
+    shape: tuple,  # `(B, *S)` of the images, N pixels each
+) -> np.ndarray:
+    "An output `(B, N)`, `(B, N, K)` or `(B, K, N)` with the axes of the image instead of N"
+    n = math.prod(shape[1:])
+    if output.ndim == 2 and output.shape[1] == n:
+        return output.reshape(-1, 1, *shape[1:])
+    if output.ndim == 3 and len(shape) > 2 and output.shape[1] == n:
+        return output.reshape(len(output), *shape[1:], -1)
+    if output.ndim == 3 and len(shape) > 2 and output.shape[2] == n:
+        return output.reshape(*output.shape[:2], *shape[1:])
+    return output
+
 # %% ../../nbs/models/07_arrays.ipynb #b50b6b6f
 def _to_layout(
     images: np.ndarray,  # `(B, C, *S)`
@@ -62,13 +78,14 @@ def _to_layout(
 
 
 def _channels_first(
-    output: np.ndarray,  # `(B, K, *S)`, `(B, *S, K)` or `(B, *S)`
+    output: np.ndarray,  # `(B, K, *S)`, `(B, *S, K)` or `(B, *S)`, or with the pixels in a row
     shape: tuple,  # `(B, *S)` of the images
     channels: str,  # where the network's input has them; decides where the output's shape leaves it open
 ) -> np.ndarray:  # `(B, K, *S)`
     "A network's output with the channels in front"
     if output.shape == shape:
         return output[:, None]
+    output = _unfolded(output, shape)
     fits_first = output.shape[:1] + output.shape[2:] == shape
     fits_last = output.shape[:-1] == shape
     if 0 in output.shape or not (fits_first or fits_last):
@@ -112,8 +129,7 @@ def _check_scores(
     output: str | None,
 ):
     "An error unless scores are finite; and from 0 to 1, if they are probabilities"
-    if not best.isfinite().all():
-        raise invalid(f"the network's {output or 'scores'}", "finite numbers", best[~best.isfinite()][0].item())
+    check_finite_scores(best)
     if output == "probabilities" and (scores.min() < -1e-3 or best.max() > 1.001):
         allowed = "numbers from 0 to 1 (for other scores, pass output='logits')"
         raise invalid("the network's probabilities", allowed, (scores.min().item(), best.max().item()))

@@ -17,6 +17,7 @@ from ..core.cases import Case
 from ..core.checks import check_choice, renamed_arguments
 from ..core.model import Model, adapter, as_model
 from ..metrics.fusion import staple
+from .outputs import check_finite_scores
 
 # %% ../../nbs/models/06_ensemble.ipynb #9637a5f4
 def _most_votes(
@@ -82,6 +83,10 @@ def _check_member_output(
             f"the prediction of model {member.name!r} must have the size of the image, {shape}, got {given}: "
             "as_model(..., size=ResizeTo(...))"
         )
+    try:
+        check_finite_scores(output)
+    except ValueError as e:
+        raise ValueError(f"in the ensemble, model {member.name!r}: {e}") from e
 
 # %% ../../nbs/models/06_ensemble.ipynb #5af8bc2f
 @adapter(lambda obj: isinstance(obj, (list, tuple)) and len(obj) > 0)
@@ -148,4 +153,9 @@ class Ensemble(Model):
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         if self.method != "mean":
             return None
-        return torch.stack([self._run_member(m, m.probabilities, images, template) for m in self.models]).mean(0)
+        maps = [self._run_member(m, m.probabilities, images, template) for m in self.models]
+        classes = [map.shape[1] for map in maps]
+        if len(set(classes)) > 1:
+            given = ", ".join(f"{n} of model {m.name!r}" for n, m in zip(classes, self.models))
+            raise ValueError(f"models must have the same number of labels, for the mean of probabilities, got {given}")
+        return torch.stack(maps).mean(0)

@@ -19,6 +19,7 @@ from ..core.checks import import_optional
 from ..core.model import Model, adapter
 from .loading import check_trust, model_loader
 from .orientation import Oriented
+from .outputs import check_finite_scores
 from .pytorch import evaluation_mode, match_channels
 
 # %% ../../nbs/models/09_nnunet.ipynb #2e8a97de
@@ -52,14 +53,16 @@ def _dataset_labels(
 def _quiet(
     predictor,  # `nnUNetPredictor`
 ) -> Iterator[None]:
-    "No progress bars, no messages, and the network in the mode that it had"
+    "No progress bars, no messages, the network in the mode that it had, and an error where its scores are not finite"
     shown = predictor.allow_tqdm
     predictor.allow_tqdm = False
+    checked = predictor.network.register_forward_hook(lambda net, images, scores: check_finite_scores(scores))
     try:
         with contextlib.redirect_stdout(io.StringIO()), evaluation_mode(predictor.network):
             yield
     finally:
         predictor.allow_tqdm = shown
+        checked.remove()
 
 # %% ../../nbs/models/09_nnunet.ipynb #5c8a7b1f
 class NNUNetModel(Model):

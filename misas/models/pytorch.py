@@ -23,6 +23,7 @@ from .inputs import exported_shape, first_convolution, groups_of, match_channels
 from misas.models.outputs import (
     OUTPUTS,
     OutputWatch,
+    channels_second,
     check_finite_scores,
     integer_labels,
     interpolate_scores,
@@ -197,7 +198,7 @@ class TorchModel(Model):
     def _watched(self, runner, images):
         "Scores, and what kind they are"
         with OutputWatch() as watch:
-            scores = self.read(_uncompiled(runner.net)(images))
+            scores = channels_second(self.read(_uncompiled(runner.net)(images)), images.shape[2:])
         runner.kind = watch.kind_of(scores)
         doubt = "" if self._warned else likely_misunderstanding(scores, runner.kind)
         if doubt:
@@ -207,8 +208,10 @@ class TorchModel(Model):
 
     def _run_group(self, runner, images):
         "Scores for as many images as the network takes"
-        scores = self._watched(runner, images) if runner.kind is None else self.read(runner.net(images))
-        return self.sized(scores, images.shape[2:])
+        shape = images.shape[2:]
+        known = runner.kind is not None
+        scores = channels_second(self.read(runner.net(images)), shape) if known else self._watched(runner, images)
+        return self.sized(scores, shape)
 
     def _run_batch(self, images):
         "Scores for a batch"

@@ -16,6 +16,7 @@ import torch
 from ..core.cases import Case
 from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, renamed_arguments
 from ..core.wrapper import Wrapper
+from .outputs import check_finite_scores
 from .pytorch import TorchModel
 from .sizes import as_sides, check_sides
 
@@ -177,8 +178,11 @@ class SlidingWindow(Wrapper):
 
     def _scores(self, images, template):
         if self._has_scores:
-            return self._over_windows(self.model.inputs(images, self.device), self._window_scores)
-        return self._over_windows(images.to(self.device), partial(self._window_probabilities, template))
+            scores = self._over_windows(self.model.inputs(images, self.device), self._window_scores)
+        else:
+            scores = self._over_windows(images.to(self.device), partial(self._window_probabilities, template))
+        check_finite_scores(scores.amax(1))
+        return scores
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         scores = self._scores(images, template)

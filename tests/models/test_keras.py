@@ -323,7 +323,7 @@ def test_outputs_that_are_no_masks_are_refused(heart, odd):
         as_model(keras.Sequential([layers.Input((None, None, 1)), layers.Conv2D(2, 3)]))(odd.image[None])
     broken = convolutions()
     broken.set_weights([w * np.nan for w in broken.get_weights()])
-    with pytest.raises(ValueError, match="logits must be finite numbers"):
+    with pytest.raises(ValueError, match="scores must be finite numbers"):
         as_model(broken)(odd.image[None])
 
 

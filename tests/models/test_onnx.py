@@ -240,7 +240,7 @@ def test_outputs_that_are_no_masks_are_refused(heart):
         as_model(free()).probabilities(images, heart)
     with pytest.raises(ValueError, match="labels must be 4 names"):
         as_model(free(), labels=["bg", "heart"])(images)
-    with pytest.raises(ValueError, match="scores must be finite numbers, got nan"):
+    with pytest.raises(ValueError, match="scores must be finite numbers, got NaN or infinite ones in"):
         as_model(free(), preprocess=lambda x: x * np.nan)(images)
     unpadded = CONV.replace("1, 1, 1, 1", "0, 0, 0, 0")
     smaller = network("float[N, 1, H, W] image", "float[N, 4, I, J] scores", unpadded)

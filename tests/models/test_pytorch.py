@@ -314,7 +314,7 @@ class Odd(torch.nn.Module):
 @pytest.mark.parametrize(
     "output, error",
     [
-        (torch.zeros(1, 2, 4), "shape"),
+        (torch.zeros(1, 2, 5), "shape"),
         (torch.zeros(3, 2, 4, 4), "shape"),
         ({"mask": 1, "label": 2}, "dict"),
         (torch.full((1, 2, 2, 2), torch.nan), "NaN"),
