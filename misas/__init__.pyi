@@ -188,6 +188,7 @@ from .metrics.overlap import (
 from .models.arrays import (
     FileModel,
     NumpyModel,
+    pick_mask,
 )
 from .models.demo import (
     UNet,
@@ -589,6 +590,7 @@ __all__ = [
     "overlay",
     "pair_scores",
     "phantom",
+    "pick_mask",
     "plane_letters",
     "plot_boxes",
     "plot_calibration",

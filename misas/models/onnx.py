@@ -14,7 +14,7 @@ import numpy as np
 from ..core.checks import import_optional, invalid, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_output
+from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output
 from .loading import model_loader
 
 # %% ../../nbs/models/12_onnx.ipynb #8ed198f5
@@ -119,9 +119,10 @@ class OnnxModel(FileModel):
             session,
             shape=_shape(inputs[self.input].shape),
             dtype=_dtype(inputs[self.input].type),
-            mask=pick_output([o.name for o in session.get_outputs()], mask),
             **options,
         )
+        shapes = {o.name: _shape(o.shape) for o in session.get_outputs()}
+        self.mask = pick_mask(shapes, mask, self.shape, self.channels)
 
     def open(self, source):
         return _open_session(source, self.providers)

@@ -197,8 +197,13 @@ class TorchModel(Model):
 
     def _watched(self, runner, images):
         "Scores, and what kind they are"
-        with OutputWatch() as watch:
-            scores = channels_second(self.read(_uncompiled(runner.net)(images)), images.shape[2:])
+        try:
+            with OutputWatch() as watch:
+                scores = channels_second(self.read(_uncompiled(runner.net)(images)), images.shape[2:])
+        except RuntimeError:
+            if isinstance(runner.net, torch.jit.ScriptModule):
+                runner.net(images)  # fails again, and says why: while it is watched, the words are lost
+            raise
         runner.kind = watch.kind_of(scores)
         doubt = "" if self._warned else likely_misunderstanding(scores, runner.kind)
         if doubt:

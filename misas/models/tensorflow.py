@@ -16,7 +16,7 @@ import numpy as np
 from ..core.checks import import_optional, invalid, nearest_name, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_output
+from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output
 from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/11_tensorflow.ipynb #1298dd16
@@ -87,9 +87,11 @@ class SavedModel(FileModel):
             loaded,
             shape=_known_shape(specs[self.input].shape),
             dtype=specs[self.input].dtype.name,
-            mask=pick_output(sorted(function.structured_outputs), mask),
             **options,
         )
+        outputs = function.structured_outputs
+        shapes = {name: _known_shape(outputs[name].shape) for name in sorted(outputs)}
+        self.mask = pick_mask(shapes, mask, self.shape, self.channels)
 
     @staticmethod
     def open(source):
