@@ -1415,6 +1415,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'misas.models.loading._network_in': ('models/loading.html#_network_in', 'misas/models/loading.py'),
                                       'misas.models.loading._only_weights': ( 'models/loading.html#_only_weights',
                                                                               'misas/models/loading.py'),
+                                      'misas.models.loading._unpickled': ('models/loading.html#_unpickled', 'misas/models/loading.py'),
                                       'misas.models.loading.check_trust': ('models/loading.html#check_trust', 'misas/models/loading.py'),
                                       'misas.models.loading.load_model': ('models/loading.html#load_model', 'misas/models/loading.py'),
                                       'misas.models.loading.model_loader': ('models/loading.html#model_loader', 'misas/models/loading.py'),

@@ -273,7 +273,8 @@ _Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Load a model file that can bring code of its own, such as a pickle: only if you trust whoever made it.",
+        help="Load a model file that can bring code of its own, such as a pickle or TorchScript: "
+        "only if you trust whoever made it.",
     ),
 ]
 

@@ -214,7 +214,9 @@ class TransformersModel(TorchModel):
 
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         maps: Any = self.probabilities_of(self._image_scores(images, template))
-        return maps / maps.sum(1, keepdim=True) if self.queries else maps
+        maps = maps / maps.sum(1, keepdim=True) if self.queries else maps
+        check_finite_scores(maps)
+        return maps
 
 # %% ../../nbs/models/13_hub.ipynb #7ade3fb8
 def _is_pipeline(obj) -> bool:

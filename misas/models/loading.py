@@ -7,6 +7,7 @@ __all__ = ['LOADERS', 'model_loader', 'model_specs', 'load_model']
 
 # %% ../../nbs/models/04_loading.ipynb #10b88c25
 import importlib
+import pickle
 import re
 import sys
 import warnings
@@ -174,11 +175,22 @@ def _network_in(
 # %% ../../nbs/models/04_loading.ipynb #5ace51b9
 def _has_code(path: Path) -> bool:
     "Is there more than tensors and plain values in what torch saved? Nothing of it is run"
-    try:
-        torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception:
-        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
+        except Exception:
+            return True
     return False
+
+
+def _unpickled(path: Path):
+    "What is in a pickle of somebody who is trusted, whether torch wrote it or Python itself"
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except pickle.UnpicklingError:
+        with path.open("rb") as file:
+            return pickle.load(file)
 
 
 @model_loader(".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -188,7 +200,8 @@ def _from_pickle(path: Path, trust: bool):
         raise ValueError("its content is not what torch saves, or only a part of it")
     if _has_code(path):
         check_trust("a pickled network", trust)
-    return _network_in(torch.load(path, map_location="cpu", weights_only=not trust), path)
+        return _network_in(_unpickled(path), path)
+    return _network_in(torch.load(path, map_location="cpu", weights_only=True), path)
 
 
 @model_loader(".safetensors")

@@ -463,16 +463,24 @@ class Owned:
 
 
 class Writes(torch.nn.Module):
-    "A network that writes a file when it is run, also as TorchScript"
+    "A network that writes a file when it is loaded, in TorchScript itself"
 
-    def __init__(self, path):
+    def __init__(self, path: str):
         super().__init__()
-        self.path = str(path)
-        self.conv = torch.nn.Conv2d(1, 2, 1)
+        self.path = path
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        torch.save(x, self.path)
-        return self.conv(x)
+        return x
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return (self.path, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]):
+        self.path = state[0]
+        self.training = state[1]
+        torch.save(torch.zeros(1), self.path)
 
 
 def pickled(folder):
@@ -496,8 +504,8 @@ def scripted(folder):
     torch.jit.script(torch.nn.Conv2d(1, 2, 1)).save(folder / "net.ts")
 
 
-def scripted_under_another_name(folder):
-    torch.jit.script(torch.nn.Conv2d(1, 2, 1)).save(folder / "net.bin")
+def scripted_to_write(folder):
+    torch.jit.script(Writes(str(folder / "owned"))).save(folder / "net.bin")
 
 
 def exported(folder):
@@ -527,7 +535,7 @@ PROGRAMS = [
     plain_pickle,
     learner,
     scripted,
-    scripted_under_another_name,
+    scripted_to_write,
     exported,
     bundle,
     nnunet,
@@ -543,6 +551,13 @@ def test_programs_need_trust(tmp_path, make):
         with pytest.raises(ValueError, match="can bring code that runs when it is loaded; .*trust=True, or --trust"):
             load(path)
     assert not (tmp_path / "owned").exists()
+
+
+def test_scripts_do_write(tmp_path):
+    "What trust is asked for"
+    scripted_to_write(tmp_path)
+    load_model(tmp_path / "net.bin", trust=True)
+    assert (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
@@ -631,6 +646,12 @@ def test_weights_alone(tmp_path, net, name):
     scope = dict(torch=torch, safetensors=safetensors, net=again, as_model=as_model)
     exec(remedy_in(error), scope)
     assert torch.equal(again.state_dict()["1.bias"], weights["1.bias"])
+
+
+def test_network_in_a_pickle_of_python(tmp_path, net):
+    (tmp_path / "net.pt").write_bytes(pickle.dumps(net))
+    model = load_model(tmp_path / "net.pt", trust=True)
+    assert torch.equal(model(torch.ones(1, 1, 8, 8)), as_model(net)(torch.ones(1, 1, 8, 8)))
 
 
 def test_network_in_a_checkpoint(tmp_path, net):
