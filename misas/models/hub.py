@@ -151,7 +151,11 @@ class TransformersModel(TorchModel):
     def read(self, output) -> torch.Tensor:
         queries = _queries_in(output)
         self.queries = queries is not None
-        scores = _query_scores(*queries, self.mask_size) if queries else self._plain_scores(output)
+        if queries is None:
+            scores = self._plain_scores(output)
+        else:
+            classes, masks = queries
+            scores = _query_scores(classes, masks, self.mask_size)
         if not self.reduced or scores.shape[1] == 1:
             return scores
         # a label 0 that is never the highest

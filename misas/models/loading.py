@@ -188,7 +188,9 @@ def _unpickled(path: Path):
     "What is in a pickle of somebody who is trusted, whether torch wrote it or Python itself"
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
-    except pickle.UnpicklingError:
+    except RuntimeError as e:
+        if "magic number" not in str(e):
+            raise
         with path.open("rb") as file:
             return pickle.load(file)
 

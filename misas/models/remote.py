@@ -380,7 +380,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self):
         super().setup()
-        self.rfile = io.BufferedReader(_InTime(self.connection, self.server.seconds))
+        self.coming = _InTime(self.connection, self.server.seconds)
+        self.rfile = io.BufferedReader(self.coming)
 
     def log_message(self, *args):
         "Print nothing"
@@ -422,7 +423,7 @@ class _Handler(BaseHTTPRequestHandler):
         # a client that is still sending would not see the response
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
-            self.rfile.raw.deadline = time.monotonic() + 2
+            self.coming.deadline = time.monotonic() + 2
             while self.rfile.read1(1 << 20):
                 pass
 
