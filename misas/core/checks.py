@@ -275,12 +275,13 @@ def warn_user(
 # %% ../../nbs/core/01_checks.ipynb #e34950ec
 def as_value_list(
     values,  # a number or name, or several of them: a list, an array, a generator ...; None: the transform's own
+    name: str = "values",  # the argument to name in an error
 ) -> list | None:
     "Values in the order in which they are tried"
     if values is None:
         return None
     if isinstance(values, (Mapping, set, frozenset)):
-        raise invalid("values", "one value, or several in an order, such as a list", values, TypeError)
+        raise invalid(name, "one value, or several in an order, such as a list", values, TypeError)
     is_one = isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
     return [values] if is_one else list(values)
 
@@ -378,3 +379,97 @@ def renamed_function(
         return new(*args, **kwargs)
 
     return cast(AnyFunction, wrapped)
+
+# %% ../../nbs/core/01_checks.ipynb #696ac7e9
+def _kinds(
+    annotation,  # of a parameter: a type, several of them, or the same as text
+) -> tuple[str, ...]:  # names without modules and contents, e.g. ("str", "Sequence", "None")
+    "Which kinds of things a parameter takes"
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    inner = re.compile(r"\[[^\[\]]*\]")
+    while inner.search(text):
+        text = inner.sub("", text)
+    return tuple(part.strip().rpartition(".")[2] for part in text.split("|"))
+
+
+def _is_list(value) -> bool:
+    "Several things in an order; a text is one thing"
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+# %% ../../nbs/core/01_checks.ipynb #8c0f9a74
+_NAMED_KINDS: dict[str, tuple[str, Callable]] = {
+    "None": ("None", lambda value: value is None),
+    "Any": ("anything", lambda value: True),
+    "bool": ("True or False", lambda value: isinstance(value, (bool, np.bool_))),
+    "int": ("an integer", lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool)),
+    "float": ("a number", lambda value: isinstance(value, numbers.Real) and not isinstance(value, bool)),
+    "str": ("a string", lambda value: isinstance(value, str)),
+    "Path": ("a path", lambda value: isinstance(value, os.PathLike)),
+    "Callable": ("a function", callable),
+    "Mapping": ("a dict", lambda value: isinstance(value, Mapping)),
+    "Sequence": ("a list", _is_list),
+    "DataFrame": ("a pandas table", lambda value: _has_class(value, "DataFrame")),
+    "Tensor": ("a tensor", lambda value: _has_class(value, "Tensor")),
+    "ndarray": ("an array", lambda value: isinstance(value, np.ndarray)),
+    "Case": ("a Case (load_case makes one)", lambda value: _has_class(value, "Case")),
+    # pandas has a Series, too
+    "Series": ("a Series (get_series makes one)", lambda value: _has_class(value, "Series", "misas")),
+}
+_SAME_KIND = dict(dict="Mapping", tuple="Sequence", list="Sequence", Iterable="Sequence", NoneType="None", bool_="bool")
+
+
+def _has_class(value, name: str, package: str = "") -> bool:
+    "Is it an object of a class of that name, or of one derived from it? So nothing must be imported to tell"
+    bases = type(value).__mro__
+    return any(base.__name__ == name and base.__module__.startswith(package) for base in bases)
+
+# %% ../../nbs/core/01_checks.ipynb #248d43d7
+def _kind(name: str) -> tuple[str, Callable]:
+    "A kind in words, and the function that recognises it"
+    name = _SAME_KIND.get(name, name)
+    return _NAMED_KINDS.get(name) or (f"a {name}", lambda value: _has_class(value, name))
+
+# %% ../../nbs/core/01_checks.ipynb #0fa9db61
+Kind = tuple[str, list[Callable]]  # what a parameter takes, in words, and the functions that recognise it
+
+
+def _checks_of(function: Callable) -> tuple[dict[str, Kind], dict[str, Kind]]:
+    "By parameter, its kinds: of those that are checked in advance, and of those that take nothing but a number"
+    in_advance: dict[str, Kind] = {}
+    of_numbers: dict[str, Kind] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        kinds = _kinds(parameter.annotation)
+        is_free = parameter.annotation is parameter.empty or "Any" in kinds
+        if is_free or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        words, tests = zip(*map(_kind, kinds))
+        text = " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+        is_number = set(kinds) <= {"int", "float", "None"}
+        (of_numbers if is_number else in_advance)[parameter.name] = (text, list(tests))
+    return in_advance, of_numbers
+
+
+def _check_kinds(checks: dict[str, Kind], arguments: Mapping[str, Any]):
+    "An error for the first argument of another kind"
+    for name, (allowed, tests) in checks.items():
+        if name in arguments and not any(test(arguments[name]) for test in tests):
+            raise invalid(name, allowed, arguments[name], TypeError)
+
+# %% ../../nbs/core/01_checks.ipynb #43ba3710
+def checked(function: AnyFunction) -> AnyFunction:
+    "The function, with each argument checked against the kinds that its signature names"
+    names = list(inspect.signature(function).parameters)
+    in_advance, of_numbers = _checks_of(function)
+
+    @functools.wraps(function)
+    def with_checks(*args, **kwargs):
+        arguments = dict(zip(names, args)) | kwargs
+        _check_kinds(in_advance, arguments)
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if not any(f"{name} must be" in str(error) for name in of_numbers):
+                _check_kinds(of_numbers, arguments)
+            raise
+
+    return cast(AnyFunction, with_checks)

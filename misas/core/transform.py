@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, check_choice, invalid, same_value, short_repr
+from .checks import Domain, check_choice, checked, invalid, same_value, short_repr
 from .model import own_name
 from .registry import load_providers
 
@@ -72,7 +72,9 @@ class Transform:
             value = value.item()
         if value not in self.domain:
             raise invalid(f"{self.param} of {self}", str(self.domain), value)
-        return value
+        # fractions, and integers beyond what a float holds exactly, become floats
+        exact = isinstance(value, (int, float)) and abs(value) <= 2**53
+        return value if exact else float(value)
 
     def fingerprint(self) -> tuple:
         "What the changes depend on: part of the cache key by which kept results are found"
@@ -190,9 +192,12 @@ def _check_is_transform(obj):
         advice = "common_corruptions() gives several, and their values: evaluate(model, cases, *common_corruptions())"
         raise TypeError(f"transform must be one transform, got a {type(obj).__name__} of {len(obj)} ({advice})")
     if isinstance(obj, type) or not callable(obj):
-        raise TypeError(f"transform must be {allowed}, got {short_repr(obj)}")
+        called = isinstance(obj, type) and issubclass(obj, Transform)
+        remedy = f" (call it: {obj.__name__}())" if called else ""
+        raise TypeError(f"transform must be {allowed}, got {short_repr(obj)}{remedy}")
 
 # %% ../../nbs/core/06_transform.ipynb #46783c43
+@checked
 def as_transform(
     obj,  # a `Transform`, the name of a known one, or a function `(image, value) -> image`
     mask: Callable | None = None,  # function `(mask, value) -> mask` for a function that moves anatomy

@@ -167,6 +167,10 @@ class Dihedral(Transform):
         )
 
 # %% ../../nbs/transforms/01_basic.ipynb #6315d091
+# of the largest image that is made: 4 GiB
+_MOST_VALUES = 2**30
+
+
 @dataclass(frozen=True)
 class Resize(Transform):
     "Resize image and mask so that the longer side within the slices has `pixels` pixels"
@@ -189,6 +193,8 @@ class Resize(Transform):
 
     def apply(self, case: Case, pixels) -> Case:
         shape = self._new_shape(case, pixels)
+        if math.prod(shape) * len(case.image) > _MOST_VALUES:
+            raise invalid(f"pixels of {self}", f"so few that the image has at most {_MOST_VALUES} values", pixels)
         new_to_old = np.diag([old / new for old, new in zip(case.shape, shape)])
         return case.replace(
             image=resize_image(case.image, shape),

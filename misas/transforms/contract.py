@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
+from ..core.checks import checked, invalid
 from ..core.transform import Transform
 
 # %% ../../nbs/transforms/08_contract.ipynb #07a35a0f
@@ -43,6 +44,7 @@ def _check_value(transform, case, value, before):
     assert torch.equal(case.truth, before.truth), f"{at} the truth given was modified"
 
 # %% ../../nbs/transforms/08_contract.ipynb #7090608a
+@checked
 def conforms(
     transform: Transform,
     case: Case,
@@ -52,6 +54,7 @@ def conforms(
     before = case.replace(image=case.image.clone(), truth=None if case.truth is None else case.truth.clone())
     _check_neutral(transform, case)
     values = transform.values_for(case) if values is None else values
-    assert len(values), f"{transform}: no values to try"
+    if not len(values):
+        raise invalid("values", "at least one value", values)
     for i in np.unique(np.linspace(0, len(values) - 1, 5).astype(int)):
         _check_value(transform, case, values[i], before)

@@ -18,7 +18,7 @@ from ..core.cases import Case
 from ..core.checks import Domain, check_number, invalid
 from ..core.transform import Intensity, Transform
 from .basic import Rotate
-from .spatial import ANY_AXIS, Spatial, resolve_axis, store_as_tuple, store_axes
+from .spatial import ANY_AXIS, Spatial, as_tuples, resolve_axis, store_as_tuple, store_axes
 
 # %% ../../nbs/transforms/05_kspace.ipynb #f67baa21
 def _frequency_at(
@@ -57,15 +57,14 @@ def _spike_positions(
     ndim: int,  # 2 or 3
 ) -> list[tuple]:  # of `ndim` numbers each
     "Each spike's position along all spatial axes"
-    several = [position] if np.ndim(position) < 2 else position
-    full = []
-    for p in several:
-        given = tuple(np.atleast_1d(p).tolist())
-        full.append((0.5,) * (ndim - len(given)) + given)
-    if not full or any(len(p) != ndim or not all(0 <= x <= 1 for x in p) for p in full):
-        allowed = f"numbers from 0 to 1 for each of at most {ndim} axes, or several such positions"
-        raise invalid("position", allowed, position)
-    return full
+    given = as_tuples(position)
+    given = given if isinstance(given, tuple) else (given,)
+    several = given if given and isinstance(given[0], tuple) else (given,)
+    for one in several:
+        if not isinstance(one, tuple) or not 0 < len(one) <= ndim or any(x not in Domain(0, 1) for x in one):
+            allowed = f"numbers from 0 to 1 for each of at most {ndim} axes, or several such positions"
+            raise invalid("position", allowed, position)
+    return [(0.5,) * (ndim - len(one)) + one for one in several]
 
 
 def _add_spikes(
@@ -106,7 +105,7 @@ class SpikePosition(Intensity):
     name, param, values, domain = "spike-position", "position", tuple(k / 20 for k in range(2, 19)), Domain(0, 1)
 
     def __post_init__(self):
-        if self.axis not in (-1, -2):
+        if self.axis not in Domain(-2, -1, whole=True):
             raise invalid("axis", "-1 (columns) or -2 (rows)", self.axis)
         check_number("across", self.across, Domain(0, 1))
         check_number("intensity", self.intensity, Domain(0))

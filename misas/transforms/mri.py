@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import Domain, check_number
+from ..core.checks import Domain, check_number, invalid
 from ..core.transform import Intensity
 from .kspace import black_level
 
@@ -71,6 +71,10 @@ def _through_torchio(
     return changed.data.reshape(image.shape).to(image)
 
 # %% ../../nbs/transforms/06_mri.ipynb #763e8795
+# beyond it, the time of a convolution is out of all proportion
+_WIDEST_BLUR = 1000
+
+
 @dataclass(frozen=True)
 class Blur(Intensity):
     "Blur by a Gaussian with a standard deviation of `std` mm"
@@ -80,6 +84,9 @@ class Blur(Intensity):
     def change(self, image: torch.Tensor, std: float, case: Case) -> torch.Tensor:
         import torchio
 
+        largest = _WIDEST_BLUR * min(case.spacing)
+        if std > largest:
+            raise invalid(f"std of {self}", f"at most {_WIDEST_BLUR} pixels, here {largest:g} mm", std)
         return _through_torchio(image, case.spacing, torchio.Blur((std,) * 3))
 
 # %% ../../nbs/transforms/06_mri.ipynb #b8f99b37
@@ -153,7 +160,7 @@ class Swap(Intensity):
 
     size: float = 0.125  # edge of a patch as a fraction of each side
     seed: int = 0  # of the places
-    name, param, neutral, values, domain = "swap", "swaps", 0, tuple(range(0, 21, 2)), Domain(0, whole=True)
+    name, param, neutral, values, domain = "swap", "swaps", 0, tuple(range(0, 21, 2)), Domain(0, 10_000, whole=True)
 
     def __post_init__(self):
         check_number("size", self.size, Domain(0, 0.5, open=True))

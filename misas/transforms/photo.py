@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.checks import Domain, as_value_list, check_choice, check_number, checked, invalid
 from ..core.transform import Intensity
 from .basic import Contrast
 from .mri import Blur, Noise
@@ -172,7 +172,7 @@ class Defocus(Corruption):
     "Blur with a disk of `radius` pixels, within slices"
 
     soft: float = 0.5  # the disk's edge is softened by a Gaussian of this standard deviation, in pixels
-    name, param, unit, neutral, values, domain = "defocus", "radius", "px", 0, (0, 3, 4, 6, 8, 10), Domain(0)
+    name, param, unit, neutral, values, domain = "defocus", "radius", "px", 0, (0, 3, 4, 6, 8, 10), Domain(0, 200)
 
     def __post_init__(self):
         check_number("soft", self.soft, Domain(0, 1))
@@ -205,7 +205,14 @@ class MotionBlur(Corruption):
     "Blur along a path of `length` pixels, within slices"
 
     angle: float = 0.0  # degrees, counter-clockwise from the direction of the rows
-    name, param, unit, neutral, values, domain = "motion-blur", "length", "px", 0, (0, 6.5, 11, 17, 24, 30), Domain(0)
+    name, param, unit, neutral, values, domain = (
+        "motion-blur",
+        "length",
+        "px",
+        0,
+        (0, 6.5, 11, 17, 24, 30),
+        Domain(0, 1000),
+    )
 
     def __post_init__(self):
         check_number("angle", self.angle, Domain())
@@ -317,7 +324,7 @@ SEVERITIES = dict(  # {name in imagecorruptions: (transform, values at the sever
 # %% ../../nbs/transforms/07_photo.ipynb #0ef7d411
 def _chosen_severities(severities) -> list:
     "One severity or several, as a list"
-    chosen = [severities] if np.ndim(severities) == 0 else list(severities)
+    chosen = as_value_list(severities, "severities") or []
     allowed = Domain(1, 5, whole=True)
     if not chosen or any(s not in allowed for s in chosen):
         raise invalid("severities", f"{allowed}, or several of them", severities)
@@ -334,6 +341,7 @@ def _chosen_names(names) -> list:
     return chosen
 
 # %% ../../nbs/transforms/07_photo.ipynb #9295cbb9
+@checked
 def common_corruptions(
     severities: int | Sequence[int] = (1, 2, 3, 4, 5),  # one of 1 to 5, or several
     names: str | Sequence[str] | None = None,  # keys of `SEVERITIES`; None: all but "saturate", which needs colours

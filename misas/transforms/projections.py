@@ -258,12 +258,14 @@ class MetalStreaks(SeededPattern):
         check_number("photons", self.photons, Domain(0, open=True))
         object.__setattr__(self, "position", as_tuples(self.position))
         pieces = self._pieces()
-        if pieces.ndim != 2 or pieces.shape[1] != 2 or not ((pieces >= 0) & (pieces <= 1)).all():
+        if not pieces or any(len(piece) != 2 or any(x not in Domain(0, 1) for x in piece) for piece in pieces):
             raise invalid("position", "(row, column), numbers from 0 to 1, or several such pairs", self.position)
 
-    def _pieces(self) -> np.ndarray:  # `(N, 2)`
+    def _pieces(self) -> list[tuple]:
         "Row and column of each piece"
-        return np.atleast_2d(np.asarray(self.position, float))
+        given = self.position if isinstance(self.position, tuple) else (self.position,)
+        several = given if all(isinstance(piece, tuple) for piece in given) else (given,)
+        return list(several)
 
     def change(self, image: torch.Tensor, radius: float, case: Case) -> torch.Tensor:
         expect_hu(case, self)
@@ -275,7 +277,7 @@ class MetalStreaks(SeededPattern):
 
     def _insert(self, image, radius, case) -> torch.Tensor:
         "The image with the metal in it, in HU"
-        cover = _coverage(case.shape[-2:], self._pieces(), tuple(radius / d for d in case.spacing[-2:]))
+        cover = _coverage(case.shape[-2:], np.array(self._pieces()), tuple(radius / d for d in case.spacing[-2:]))
         metal = torch.from_numpy(cover).to(image)
         return image * (1 - metal) + 1000 * (self.attenuation / _WATER - 1) * metal
 
@@ -283,7 +285,7 @@ class MetalStreaks(SeededPattern):
         "What noise in the shadow of the metal adds to the image, in HU"
         device = with_metal.device
         pixel, square = _square_grid(case.shape, case.spacing)
-        shadow = _shadow(case.shape[-2:], self._pieces(), radius / pixel, square, device)
+        shadow = _shadow(case.shape[-2:], np.array(self._pieces()), radius / pixel, square, device)
         view, detector = shadow.nonzero(as_tuple=True)
         cos, sin = _directions(_VIEWS, device)
         distance = _centred(shadow.shape[1], device)

@@ -233,5 +233,5 @@ def test_arguments_of_swap(bad):
 
 
 def test_swaps_are_integers():
-    with pytest.raises(ValueError, match="swaps of swap must be an integer >= 0, got 1.5"):
+    with pytest.raises(ValueError, match="swaps of swap must be an integer >= 0 and <= 10000, got 1.5"):
         Swap()(HEART, 1.5)

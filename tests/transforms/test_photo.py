@@ -214,7 +214,7 @@ def test_motion_blur_spreads_as_much_as_in_imagenet_c(radius, width, length, mov
 
 
 def test_motion_blur_is_not_negative():
-    with pytest.raises(ValueError, match="length of motion-blur must be a number >= 0, got -1"):
+    with pytest.raises(ValueError, match="length of motion-blur must be a number >= 0 and <= 1000, got -1"):
         MotionBlur()(HEART, -1)
 
 

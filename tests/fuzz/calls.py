@@ -1,0 +1,408 @@
+"A call that works for every public function, and what is said when one of its arguments is replaced by something else"
+
+import contextlib
+import inspect
+import io
+import re
+import signal
+import traceback
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from PIL import Image
+
+import misas as ms
+from misas.metrics.counts import counts
+from misas.metrics.distance import surface_distances
+
+PACKAGE = str(Path(ms.__file__).parent)
+
+# Records that functions hand back, protocols to be subclassed, registries of extensions: no function of theirs checks.
+RECORDS = set(
+    """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines Lightness Masks
+    Metric Model Picture PreparationAdvice Raw Series Size Source Spatial Step Transform UNet Worst Wrapper
+    Corruption Normalise Threshold InvalidImageError adapter heart_mask model_loader register_metric
+    progress_bar""".split()
+)
+# Adapters that need a framework's own object; `as_model` and `load_model` make them.
+ADAPTERS = set(
+    """BundleModel FastaiModel FileModel GraphModel KerasModel NNUNetModel NumpyModel OnnxModel PlainModel RemoteModel
+    SavedModel TorchModel TransformersModel InSize""".split()
+)
+
+
+@cache
+def things() -> SimpleNamespace:
+    "What the calls are made of, as small as possible"
+    rng = np.random.default_rng(0)
+    image = rng.random((12, 14)).astype(np.float32)
+    image[3:8, 4:10] += 1
+    truth = (image > 0.9).astype(np.uint8)
+    case = ms.load_case(image, truth, name="square", spacing=(1, 1))
+    volume = ms.load_case(rng.random((5, 12, 14)), np.stack([truth] * 5), name="block", spacing=(2, 1, 1))
+    options = dict(values=[1, 1.5], labels=["bg", "square"], progress=False)
+    dim = ms.Case(case.image * 0.9, case.truth, "dim", (1, 1))
+    scores = ms.evaluate(threshold, [case, dim], "brightness", **options)
+    others = scores.assign(model="other", score=scores.score * 0.9)
+    series = ms.get_series(threshold, case, "brightness", [1, 1.5], progress=False)
+    return SimpleNamespace(
+        case=case,
+        volume=volume,
+        scores=scores,
+        others=ms.concat_scores([others]),
+        series=series,
+        films=ms.get_series(threshold, volume, "brightness", [1], progress=False),
+        counts=counts(ms.confusion(case.truth, case.truth, 2), 2, (1, 1)),
+        distances=surface_distances(case.truth, case.truth, [1], (1, 1)),
+    )
+
+
+def threshold(image):
+    return (np.asarray(image) > 0.9).astype(np.uint8)
+
+
+class Soft(ms.Model):
+    "A model that also gives probabilities"
+
+    name = "soft"
+
+    def predict(self, images, template):
+        return (images[:, 0] > 0.9).int()
+
+    def probabilities(self, images, template):
+        inside = (images[:, 0] / 2).clip(0, 1)
+        return torch.stack([1 - inside, inside], 1)
+
+
+@cache
+def by_name() -> dict:
+    "Good values of required arguments, by the name of the argument"
+    t = things()
+    grid = np.array([0.0, 1, 2, 3])
+    matrix = np.array([[0.9, 0.8, 0.7, 0.6], [0.8, 0.8, 0.5, 0.4]])
+    return dict(
+        absent=0.0,
+        c=t.counts,
+        case=t.case,
+        cases=[t.case],
+        d=t.distances,
+        errors={"brightness": [0.1, 0.2]},
+        image=t.case.image,
+        inside=t.case.truth > 0,
+        label=1,
+        labels=["bg", "square"],
+        mask=t.case.truth,
+        masks=[t.case.truth, t.case.truth],
+        matrix=matrix,
+        members=ms.Rotate(),
+        metric="dice",
+        metrics=["dice"],
+        model=threshold,
+        models=[threshold, threshold],
+        n=2,
+        neutral=1,
+        obj=threshold,
+        p=t.case.image[0].clip(0, 1),
+        path="out",
+        pred=t.case.truth,
+        progress=False,
+        ranges={"brightness": (0.5, 2)},
+        reference={"brightness": [0.2, 0.4]},
+        scores=t.scores,
+        scores_a=t.scores,
+        scores_b=t.others,
+        series=t.series,
+        step=t.series[0],
+        steps=t.series[0],
+        tables=[t.scores, t.others],
+        thresholds=[0.25, 0.5],
+        tolerance=1.0,
+        transform=ms.Brightness(),
+        transform_a="brightness",
+        transform_b="contrast",
+        transforms="brightness",
+        truth=t.case.truth,
+        value=1.0,
+        values=grid,
+        volume=t.volume,
+        x=t.case.image.numpy(),
+    )
+
+
+@cache
+def own() -> dict:
+    "Arguments of single functions, where the name does not say enough or the default takes too long"
+    t = things()
+    curve = dict(values=np.array([0.0, 1, 2, 3]), scores=np.array([0.5, 0.9, 0.7, 0.2]))
+    soft = dict(model=Soft(), cases=[t.case], thresholds=[0.25, 0.5])
+    return dict(
+        Case=dict(image=t.case.image, truth=t.case.truth),
+        Compose=dict(members=ms.Rotate()),
+        Domain=dict(low=0, high=1),
+        Ensemble=dict(models=[threshold, threshold]),
+        Oriented=dict(model=threshold),
+        CropTo=dict(shape=8),
+        ResizeTo=dict(shape=8),
+        SliceWise=dict(model=threshold),
+        SlidingWindow=dict(model=Soft(), roi_size=8),
+        View={},
+        as_case=dict(x=t.case.image.numpy()),
+        as_model=dict(obj=threshold),
+        as_transform=dict(obj=lambda image, value: image * value),
+        auroc_of_mask=dict(truth=t.case.truth.numpy(), pred=t.case.truth.numpy()),
+        bootstrap_curves=dict(matrix=by_name()["matrix"], resamples=20),
+        calibration_error=dict(table=_table(ms.reliability, model=Soft(), cases=[t.case])),
+        common_corruptions={},
+        corruption_error=dict(errors=[0.1, 0.2], reference=[0.2, 0.4]),
+        conforms=dict(transform=ms.Brightness(), case=t.case, values=[1, 2]),
+        degradation=dict(**curve, neutral=1),
+        direction_letters=dict(direction=np.array([1.0, 0, 0])),
+        draw_tissues=dict(rng=np.random.default_rng(0)),
+        evaluate=dict(model=threshold, cases=[t.case], transforms="brightness", values=[1, 2], progress=False),
+        find_cases=dict(folder="images"),
+        get_answers=dict(models=[threshold], case=t.case),
+        get_series=dict(model=threshold, case=t.case, transform="brightness", values=[1, 2], progress=False),
+        gif_series=dict(series=t.series, path="out.gif", size=64),
+        gif_volume=dict(volume=t.volume, path="out.gif", index=[1, 2], size=64),
+        global_sensitivity=sensitivity_call(),
+        grid=grid_call(),
+        known_metric=dict(name="dice"),
+        load_bundle=dict(folder="bundle"),
+        load_case=dict(image=t.case.image.numpy(), truth=t.case.truth.numpy()),
+        load_cine=dict(images=t.volume.image[0].numpy()),
+        load_model=dict(spec="demo"),
+        load_nnunet=dict(folder="nnunet"),
+        local_slope=dict(**curve, neutral=1),
+        measure=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
+        metric_facts=dict(scores=t.scores, metric="dice"),
+        model_loader=dict(keys=".new"),
+        normalised_area=dict(**curve, neutral=1),
+        optimal_thresholds=dict(scores=_table(ms.threshold_scores, **soft)),
+        pair_scores=dict(scores_a=t.scores, scores_b=t.others),
+        phantom=dict(shape=(16, 16)),
+        plane_letters=dict(series=t.films, step=t.films[0]),
+        plot_calibration=dict(table=_table(ms.reliability, model=Soft(), cases=[t.case])),
+        plot_confusion=dict(matrix=np.eye(2)),
+        plot_frame=dict(step=t.series[0], series=t.series, size=1),
+        plot_grid=dict(table=_table(ms.grid, **grid_call())),
+        plot_montage=dict(volume=t.volume, n=2, panel=0.5),
+        plot_planes=dict(volume=t.volume, panel=0.5),
+        plot_sensitivity=dict(table=_table(ms.global_sensitivity, **sensitivity_call())),
+        plot_series=dict(series=t.series, panel=0.5),
+        plot_summary=dict(summary=ms.summarise(t.scores, resamples=20)),
+        plot_transform=dict(case=t.case, transform="brightness", values=[1, 2], panel=0.5),
+        plot_worst=dict(worst=ms.worst_case(**worst_call())),
+        pool_reliability=dict(table=_table(ms.reliability, model=Soft(), cases=[t.case])),
+        probability_maps=dict(model=Soft(), case=t.case),
+        probability_table=soft | dict(progress=False),
+        prominence=dict(case=t.case, label=1),
+        prominence_correlation=dict(table=_table(ms.probability_table, **soft)),
+        read_cases=dict(csv="cases.csv"),
+        read_scores=dict(path="scores.csv"),
+        reliability=dict(model=Soft(), cases=[t.case], bins=3, progress=False),
+        roi_names=dict(path="roi.dcm"),
+        same_value=dict(a=1, b=2),
+        save_image=dict(image=t.volume.image[0].numpy(), case=t.volume, path="out.nii.gz"),
+        save_mask=dict(mask=t.volume.truth.numpy(), case=t.volume, path="out.nii.gz"),
+        save_scores=dict(scores=t.scores, path="out.csv"),
+        save_viewer=dict(series=t.series, path="out.html", size=64),
+        serve=dict(model=threshold),
+        suggest_augmentation=dict(summary=ms.summarise(t.scores, resamples=20)),
+        suggest_preparation=dict(
+            model=threshold, cases=[t.case], sizes=[None], intensities=["as is"], orientations=[0, 1], progress=False
+        ),
+        summarise=dict(scores=t.scores, resamples=20),
+        surface_distances=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
+        sweep=dict(model=threshold, case=t.case, transform="brightness", values=[1, 2], progress=False),
+        threshold_scores=soft | dict(progress=False),
+        slices_of=dict(case=t.volume),
+        to_source=dict(image=t.case.image, source=t.case.source),
+        tolerance_interval=dict(**curve, neutral=1),
+        transform_facts=dict(scores=t.scores, transform=t.scores["transform"].iloc[0]),
+        volume_difference=dict(c=counts(ms.confusion(t.volume.truth, t.volume.truth, 2), 2, (2, 1, 1))),
+        undo=dict(transform=ms.Rotate(), mask=t.case.truth, value=90, case=t.case),
+        value_text=dict(transform=ms.Rotate(), value=90),
+        verdicts=dict(summary=ms.summarise(t.scores, resamples=20)),
+        view=dict(series=t.series, size=64),
+        worst_case=worst_call(),
+        worst_score=curve,
+        spread_scores=dict(scores=t.scores),
+    )
+
+
+def grid_call() -> dict:
+    return dict(
+        model=threshold,
+        case=things().case,
+        transform_a="brightness",
+        transform_b="contrast",
+        values_a=[1, 2],
+        values_b=[1, 2],
+        progress=False,
+    )
+
+
+def sensitivity_call() -> dict:
+    ranges = {"brightness": (0.5, 2), "contrast": (0.5, 2)}
+    return dict(model=threshold, case=things().case, ranges=ranges, n=2, progress=False)
+
+
+def worst_call() -> dict:
+    return dict(model=threshold, case=things().case, ranges={"brightness": (0.5, 2)}, budget=10, progress=False)
+
+
+def _table(function, **arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(**arguments)
+
+
+# where no small file lies at hand, the error of a missing one is all that can be seen
+ONLY = dict(load_bundle=("folder",), load_nnunet=("folder",), roi_names=("path",))
+
+
+@dataclass(frozen=True)
+class Call:
+    "A public function with arguments that it takes"
+
+    name: str
+    function: object
+    arguments: dict  # good values of the required ones, and of those whose default takes too long
+    open: tuple  # names of the arguments that may be replaced
+
+
+@cache
+def calls() -> dict[str, Call]:
+    "By the public name"
+    found = {}
+    for name in sorted(ms.__all__):
+        function = getattr(ms, name)
+        if not callable(function) or name in RECORDS or name in ADAPTERS:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        usual = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        required = [p.name for p in usual if p.default is p.empty]
+        arguments = own()[name] if name in own() else {argument: by_name()[argument] for argument in required}
+        found[name] = Call(name, function, arguments, ONLY.get(name, tuple(p.name for p in usual)))
+        if isinstance(function, type) and issubclass(function, ms.Transform):
+            found[f"{name}.__call__"] = Call(f"{name}.__call__", *_applied(function))
+    return found
+
+
+def _applied(kind) -> tuple:
+    "A transform's own call, with the first case that it takes and a good value"
+    transform = kind(ms.Rotate()) if kind is ms.Compose else kind()
+    for case in (things().case, things().volume):
+        with contextlib.suppress(ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = list(transform.values_for(case) or [0])[0]
+            transform(case, value)
+            break
+    return transform, dict(case=case, value=value), ("case", "value")
+
+
+def run(call: Call, arguments: dict):
+    "Call it, and take what is lazy out of what comes back"
+    if call.name == "Compose":
+        result = call.function(*arguments.values())
+    else:
+        result = call.function(**arguments)
+    if inspect.isgenerator(result):
+        result = list(result)
+    if isinstance(result, contextlib.AbstractContextManager) and call.name == "serve":
+        with result:
+            pass
+    if hasattr(result, "to_dict") and hasattr(result, "mark_line"):
+        result.to_dict()
+    return result
+
+
+def write_files():
+    "What `own` names, in the working directory"
+    Path("images").mkdir(exist_ok=True)
+    for name in ("a", "b"):
+        Image.fromarray((things().case.image[0].numpy() * 100).astype(np.uint8)).save(f"images/{name}.png")
+    Path("cases.csv").write_text("image,mask\nimages/a.png,images/b.png\n")
+    things().scores.to_csv("scores.csv", index=False)
+
+
+class TooLong(Exception):
+    "A call did not come back in time"
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float):
+    def stop(*_):
+        raise TooLong(f"no answer within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# other words for an argument that a message may use
+ALSO = {
+    "obj": ["model", "transform"],
+    "x": ["image", "case"],
+    "c": ["Counts"],
+    "d": ["Distances"],
+    "p": ["probabilit"],
+    "cases": ["case", "image", "folder", "file"],
+    "case": ["image", "truth"],
+    "models": ["model"],
+    "transforms": ["transform"],
+    "transform_a": ["transform"],
+    "transform_b": ["transform"],
+    "scores_a": ["scores"],
+    "scores_b": ["scores"],
+    "values_a": ["values"],
+    "values_b": ["values"],
+    "members": ["member", "transform"],
+    "tables": ["scores", "table"],
+    "csv": ["table", "file", "folder"],
+    "folder": ["file"],
+    "path": ["file", "folder"],
+    "spec": ["model"],
+    "images": ["image"],
+    "volume": ["image", "case"],
+    "value": [*{transform.param for transform in ms.known_transforms().values()}],
+    "values": [*{transform.param for transform in ms.known_transforms().values()}],
+}
+
+
+def names_argument(message: str, argument: str) -> bool:
+    "Does the message speak of this argument?"
+    words = [argument, argument.removesuffix("s"), *ALSO.get(argument, ())]
+    return any(re.search(rf"(?<![a-z]){re.escape(word)}", message, re.IGNORECASE) for word in words)
+
+
+def fault(call: Call, replaced: dict, seconds: float = 20) -> str | None:
+    "What is wrong with the answer to such a call; None where it works or a clear error says why not"
+    before = warnings.filters[:]
+    try:
+        with time_limit(seconds), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run(call, call.arguments | replaced)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error}"
+        if not frame.filename.startswith(PACKAGE):
+            return f"not raised by misas but in {Path(frame.filename).name}:{frame.lineno}: {text[:300]}"
+        if not any(names_argument(str(error), name) for name in replaced):
+            return f"names none of {sorted(replaced)}: {text[:300]}"
+        if len(text) > 2000:
+            return f"an error of {len(text)} characters: {text[:100]}"
+    except Exception as error:  # anything else is what this test looks for
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    if warnings.filters != before:
+        return "left other filters of warnings behind"
+    return None
