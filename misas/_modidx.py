@@ -1587,6 +1587,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'misas/models/remote.py'),
                                      'misas.models.remote._Handler.log_message': ( 'models/remote.html#_handler.log_message',
                                                                                    'misas/models/remote.py'),
+                                     'misas.models.remote._Handler.send_error': ( 'models/remote.html#_handler.send_error',
+                                                                                  'misas/models/remote.py'),
                                      'misas.models.remote._Handler.setup': ('models/remote.html#_handler.setup', 'misas/models/remote.py'),
                                      'misas.models.remote._InTime': ('models/remote.html#_intime', 'misas/models/remote.py'),
                                      'misas.models.remote._InTime.__init__': ( 'models/remote.html#_intime.__init__',

@@ -386,6 +386,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         "Print nothing"
 
+    def send_error(self, code, message=None, explain=None):
+        "What the parent class cannot read is refused as other requests are"
+        self._refuse(code, message or "")
+
     def do_POST(self):
         try:
             format, data = self._served()
