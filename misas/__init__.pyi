@@ -188,7 +188,6 @@ from .metrics.overlap import (
 from .models.arrays import (
     FileModel,
     NumpyModel,
-    pick_mask,
 )
 from .models.demo import (
     UNet,
@@ -229,7 +228,6 @@ from .models.orientation import (
 )
 from .models.outputs import (
     OUTPUTS,
-    channels_second,
 )
 from .models.pytorch import (
     TorchModel,
@@ -541,7 +539,6 @@ __all__ = [
     "bootstrap_curves",
     "calibration_error",
     "can_undo",
-    "channels_second",
     "common_corruptions",
     "compare",
     "concat_scores",
@@ -590,7 +587,6 @@ __all__ = [
     "overlay",
     "pair_scores",
     "phantom",
-    "pick_mask",
     "plane_letters",
     "plot_boxes",
     "plot_calibration",

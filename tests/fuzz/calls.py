@@ -31,8 +31,8 @@ RECORDS = set(
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
-    """BundleModel FastaiModel FileModel GraphModel KerasModel NNUNetModel NumpyModel OnnxModel PlainModel RemoteModel
-    SavedModel TorchModel TransformersModel InSize""".split()
+    """BundleModel FastaiModel FileModel GraphModel KerasModel NNUNetModel NumpyModel OnnxModel PipelineModel PlainModel
+    RemoteModel SavedModel TorchModel TransformersModel InSize""".split()
 )
 
 
