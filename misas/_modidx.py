@@ -1424,6 +1424,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'misas/models/loading.py'),
                                       'misas.models.loading._unpickled': ('models/loading.html#_unpickled', 'misas/models/loading.py'),
                                       'misas.models.loading.check_trust': ('models/loading.html#check_trust', 'misas/models/loading.py'),
+                                      'misas.models.loading.checked_folder': ( 'models/loading.html#checked_folder',
+                                                                               'misas/models/loading.py'),
                                       'misas.models.loading.load_model': ('models/loading.html#load_model', 'misas/models/loading.py'),
                                       'misas.models.loading.model_loader': ('models/loading.html#model_loader', 'misas/models/loading.py'),
                                       'misas.models.loading.model_specs': ('models/loading.html#model_specs', 'misas/models/loading.py')},

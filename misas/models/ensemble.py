@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..core.cases import Case
-from ..core.checks import check_choice, renamed_arguments
+from ..core.checks import check_choice, check_type, label_names, renamed_arguments
 from ..core.model import Model, adapter, as_model
 from ..metrics.fusion import staple
 from .outputs import check_finite_scores
@@ -102,13 +102,15 @@ class Ensemble(Model):
         labels: Sequence | None = None,  # names of the labels 0, 1, 2 ...; None: those of the members
     ):
         check_choice("method", method, (*VOTES, "mean"))
+        check_type("models", models, (list, tuple), "a list of models")
+        check_type("name", name, str, "a string", optional=True)
         self.models = [as_model(m) for m in models]
         if not self.models:
             raise ValueError("models must be at least one, got none")
         self.method = method
         own_name = f"{method}({', '.join(m.name for m in self.models)})"
         self.name = own_name if name in (None, "list", "tuple") else name  # the last two from `as_model([a, b])`
-        self.labels = labels or _common_labels(self.models)
+        self.labels = label_names(labels) or _common_labels(self.models)
 
     @property
     def how(self) -> str:

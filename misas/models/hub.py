@@ -22,7 +22,7 @@ from ..core.checks import import_optional, warn_user
 from ..core.model import Model, adapter
 from ..core.segments import merge_objects, objects_in
 from .inputs import to_eight_bits
-from .loading import check_trust, model_loader
+from .loading import check_trust, checked_folder, model_loader
 from .outputs import check_finite_scores, integer_labels, interpolate_scores
 from .pytorch import TorchModel
 
@@ -384,8 +384,8 @@ def load_bundle(
     trust: bool = False,  # run the code in its configuration?
 ) -> Bundle:
     "A MONAI bundle from its folder"
+    folder = checked_folder(folder, "configs/inference.json", "configs/inference.yaml")
     check_trust("the configuration of a MONAI bundle", trust)
-    folder = Path(folder)
     parser = _parsed_config(folder)
     network = parser.get_parsed_content("network_def" if "network_def" in parser else "network")
     network.load_state_dict(_load_weights(folder / "models/model.pt"))

@@ -7,6 +7,7 @@ __all__ = ['LOADERS', 'model_loader', 'model_specs', 'load_model']
 
 # %% ../../nbs/models/04_loading.ipynb #10b88c25
 import importlib
+import os
 import pickle
 import re
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.checks import check_flag, invalid, plain_message
+from ..core.checks import check_flag, check_type, invalid, plain_message, short_repr
 from ..core.model import Model, adapter, as_model
 
 # %% ../../nbs/models/04_loading.ipynb #96ee49f6
@@ -109,6 +110,19 @@ def check_trust(
             f"{what} can bring code that runs when it is loaded; "
             "if you trust whoever made it: trust=True, or --trust on the command line"
         )
+
+# %% ../../nbs/models/04_loading.ipynb #9e00ab00
+def checked_folder(
+    folder,  # what should be the path of one
+    *files: str,  # one of which is in it
+) -> Path:
+    "The path of a folder of a model"
+    allowed = f"the path of a folder with {' or '.join(files)}"
+    if not isinstance(folder, (str, Path)):
+        raise invalid("folder", allowed, folder, TypeError)
+    if not any(os.path.isfile(os.path.join(folder, file)) for file in files):
+        raise invalid("folder", allowed, str(folder))
+    return Path(folder)
 
 # %% ../../nbs/models/04_loading.ipynb #0c469142
 def _is_weights(held) -> bool:
@@ -268,7 +282,10 @@ def _is_lfs_pointer(path: Path) -> bool:
 def _loaded(spec: str, trust: bool):
     "What a word names, and the name that it gives to the model"
     path = Path(spec)
-    load = _loader_of(path)
+    try:
+        load = _loader_of(path)
+    except (OSError, ValueError) as e:  # no name of a file at all
+        raise ValueError(f"spec must be one of {model_specs()}, got {short_repr(spec)} ({plain_message(e)})") from e
     if path.is_file() and _is_lfs_pointer(path):
         raise ValueError(f"model must be a file, got {spec!r}, a pointer of Git LFS to one: run git lfs pull")
     if load is None and path.exists():
@@ -292,6 +309,7 @@ def load_model(
 ) -> Model:
     "A model named by a word"
     check_flag("trust", trust)
+    check_type("name", name, str, "a string", optional=True)
     if not isinstance(spec, (str, Path)):
         raise invalid("spec", f"one of {model_specs()}", spec, TypeError)
     if str(spec) == "demo":

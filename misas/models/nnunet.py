@@ -17,7 +17,7 @@ import torch
 from ..core.cases import Case
 from ..core.checks import import_optional
 from ..core.model import Model, adapter
-from .loading import check_trust, model_loader
+from .loading import check_trust, checked_folder, model_loader
 from .orientation import Oriented
 from .outputs import check_finite_scores
 from .pytorch import evaluation_mode, match_channels
@@ -142,6 +142,7 @@ def load_nnunet(
     checkpoint: str = "checkpoint_final.pth",
 ):  # `nnUNetPredictor`
     "A predictor from the folder that training left behind"
+    folder = checked_folder(folder, "plans.json")
     check_trust("a checkpoint of nnU-Net", trust)
     inference = import_optional("nnunetv2.inference.predict_from_raw_data", "nnunet")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -24,11 +24,13 @@ from ..core.cases import Case, Source
 from misas.core.checks import (
     Domain,
     check_choice,
+    check_flag,
     check_number,
     check_type,
     import_optional,
     invalid,
     renamed_arguments,
+    short_repr,
     without_control,
 )
 from ..core.model import Model, adapter, as_model
@@ -520,10 +522,12 @@ def serve(
     timeout: float = 60,  # seconds in which a request must have arrived, > 0
 ) -> Iterator[str]:  # the URL
     "A model behind HTTP, as long as the `with` block lasts; one request at a time is in the model"
+    check_type("host", host, str, "an address or name of this computer")
+    check_flag("probabilities", probabilities)
     check_number("port", port, Domain(0, 65535, whole=True))
     check_number("max_bytes", max_bytes, Domain(1, whole=True))
     check_number("timeout", timeout, Domain(0, open=True))
-    if isinstance(hosts, str):
+    if not isinstance(hosts, (list, tuple)) or not all(isinstance(name, str) for name in hosts):
         raise invalid("hosts", "a list of names", hosts, TypeError)
     model = as_model(model)
     lock = Lock()
@@ -540,7 +544,11 @@ def serve(
         except Exception as e:
             raise _RefusedError(422 if isinstance(e, ValueError) else 500, f"{type(e).__name__}: {e}") from e
 
-    server = _Server(host, port, respond, _names_of(host, hosts), max_bytes, timeout)
+    try:
+        server = _Server(host, port, respond, _names_of(host, hosts), max_bytes, timeout)
+    except (OSError, ValueError, TypeError) as e:
+        allowed = "an address of this computer, with a port that is free"
+        raise OSError(f"host must be {allowed}, got {short_repr(host)}, port {port} ({e})") from e
     thread = Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:

@@ -133,7 +133,7 @@ class SlidingWindow(Wrapper):
         stitch: str | None = None,  # device on which the whole image's scores are put together; None: the model's own
     ):
         check_sides("roi_size", roi_size)
-        if not 0 <= overlap < 1:
+        if overlap not in Domain(0, 1) or overlap == 1:
             raise invalid("overlap", "a number >= 0 and < 1", overlap)
         check_choice("mode", mode, ("gaussian", "constant"))
         check_number("sw_batch_size", sw_batch_size, Domain(1, whole=True))
