@@ -101,7 +101,7 @@ def _kind_of_scores(
 
 # %% ../../nbs/models/10_keras.ipynb #e891712d
 # what Keras's own safe mode has let pass in one version or another
-_RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
+_RUNS_CODE = ("Lambda", "__lambda__", "__typespec__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 
 
 def _parts_of(config) -> Iterator[dict]:
@@ -133,6 +133,8 @@ def _strangers(config) -> list[str]:
     registered = keras.saving.get_registered_object
     found = []
     for part in _parts_of(config):
+        if part["class_name"].startswith("__"):
+            continue  # a plain value, such as a tensor of the graph
         module = str(part["module"]) if "module" in part else None
         name = str(part.get("config") if part["class_name"] == "function" else part["class_name"])
         if not (_is_own(keras, module, name) or registered(name) or registered(str(part.get("registered_name")))):

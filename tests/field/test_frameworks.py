@@ -595,6 +595,27 @@ def test_layers_of_ones_own_are_asked_for(tmp_path, ending):
     assert torch.equal(model(torch.ones(1, 1, 8, 8)), same(torch.ones(1, 1, 8, 8)))
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_keras_with_all_kinds_of_layers(tmp_path, ending):
+    "A U-Net with what such networks have needs no trust"
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    image = keras.Input((16, 16, 1))
+    regular = dict(kernel_regularizer=keras.regularizers.L2(1e-4), kernel_initializer="he_normal", padding="same")
+    first = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(4, 3, **regular)(image)))
+    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.DepthwiseConv2D(3, padding="same"), layers.LeakyReLU()])
+    lower = layers.SpatialDropout2D(0.1)(inner(layers.MaxPooling2D()(first)))
+    upper = layers.Conv2DTranspose(4, 2, 2, activation="swish")(lower)
+    joined = layers.Concatenate()([layers.Add()([first, upper]), layers.Multiply()([first, upper]), first + upper])
+    net = keras.Model(image, layers.Conv2D(3, 1, activation=keras.activations.softmax)(joined), name="unet")
+    if ending == ".h5":
+        plain = layers.Concatenate()([layers.Add()([first, upper]), first])  # no operators in this format
+        net = keras.Model(image, layers.Conv2D(3, 1, activation="softmax", dtype="float32")(plain))
+    net.save(tmp_path / f"net{ending}")
+    picture = torch.rand(1, 1, 16, 16)
+    assert torch.equal(load_model(tmp_path / f"net{ending}")(picture), as_model(net)(picture))
+
+
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.bin", "net"])
 def test_keras_by_content(tmp_path, name):
     keras = pytest.importorskip("keras")
