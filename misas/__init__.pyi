@@ -36,6 +36,7 @@ from .core.sweeps import (
     Series,
     Step,
     get_series,
+    step_of,
     sweep,
 )
 from .core.transform import (
@@ -259,6 +260,7 @@ from .eval.scoring import (
     Job,
     evaluate,
     get_confusion,
+    labels_present,
     score,
     with_reference,
 )
@@ -568,6 +570,7 @@ __all__ = [
     "known_metric",
     "known_transforms",
     "label_colours",
+    "labels_present",
     "load_bundle",
     "load_case",
     "load_cine",
@@ -632,6 +635,7 @@ __all__ = [
     "specificity",
     "spread_scores",
     "staple",
+    "step_of",
     "suggest_augmentation",
     "suggest_preparation",
     "summarise",

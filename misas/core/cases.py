@@ -6,16 +6,25 @@
 __all__ = ['READERS', 'Source', 'to_source', 'Case', 'as_case']
 
 # %% ../../nbs/core/03_cases.ipynb #9f930082
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from .checks import as_numbers, check_type, checked_spacing, invalid, label_names, renamed_function
+from misas.core.checks import (
+    as_numbers,
+    check_choice,
+    check_type,
+    checked_spacing,
+    invalid,
+    label_names,
+    renamed_function,
+    warn_user,
+)
 from .registry import load_providers
 
 # %% ../../nbs/core/03_cases.ipynb #807db8c9
@@ -64,26 +73,91 @@ def to_numpy_dtype(
     "`tensor` in a dtype that numpy has"
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
+# %% ../../nbs/core/03_cases.ipynb #da2facb9
+def check_real(
+    array: np.ndarray,
+    name: str,  # the argument to name in an error
+    allowed: str,  # what it must be or have
+):
+    "An error for what is not made of real numbers: objects, texts, complex numbers"
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} must {allowed}, got complex numbers: take np.abs or np.real of them")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must {allowed}, got the dtype {array.dtype}")
+
+
+def stored_ignore(ignore: int) -> int:
+    "The value that stands in a truth for pixels that are ignored: -1 where theirs is too large for 32 bits"
+    return int(ignore) if -(2**31) <= ignore < 2**31 else -1
+
+# %% ../../nbs/core/03_cases.ipynb #16fe7473
+def _unrounded(array: np.ndarray) -> np.ndarray:
+    "Labels that a file has stored with a slope, 0.99998 for 1, as integers; other fractions stay"
+    if array.dtype.kind != "f":
+        return array
+    near = np.rint(array)
+    if np.array_equal(near, array):
+        return array
+    with np.errstate(invalid="ignore"):
+        return near if (np.abs(array - near) <= 1e-3).all() else array
+
 # %% ../../nbs/core/03_cases.ipynb #3099580c
 def as_labels(
     mask,  # array-like of labels: integers, booleans, or integers stored as floats
     name: str,  # the argument to name in an error
+    ignore: int | None = None,  # a value that may occur although it is no label
 ) -> torch.Tensor:  # int32
-    "A mask as non-negative int32 labels"
+    "A mask as non-negative int32 labels, and the value that is ignored"
     if isinstance(mask, torch.Tensor):
         mask = to_numpy_dtype(mask.detach().cpu())
     array = np.asarray(mask)
+    check_real(array, name, "have labels that are integers >= 0")
+    array = _unrounded(array)
+    if ignore is None:
+        _check_labels(array, name)
+        return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32))
+    ignored = array == ignore
+    _check_labels(array[~ignored], name)
+    return torch.from_numpy(np.where(ignored, stored_ignore(ignore), array).astype(np.int32))
+
+
+def _check_labels(array: np.ndarray, name: str):
+    "An error for what is no label"
     allowed = "labels that are integers >= 0"
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must have {allowed}, got the dtype {array.dtype}")
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         fraction = array[array != np.rint(array)][0]
         raise ValueError(f"{name} must have {allowed}, got {fraction}")
     if array.size and array.min() < 0:
-        raise ValueError(f"{name} must have {allowed}, got the negative label {array.min()}")
+        hint = f", or ignore={array.min():g} where it marks pixels that are not annotated" if name == "truth" else ""
+        raise ValueError(f"{name} must have {allowed}, got the negative label {array.min()}{hint}")
     if array.size and array.max() >= 2**31:
         raise ValueError(f"{name} must have {allowed} and < 2**31, got {array.max()}")
-    return torch.from_numpy(np.ascontiguousarray(array).astype(np.int32))
+
+# %% ../../nbs/core/03_cases.ipynb #c8f14013
+def as_pixels(
+    image,  # tensor or array-like of real numbers
+    name: str = "image",  # the argument to name in an error
+) -> torch.Tensor:  # float32
+    "An image's numbers as a tensor"
+    if isinstance(image, torch.Tensor):
+        image = to_numpy_dtype(image.detach())
+        if not image.is_complex():
+            return image.to(torch.float32)
+        image = image.cpu()
+    check_unmasked(image, name)
+    array = np.asarray(image)
+    check_real(array, name, "be of real numbers")
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def check_unmasked(
+    image,  # array-like
+    name: str = "image",  # the argument to name in an error
+):
+    "An error for a masked array with pixels that are masked"
+    if np.ma.is_masked(image):
+        n = int(np.ma.getmaskarray(image).sum())
+        raise ValueError(f"{name} must have no masked pixels, got {n}: say what they hold, as in {name}.filled(0)")
 
 # %% ../../nbs/core/03_cases.ipynb #890da509
 def _default_scale(
@@ -97,6 +171,73 @@ def _default_scale(
     high = image.max().item()
     return (0.0, 1.0) if low == 0 and high <= 1 else (low, high)
 
+# %% ../../nbs/core/03_cases.ipynb #7306e341
+def _looks_ignored(
+    labels: list,  # that occur, sorted
+) -> bool | None:  # None: it may or may not be
+    "Is 255 among class numbers that it does not belong to?"
+    others = [label for label in labels if label < 255]
+    if labels[-1:] != [255] or len(others) < 2 or others[-1] >= 240:
+        return False
+    gap = 255 - others[-1]
+    steps = np.diff(others)
+    if others[-1] < 85 or gap > 2 * steps.max():
+        return True
+    grey_levels = abs(steps - gap).max() <= 2  # at equal distances
+    return False if grey_levels else None
+
+# %% ../../nbs/core/03_cases.ipynb #cff814c6
+def checked_ignore(ignore) -> int | bool | None:
+    "The value of pixels that are not annotated, as the user gave it"
+    if ignore is None or ignore is False:
+        return ignore
+    if isinstance(ignore, float) and ignore.is_integer():
+        ignore = int(ignore)
+    if isinstance(ignore, bool) or not isinstance(ignore, (int, np.integer)):
+        raise invalid("ignore", "the value of pixels that are not annotated, False (none) or None", ignore, TypeError)
+    return int(ignore)
+
+
+def _found_ignore(
+    truth: torch.Tensor,  # labels
+    names: Sequence | None,  # of the labels
+    case: str,  # its name
+) -> int | None:
+    "255 where it seems to mean: not annotated"
+    if truth.numel() == 0 or truth.max() != 255 or (names is not None and len(names) > 255):
+        return None
+    found = _looks_ignored(truth.unique().tolist())
+    if found:
+        warn_user(
+            f"case {case!r}: 255 in the truth is taken for pixels that are not annotated, and ignored "
+            "(ignore=255 says so, ignore=False counts it as a label)"
+        )
+    elif found is None:
+        warn_user(
+            f"case {case!r}: 255 in the truth is taken as a label "
+            "(ignore=False says so, ignore=255 leaves it out where it marks pixels that are not annotated)"
+        )
+    return 255 if found else None
+
+# %% ../../nbs/core/03_cases.ipynb #663b2e63
+def _as_truth(
+    truth,  # array-like of labels; masked pixels of a masked array are not annotated
+    ignore: int | bool | None,  # see `Case`
+    names: Sequence | None,  # of the labels
+    case: str,  # its name
+) -> tuple[torch.Tensor, int | None]:  # labels, and the value among them that is ignored
+    "The truth, and which of its values is no label"
+    given = None if ignore is None or ignore is False else int(ignore)
+    if not np.ma.is_masked(truth):
+        labels = as_labels(truth, "truth", given)
+        if ignore is None:
+            given = _found_ignore(labels, names, case)
+        return labels, None if given is None else stored_ignore(given)
+    masked = np.ma.getmaskarray(truth)
+    labels = as_labels(np.ma.filled(truth, 0), "truth", given)
+    hidden = stored_ignore(given) if given is not None else max(255, int(labels.max()) + 1)
+    return labels.masked_fill(torch.from_numpy(masked.copy()), hidden), hidden
+
 # %% ../../nbs/core/03_cases.ipynb #bc083959
 def _source_of(
     image,  # tensor or array, `(H, W)` or `(C, *S)`
@@ -106,6 +247,14 @@ def _source_of(
     if isinstance(image, torch.Tensor):
         return Source("tensor", str(to_numpy_dtype(image).dtype).removeprefix("torch."), channels)
     return Source("array", str(image.dtype), channels)
+
+# %% ../../nbs/core/03_cases.ipynb #2af8ee43
+def known_part(
+    truth: torch.Tensor | None,
+    ignore: int | None,  # value of pixels that are not annotated
+) -> torch.Tensor | None:
+    "A truth with background where it is not annotated"
+    return truth if truth is None or ignore is None else truth.masked_fill(truth == ignore, 0)
 
 # %% ../../nbs/core/03_cases.ipynb #917e0b95
 _FILLED_IN: Any = None  # what `__post_init__` replaces; afterwards the field is never None
@@ -118,11 +267,15 @@ class Case:
     image: torch.Tensor  # `(C, *S)`, `S` being `(H, W)` or `(D, H, W)`; `(H, W)` is taken as one channel; finite
     truth: torch.Tensor | None = None  # `(*S)`, labels >= 0; None where there is no truth
     name: str = "case"  # stands in the score table
-    spacing: tuple[float, ...] = _FILLED_IN  # of pixels along each spatial axis in mm, > 0; None: 1 along each axis
+    spacing: tuple[float, ...] = _FILLED_IN  # of pixels along each spatial axis, > 0; None: that of `affine`, else 1
     scale: tuple[float, float] = _FILLED_IN  # (black, white); None: as in 8 bit, 0 to 1, or up to the maximum
     source: Source = _FILLED_IN  # the form in which the image was handed over; None: as `image` is
     labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: not known
     affine: np.ndarray | None = None  # `(4, 4)`: indices (slice, row, column) to mm (right, anterior, superior)
+    unit: str = _FILLED_IN  # of `spacing`: "mm", or "px" where mm are not known; None: "mm" where there is a spacing
+    # value of pixels in the truth that are not annotated and count nowhere; None: 255 where it looks so; False: none
+    ignore: int | None = None
+    columns: Mapping[str, Any] = _FILLED_IN  # what a table of cases says besides: {name: text}
 
     if TYPE_CHECKING:
         # the constructor takes more than the fields keep: arrays, lists, and None
@@ -136,24 +289,33 @@ class Case:
             source: Source | None = None,
             labels: Any = None,
             affine: Any = None,
+            unit: str | None = None,
+            ignore: int | bool | None = None,
+            columns: Mapping | None = None,
         ) -> None: ...
 
     def __post_init__(self):
+        image = as_pixels(self.image)
         source = self.source or _source_of(self.image)
-        image = torch.as_tensor(self.image).detach().to(torch.float32)
-        if image.ndim == 2:
-            image = image[None]
+        labels = label_names(self.labels)
+        truth, ignore = None, checked_ignore(self.ignore)
+        check_type("name", self.name, str, "a string")
+        if self.truth is not None:
+            truth, ignore = _as_truth(self.truth, ignore, labels, self.name)
         self._set(
-            image=image,
+            image=image[None] if image.ndim == 2 else image,
             source=source,
-            truth=None if self.truth is None else as_labels(self.truth, "truth"),
+            truth=truth,
+            ignore=None if ignore is None or ignore is False else stored_ignore(ignore),
             affine=None if self.affine is None else np.asarray(self.affine, dtype=float),
+            labels=labels,
+            columns=dict(self.columns or {}),
         )
         _check_case(self)
         self._set(
-            spacing=checked_spacing(self.spacing, self.ndim),
+            unit=self.unit or ("px" if self.spacing is None and self.affine is None else "mm"),
+            spacing=checked_spacing(_known_spacing(self), self.ndim),
             scale=_default_scale(image, source.dtype) if self.scale is None else tuple(self.scale),
-            labels=label_names(self.labels),
         )
 
     def _set(self, **changes):
@@ -167,6 +329,11 @@ class Case:
         return new
 
     but = renamed_function("but", replace)
+
+    def checked(self, truth) -> "Case":
+        "A copy with a truth, or None, that is checked like everything else, but means by its values what this one does"
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Case(**given | dict(truth=truth, ignore=False if self.ignore is None else self.ignore))
 
     def to(self, device: torch.device | str) -> "Case":
         "The case with its tensors on `device`"
@@ -184,19 +351,23 @@ class Case:
         "Number of spatial dimensions, 2 or 3"
         return self.image.ndim - 1
 
+    @property
+    def known_truth(self) -> torch.Tensor | None:
+        "The truth with background where it is not annotated, to be drawn"
+        return known_part(self.truth, self.ignore)
+
     @cached_property
     def background(self) -> torch.Tensor:
         "`(C,)`: the image's own background, to fill what a rotation brings in from outside"
         return torch.stack([_background(channel) for channel in self.image])
 
     def __repr__(self):
-        kind = "no truth" if self.truth is None else f"truth with labels {self.truth.unique().tolist()}"
+        kind = "no truth" if self.truth is None else f"truth with {labels_text(self.truth, self.ignore)}"
         return f"Case({self.name!r}, {self.image.shape[0]} x {' x '.join(map(str, self.shape))}, {kind})"
 
 # %% ../../nbs/core/03_cases.ipynb #8eb59bb8
 def _check_case(case: Case):
     "An error for what is no image, or does not belong to it"
-    check_type("name", case.name, str, "a string")
     shape = tuple(case.image.shape)
     if case.image.ndim not in (3, 4) or 0 in shape:
         raise ValueError(f"image must have shape (H, W), (C, H, W) or (C, D, H, W) without empty axes, got {shape}")
@@ -207,9 +378,28 @@ def _check_case(case: Case):
         raise ValueError(f"truth must have the image's shape {case.shape}, got {tuple(case.truth.shape)}")
     if case.affine is not None and (case.affine.shape != (4, 4) or not np.isfinite(case.affine).all()):
         raise invalid("affine", "a 4 x 4 array of finite numbers", case.affine)
+    check_choice("unit", case.unit, ("mm", "px", None))
     levels = "two numbers (black, white), black <= white"
     if case.scale is not None and np.diff(as_numbers(case.scale, 2, "scale", levels)) < 0:
         raise invalid("scale", levels, case.scale)
+
+# %% ../../nbs/core/03_cases.ipynb #7e5a1770
+def _known_spacing(case: Case) -> tuple | None:
+    "The spacing as it was given, else as the affine has it"
+    if case.spacing is not None or case.affine is None:
+        return case.spacing
+    return tuple(np.linalg.norm(case.affine[:3, 3 - case.ndim : 3], axis=0).tolist())
+
+
+def labels_text(
+    mask: torch.Tensor,  # labels
+    ignore: int | None = None,  # the value that is none
+) -> str:
+    "Which labels a mask has, in words"
+    found = mask.unique().tolist()
+    labels = [label for label in found if label != ignore]
+    listed = f"labels {labels}" if len(labels) <= 20 else f"{len(labels)} labels up to {labels[-1]}"
+    return listed if len(labels) == len(found) else f"{listed}, {ignore} ignored"
 
 # %% ../../nbs/core/03_cases.ipynb #ed7e685a
 def _border(
@@ -232,6 +422,17 @@ def _background(
     dark = border <= float(threshold_otsu(border.numpy()))
     return border[dark].median().to(channel)
 
+# %% ../../nbs/core/03_cases.ipynb #a4e9fef9
+def with_ignore(
+    case: Case,
+    ignore: int | bool | None,  # value of the truth that is not annotated; False: none; None: as the case says
+) -> Case:
+    "The case with another word about what is not annotated"
+    ignore = checked_ignore(ignore)
+    if ignore is None:
+        return case
+    return case.replace(ignore=None if ignore is False else stored_ignore(ignore))
+
 # %% ../../nbs/core/03_cases.ipynb #555fc2d6
 # functions that make a `Case` of what users hold; `misas.data` adds `load_case`
 READERS: list[Callable[..., Case]] = []
@@ -239,10 +440,11 @@ READERS: list[Callable[..., Case]] = []
 
 def as_case(
     x,  # a `Case`, or anything that a reader takes: a path, a PIL image, an array, a tensor, a pair of image and truth
+    ignore: int | bool | None = None,  # value of a truth that is not annotated: see `Case`; None: as `x` says
 ) -> Case:
     "`x` as a `Case`"
     if isinstance(x, Case):
-        return x
+        return with_ignore(x, ignore)
     load_providers("cases")
-    reader = READERS[0]
+    reader = READERS[0] if ignore is None else partial(READERS[0], ignore=ignore)
     return reader(*x) if isinstance(x, tuple) else reader(x)

@@ -146,7 +146,7 @@ class Function(Transform):
             truth = self.mask(truth.cpu().numpy().copy(), value)
         affine = case.affine if image.shape[1:] == case.shape else None
         try:
-            changed = Case(image, truth, case.name, case.spacing, case.scale, case.source, case.labels, affine)
+            changed = case.replace(image=image, affine=affine).checked(truth)
         except (ValueError, TypeError) as e:
             raise type(e)(f"{e} (it is what {self} makes at {self.param} = {value})") from e
         if changed.truth is not None and case.truth is not None:

@@ -5,216 +5,141 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/03_dicom.ipynb #a5e656d4
-import warnings
+# %% ../../nbs/data/03_dicom.ipynb #0bba9f54
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 
 from ..core.checks import invalid
 from .files import InvalidImageError, Raw, raw_volume, tidy_affine
+from .headers import begins_as_dicom, frame_facts, header_values, knows_mm, placed, plane_spacing
+from .headers import quiet_pydicom, read_header, slice_depth, slice_position
+from .pixels import about_window, brightened, check_is_image, is_mosaic, is_padding, modality_table
+from .pixels import mosaic_tiles, rescaled, stored_pixels
 
-# %% ../../nbs/data/03_dicom.ipynb #678ff8e2
-_VECTORS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing")
-_FACTS = (
-    *_VECTORS,
-    "SpacingBetweenSlices",
-    "SliceThickness",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PhotometricInterpretation",
-    "WindowCenter",
-    "WindowWidth",
-    "TriggerTime",
-    "NominalCardiacTriggerDelayTime",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "InstanceNumber",
-    "DoseGridScaling",
-    "FrameOfReferenceUID",
-    "ReferencedSegmentNumber",
-)
-
-
-def _facts(
-    *headers,  # `pydicom.Dataset`; a later one adds to an earlier one
-) -> dict:
-    "What the library needs of a header, and nothing else"
-    found: dict[str, Any] = {}
-    for header in headers:
-        found |= {k: header.get(k) for k in _FACTS if header.get(k) not in (None, "")}
-    return found | {k: [float(x) for x in found[k]] for k in _VECTORS if k in found}
-
-# %% ../../nbs/data/03_dicom.ipynb #70364393
-def _spread(
-    facts: dict,  # of the file
-    n: int,  # frames
-    offsets=None,  # mm along the normal, one for each frame
-) -> list:  # of dicts
-    "The facts of each frame of a plain file"
-    if offsets is None and "SpacingBetweenSlices" in facts:
-        offsets = np.arange(n) * float(facts["SpacingBetweenSlices"])
-    placed = {"ImagePositionPatient", "ImageOrientationPatient"} <= set(facts)
-    if n == 1 or offsets is None or not placed:
-        return [facts] * n
-    normal = np.cross(*np.reshape(facts["ImageOrientationPatient"], (2, 3)))
-    first = facts["ImagePositionPatient"]
-    positions = [first + (float(offset) - float(offsets[0])) * normal for offset in offsets]
-    return [facts | dict(ImagePositionPatient=position.tolist()) for position in positions]
-
-# %% ../../nbs/data/03_dicom.ipynb #27eb48c3
-def frame_facts(
-    header,  # `pydicom.Dataset` of a file
-) -> list:  # of dicts, one for each frame
-    "What is said of each frame: by the file, by the groups that all frames share, by the frame's own groups"
-    n = int(header.get("NumberOfFrames") or 1)
-    own = header.get("PerFrameFunctionalGroupsSequence")
-    if own:
-        shared = [g for holder in header.get("SharedFunctionalGroupsSequence") or [] for g in _groups(holder)]
-        facts = [_facts(header, *shared, *_groups(holder)) for holder in own[:n]]
-    else:
-        facts = _spread(_facts(header), n, header.get("GridFrameOffsetVector"))
-    return [f | dict(frame=i) for i, f in enumerate(facts)]
-
-
-def _groups(holder) -> list:
-    "The datasets in the sequences of a dataset"
-    return [item for element in holder if element.VR == "SQ" for item in element.value or []]
-
-# %% ../../nbs/data/03_dicom.ipynb #2847148a
-def _first(value) -> float:
-    "The first of several values, or the only one"
-    several = hasattr(value, "__getitem__") and not isinstance(value, str)
-    return float(value[0] if several else value)
-
-
-def _window(facts: dict) -> tuple | None:
-    "(centre, width) that the file recommends, or None"
-    if not {"WindowCenter", "WindowWidth"} <= set(facts):
-        return None
-    return _first(facts["WindowCenter"]), _first(facts["WindowWidth"])
-
-# %% ../../nbs/data/03_dicom.ipynb #6b236bed
-def _rescaled(
-    array: np.ndarray,  # stored values
-    facts: dict,
-) -> np.ndarray:
-    "Real values; the stored dtype is kept where there is nothing to rescale"
-    slope = float(facts.get("RescaleSlope", 1)) or 1
-    dose = float(facts.get("DoseGridScaling", 1)) or 1
-    intercept = float(facts.get("RescaleIntercept", 0))
-    if (slope * dose, intercept) == (1, 0):
-        return array
-    return (array * (slope * dose) + intercept).astype(np.float32)
-
-
-def _brightened(frames: list) -> list:
-    "Frames in which low values are bright (MONOCHROME1) inverted, within the range of all of them"
-    if not any(f.get("PhotometricInterpretation") == "MONOCHROME1" for _, f in frames):
-        return frames
-    low = min(p.min() for p, _ in frames)
-    high = max(p.max() for p, _ in frames)
-    return [(high - (p - low), f) for p, f in frames]
-
-# %% ../../nbs/data/03_dicom.ipynb #5ee396e2
+# %% ../../nbs/data/03_dicom.ipynb #f24983a4
 def _frames(
     path: Path,  # of a DICOM file
 ) -> list:  # of pairs (pixels `(H, W)` or `(H, W, 3)`, facts)
     "The frames of a file"
-    from pydicom import dcmread
-    from pydicom.pixels import apply_color_lut
+    header = read_header(path)
+    if header_values(header, "Modality") == ["SEG"]:
+        check_is_image(header)
+        raise InvalidImageError("it holds segments (SEG), which can only be the truth of an image")
+    with quiet_pydicom():
+        pixels = stored_pixels(header)
+        each = [f | dict(file=Path(path).name, about=_about_file(header, f)) for f in frame_facts(header)]
+        table = modality_table(header)
+        padding = is_padding(pixels, header)
+    if is_mosaic(header):
+        frames = mosaic_tiles(pixels[0], each[0], header)
+        return [(rescaled(p, f, table), f) for p, f in frames]
+    each = [f | dict(padding=p) if p.any() else f for f, p in zip(each, padding)]
+    coloured = pixels.ndim == 4
+    return [(p if coloured else rescaled(p, f, table), f) for p, f in zip(pixels, each)]
 
-    header = dcmread(path)
-    if not any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        kind = header.get("Modality", "unknown")
-        raise InvalidImageError(
-            f"it holds no image (its kind is {kind}); structures (RTSTRUCT, SEG) can only be the truth of an image"
-        )
-    pixels = header.pixel_array
-    facts = frame_facts(header)
-    palette = header.get("PhotometricInterpretation") == "PALETTE COLOR"
-    if palette:
-        pixels = apply_color_lut(pixels, header)
-    coloured = palette or header.get("SamplesPerPixel", 1) > 1
-    pixels = pixels.reshape(len(facts), *pixels.shape[-3 if coloured else -2 :])
-    return [(p if coloured else _rescaled(p, f), f) for p, f in zip(pixels, facts)]
-
-# %% ../../nbs/data/03_dicom.ipynb #981da349
-def _plane_spacing(facts: dict) -> tuple | None:  # mm
-    "Distance of rows and of columns"
-    plane = facts.get("PixelSpacing") or facts.get("ImagerPixelSpacing")
-    if plane is not None and not min(plane) > 0:
-        raise invalid("its pixel spacing", "numbers > 0, in mm", tuple(plane), InvalidImageError)
-    return plane and tuple(plane)
+# %% ../../nbs/data/03_dicom.ipynb #54390ddd
+_SCALES = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling")
 
 
-def _depth(facts: dict) -> float:  # mm
-    "Distance of slices, as far as one frame knows; 1 where it does not"
-    return abs(float(facts.get("SpacingBetweenSlices") or facts.get("SliceThickness") or 1)) or 1.0
+def _about_file(
+    header,  # `pydicom.Dataset`
+    facts: dict,
+) -> tuple[str, ...]:  # for warnings
+    "What a user should know of the numbers of a file"
+    remarks = [
+        f"has a {k} that is none ({v!r}), which is not applied" for k, v in facts.get("odd", {}).items() if k in _SCALES
+    ]
+    if header.get("Modality") == "RTDOSE" and "DoseGridScaling" not in facts:
+        remarks.append("does not say what its numbers are in Gy (DoseGridScaling)")
+    if header.get("PixelPresentation") in ("COLOR", "MIXED") and header.SamplesPerPixel == 1:
+        remarks.append("shows some of its numbers in colours (supplemental palette), which are read as numbers")
+    maps = header_values(header, "RealWorldValueMappingSequence")
+    if maps and "Parametric Map" in getattr(header.get("SOPClassUID"), "name", ""):
+        remarks.append("is a parametric map: its numbers are as they are stored, without RealWorldValueMappingSequence")
+    return tuple(remarks)
 
-# %% ../../nbs/data/03_dicom.ipynb #68d0e930
-def slice_position(facts: dict) -> np.ndarray | None:  # `(4, 4)`
-    "The affine of a frame; None where the header does not say"
-    if not {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts):
-        return None
-    along_row, along_column = np.reshape(facts["ImageOrientationPatient"], (2, 3))
-    normal = np.cross(along_row, along_column)
-    if not np.linalg.norm(normal) > 0.5:
-        return None
-    down, right = cast(tuple, _plane_spacing(facts))  # it is among the facts
-    steps = [v / np.linalg.norm(v) * s for v, s in [(normal, _depth(facts)), (along_column, down), (along_row, right)]]
-    affine = np.eye(4)
-    affine[:3] = np.column_stack([*steps, facts["ImagePositionPatient"]])
-    return np.diag([-1, -1, 1, 1]) @ affine
-
-# %% ../../nbs/data/03_dicom.ipynb #ecc3c82b
+# %% ../../nbs/data/03_dicom.ipynb #47c00c74
 def _one_frame(pixels: np.ndarray, facts: dict) -> Raw:
     "A single frame, as it is stored"
     place = slice_position(facts)
+    spacing = plane_spacing(facts)
     return Raw(
         pixels,
-        spacing=_plane_spacing(facts),
+        spacing=spacing.values,
+        unit=spacing.unit if spacing.values else None,
         channels="last" if pixels.ndim == 3 else "none",
-        window=_window(facts),
         affine=None if place is None else tidy_affine(place),
+        frames={_reference(facts): (np.eye(4) if place is None else place, pixels.shape[:2])},
     )
 
-# %% ../../nbs/data/03_dicom.ipynb #4aad4669
-def _places(frames: list) -> np.ndarray | None:  # `(n, 4, 4)`
+
+def _reference(facts: dict) -> tuple:  # (identifier, number of the frame, from 1)
+    "How segments refer to a frame"
+    return facts.get("SOPInstanceUID"), facts.get("frame", 0) + 1
+
+# %% ../../nbs/data/03_dicom.ipynb #fb9db244
+def _odd_ones(
+    frames: list,
+    kinds: list,  # of each frame, something that can be compared
+) -> str:
+    "Which files are unlike most others, in words; nothing where all frames are in one file"
+    usual = max(kinds, key=kinds.count)
+    files = list(dict.fromkeys(f.get("file") for (_, f), kind in zip(frames, kinds) if kind != usual))
+    if len({f.get("file") for _, f in frames}) < 2:
+        return ""
+    more = f" and {len(files) - 3} others" if len(files) > 3 else ""
+    return f"; unlike most: {', '.join(map(repr, files[:3]))}{more}, to be taken out of the folder"
+
+
+def _places(
+    frames: list,
+    keys=("ImagePositionPatient", "ImageOrientationPatient"),
+) -> np.ndarray | None:  # `(n, 4, 4)`
     "Affines of frames that have one size and lie in parallel planes; None where none of them says where it is"
-    sizes = {p.shape for p, _ in frames}
-    if len(sizes) > 1:
-        listed = ", ".join(map(str, sorted(sizes)))
-        raise InvalidImageError(f"its {len(frames)} frames must have one size, got {listed}")
-    found = [slice_position(f) for _, f in frames]
+    shapes = [p.shape for p, _ in frames]
+    if len(set(shapes)) > 1:
+        listed = ", ".join(map(str, sorted(set(shapes))))
+        raise InvalidImageError(f"its {len(frames)} frames must have one size, got {listed}{_odd_ones(frames, shapes)}")
+    found = [placed(f, keys) for _, f in frames]
     places = [place for place in found if place is not None]
     lost = len(found) - len(places)
     if lost == len(found):
         return None
     if lost:
-        raise InvalidImageError(f"all or none of its {len(frames)} frames must say where they are, but {lost} do not")
+        which = _odd_ones(frames, [place is None for place in found])
+        raise InvalidImageError(
+            f"all or none of its {len(frames)} frames must say where they are, but {lost} do not{which}"
+        )
     stacked = np.stack(places)
-    _check_parallel(stacked)
+    _check_parallel(stacked, frames)
     return stacked
 
-
+# %% ../../nbs/data/03_dicom.ipynb #751cf646
 def _check_parallel(
     places: np.ndarray,  # `(n, 4, 4)`
+    frames: list,
 ) -> None:
-    "An error unless all frames have one pixel spacing and one orientation"
+    "An error unless all frames have one pixel spacing, one orientation and one unit"
     lengths = np.linalg.norm(places[:, :3, :3], axis=1)
     if (np.ptp(lengths[:, 1:], axis=0) > 1e-3 * lengths[0, 1:]).any():
+        which = _odd_ones(frames, [tuple(row) for row in lengths[:, 1:].round(3)])
         raise InvalidImageError(
-            f"its {len(places)} frames must have one pixel spacing, but have different pixel spacings"
+            f"its {len(places)} frames must have one pixel spacing, but have different pixel spacings{which}"
         )
-    if np.ptp(places[:, :3, :3] / lengths[:, None], axis=0).max() > 1e-3:
+    directions = places[:, :3, :3] / lengths[:, None]
+    if np.ptp(directions, axis=0).max() > 1e-3:
+        which = _odd_ones(frames, [tuple(d.ravel()) for d in directions.round(2)])
         raise InvalidImageError(
             f"its {len(places)} frames must have one orientation, "
-            "but lie in different directions (are there scout images among them?)"
+            f"but lie in different directions (are there scout images among them?){which}"
         )
+    units = {(f.get("Units"), f.get("RescaleType")) for _, f in frames}
+    if len(units) > 1:
+        listed = ", ".join(sorted({str(u or t) for u, t in units}))
+        raise InvalidImageError(f"its {len(places)} frames must have one unit of intensity, got {listed}")
 
 # %% ../../nbs/data/03_dicom.ipynb #1adcc3f1
 def slice_depths(
@@ -223,9 +148,10 @@ def slice_depths(
     "How far along their normal frames lie"
     return places[:, :3, 3] @ places[0, :3, 0] / np.linalg.norm(places[0, :3, 0])
 
-# %% ../../nbs/data/03_dicom.ipynb #45b8c7c8
+# %% ../../nbs/data/03_dicom.ipynb #b2e5249b
 def _step(
     places: np.ndarray,  # of at least two frames, in order
+    frames: list | None = None,
 ) -> np.ndarray:  # `(3,)`, mm
     "The way from a slice to the next one, if it is always the same"
     steps = np.diff(places[:, :3, 3], axis=0)
@@ -234,7 +160,7 @@ def _step(
     if doubled:
         raise InvalidImageError(
             f"its frames must lie at different places, but {doubled} of its {len(places)} frames lie where another "
-            "one does (load_cine reads images of several times)"
+            f"one does{_differences(frames or [])} (load_cine reads images of several times)"
         )
     usual = steps[lengths.argsort()[(len(steps) - 1) // 2]]
     odd = np.linalg.norm(steps - usual, axis=1) > 0.05 * np.linalg.norm(usual)
@@ -243,6 +169,13 @@ def _step(
     return steps.mean(0)
 
 
+def _differences(frames: list) -> str:
+    "In what frames differ that lie in one place, in words"
+    keys = ("EchoTime", "EffectiveEchoTime", "DiffusionBValue", "ImageType", "TemporalPositionIndex", "TriggerTime")
+    several = [k for k in keys if len({str(f.get(k)) for _, f in frames}) > 1]
+    return f", with different {', '.join(several)}" if several else ""
+
+# %% ../../nbs/data/03_dicom.ipynb #e8429996
 def _uneven(
     i: int,  # of the odd step
     lengths: np.ndarray,  # of all steps, in mm
@@ -256,54 +189,88 @@ def _uneven(
     between = f"slices {i + 1} and {i + 2} of {len(lengths) + 1}"
     return InvalidImageError(f"its slices must be evenly spaced, but {between} {how}")
 
-# %% ../../nbs/data/03_dicom.ipynb #f44330b7
+
+def _about_steps(
+    places: np.ndarray,  # in order
+    step: np.ndarray,  # `(3,)`, mm
+) -> tuple[str, ...]:  # for warnings
+    "What must be said where slices are no box, or only nearly even"
+    cosine = step @ places[0, :3, 0] / np.linalg.norm(step) / np.linalg.norm(places[0, :3, 0])
+    slant = np.degrees(np.arccos(min(1, cosine)))
+    remarks = []
+    if slant > 0.5:
+        remarks.append(
+            f"has slices slanted by {slant:.1f} degrees (gantry tilt): volumes in mm are too large by "
+            f"{1 / cosine - 1:.2%}, and distances are wrong; resample image and truth, as with "
+            "nibabel.processing.resample_to_output"
+        )
+    even = places[0, :3, 3] + np.arange(len(places))[:, None] * step
+    apart = np.linalg.norm(places[:, :3, 3] - even, axis=1).max() / np.linalg.norm(step)
+    if apart > 0.05:
+        remarks.append(f"has slices that are not quite evenly spaced: they lie up to {apart:.0%} of a slice elsewhere")
+    return tuple(remarks)
+
+# %% ../../nbs/data/03_dicom.ipynb #93dd47df
 def _stack(
     frames: list,  # at least two
 ) -> Raw:
-    "Frames as a volume, turned to head, back and left"
+    "Frames as a volume, turned to head, back and left where they know their patient"
     places = _places(frames)
     if places is None:
-        return _evenly_spaced(frames)
+        return _in_order(frames)
     order = slice_depths(places).argsort(kind="stable")
     places = places[order]
     frames = [frames[i] for i in order]
-    step = _step(places)
-    _warn_of_slant(places[0], step)
+    step = _step(places, frames)
     affine = places[0].copy()
     affine[:3, 0] = step
-    return raw_volume(np.stack([p for p, _ in frames]), affine, window=_window(frames[0][1]))
+    raw = raw_volume(np.stack([p for p, _ in frames]), affine)
+    raw = _with_window(replace(raw, remarks=_about_steps(places, step)), frames)
+    if knows_mm(frames[0][1]):
+        known = {_reference(f): (place, p.shape[:2]) for (p, f), place in zip(frames, places)}
+        return replace(raw, frames=known)
+    return replace(raw, spacing=None, affine=None)
+
+# %% ../../nbs/data/03_dicom.ipynb #a8c69277
+def _in_order(frames: list) -> Raw:
+    "Frames that lie somewhere in a volume, or say how far apart they are; others are taken for a film"
+    facts = frames[0][1]
+    places = _places(frames, ("ImagePositionVolume", "ImageOrientationVolume"))
+    if places is not None:  # of ultrasound: a world of its own
+        order = slice_depths(places).argsort(kind="stable")
+        frames = [frames[i] for i in order]
+        depth = float(np.linalg.norm(_step(places[order], frames)))
+    else:
+        depth = _said_depth(frames)
+    plane = plane_spacing(facts)
+    in_mm = plane.values is not None and plane.unit == "mm"
+    raw = Raw(
+        np.stack([p for p, _ in frames]),
+        spacing=(depth, *plane.values) if in_mm and plane.values else None,
+        channels="last" if frames[0][0].ndim == 3 else "none",
+        frames={_reference(f): (_index_of(i), p.shape[:2]) for i, (p, f) in enumerate(frames)},
+    )
+    return _with_window(raw, frames)
 
 
-def _warn_of_slant(
-    affine: np.ndarray,  # of the first frame
-    step: np.ndarray,  # `(3,)`, mm, from it to the next one
-) -> None:
-    "A warning where slices do not follow each other along their normal"
-    cosine = step @ affine[:3, 0] / np.linalg.norm(step) / np.linalg.norm(affine[:3, 0])
-    slant = np.degrees(np.arccos(min(1, cosine)))
-    if slant > 0.5:
-        warnings.warn(
-            f"slices are slanted by {slant:.1f} degrees (gantry tilt), which is kept in the affine, but not made even",
-            stacklevel=3,
-        )
+def _index_of(i: int) -> np.ndarray:  # `(4, 4)`
+    "The place of slice `i` in a volume that knows no mm"
+    place = np.eye(4)
+    place[0, 3] = i
+    return place
 
-# %% ../../nbs/data/03_dicom.ipynb #0b57430e
-def _evenly_spaced(frames: list) -> Raw:
-    "Frames that say how far apart they are, but not where; others are taken for a film"
+# %% ../../nbs/data/03_dicom.ipynb #00ddf629
+def _said_depth(frames: list) -> float:  # mm
+    "How far apart the frames of one file are that do not say where they lie"
     facts = frames[0][1]
     one_file = facts["frame"] != frames[-1][1]["frame"]
-    if not one_file or "SpacingBetweenSlices" not in facts:
+    if not one_file or not facts.get("are_slices") or "SpacingBetweenSlices" not in facts:
+        odd = ", ".join(f"{k} {v!r}" for k, v in facts.get("odd", {}).items() if k.startswith("Image"))
         raise InvalidImageError(
             "slices must say where they are, "
-            f"but its {len(frames)} frames do not say where they are (load_cine reads a film)"
+            f"but its {len(frames)} frames do not say where they are{f' ({odd})' if odd else ''} (load_cine reads a film)"
         )
-    plane = _plane_spacing(facts)
-    return Raw(
-        np.stack([p for p, _ in frames]),
-        spacing=None if plane is None else (_depth(facts), *plane),
-        channels="last" if frames[0][0].ndim == 3 else "none",
-        window=_window(facts),
-    )
+    return slice_depth(facts) or 1.0
 
 # %% ../../nbs/data/03_dicom.ipynb #1c5d1170
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
@@ -312,7 +279,7 @@ _OTHER_ENDINGS = (
     *(".csv", ".txt", ".json", ".xml"),
 )
 
-# %% ../../nbs/data/03_dicom.ipynb #2147f442
+# %% ../../nbs/data/03_dicom.ipynb #10dccfb1
 def is_dicom(path: Path) -> bool:
     "By what it is called, or by what it begins with"
     name = path.name.lower()
@@ -320,25 +287,21 @@ def is_dicom(path: Path) -> bool:
         return False
     return name.endswith(_DICOM_ENDINGS) or begins_as_dicom(path)
 
-
-def begins_as_dicom(path: Path) -> bool:
-    "Does a file have DICOM's mark after the first 128 bytes?"
-    with open(path, "rb") as f:
-        return f.read(132)[128:] == b"DICM"
-
-# %% ../../nbs/data/03_dicom.ipynb #3d4cd94e
+# %% ../../nbs/data/03_dicom.ipynb #24b37399
 _SERIES_TAGS = ["Rows", "Columns", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageOrientationPatient"]
+_SERIES_TAGS += ["SOPInstanceUID", "SOPClassUID"]
 
 
 def _series_in(folder: Path) -> list:  # of lists of pairs (path, header)
     "The image files of a folder, by the series that they belong to"
-    import pydicom
-
     found = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if not is_dicom(path):
             continue
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_SERIES_TAGS)
+        try:
+            header = read_header(path, _SERIES_TAGS)
+        except InvalidImageError as e:
+            raise InvalidImageError(f"its file {path.name!r}: {e}") from e
         if "Rows" in header and header.get("Modality") != "SEG":
             key = (int(header.get("SeriesNumber") or 0), str(header.get("SeriesInstanceUID")))
             found[key].append((path, header))
@@ -348,14 +311,27 @@ def _series_in(folder: Path) -> list:  # of lists of pairs (path, header)
 def _described(series: list) -> str:
     "A series in a few words, none of which is of the patient"
     header = series[0][1]
-    directions = header.get("ImageOrientationPatient")
+    directions = header_values(header, "ImageOrientationPatient")
     plane = ""
-    if directions:
-        normal = np.cross(directions[:3], directions[3:])
+    if len(directions) == 6:
+        normal = np.cross(*np.reshape(directions, (2, 3)).astype(float))
         plane = (" sagittal", " coronal", " axial")[int(np.abs(normal).argmax())]
     return f"{header.get('Modality', 'image')}{plane}, {len(series)} x {header.Rows} x {header.Columns}"
 
-# %% ../../nbs/data/03_dicom.ipynb #2d1c0ff1
+# %% ../../nbs/data/03_dicom.ipynb #3f20ea66
+def _check_copies(series: list) -> None:
+    "An error for a folder that holds an image twice"
+    first: dict[str, Path] = {}
+    for path, header in series:
+        uid = str(header.get("SOPInstanceUID") or path)
+        if uid in first:
+            raise InvalidImageError(
+                f"its files {first[uid].name!r} and {path.name!r} must be different images, but are one (they have one "
+                "SOPInstanceUID); take one of them out of the folder"
+            )
+        first[uid] = path
+
+
 def _dicom_files(
     path: Path,  # of a file or of a folder
     series: int | None = None,  # which one, where a folder holds several
@@ -373,26 +349,53 @@ def _dicom_files(
         raise InvalidImageError(f"it is a folder of {len(several)} series, of which one must be chosen: {listed}")
     if series is not None and series not in range(len(several)):
         raise InvalidImageError(f"series must be one of {listed}, got {series!r}")
-    return [file for file, _ in several[series or 0]]
+    chosen = several[series or 0]
+    _check_copies(chosen)
+    return [file for file, _ in chosen]
 
-
+# %% ../../nbs/data/03_dicom.ipynb #c1c6c314
 def _dicom_frames(path: Path, series: int | None = None) -> list:
     "The frames of a file, or of all files of a series"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
-        return _brightened([frame for file in _dicom_files(path, series) for frame in _frames(file)])
+    frames = []
+    for file in _dicom_files(path, series):
+        try:
+            frames += _frames(file)
+        except InvalidImageError as e:
+            raise InvalidImageError(f"its file {file.name!r}: {e}" if path.is_dir() else str(e)) from e
+    return brightened(frames)
 
-# %% ../../nbs/data/03_dicom.ipynb #0cfcf46e
+
+def _with_window(raw: Raw, frames: list) -> Raw:  # frames in order
+    "With the window that the first frame recommends"
+    windows = frames[0][1].get("windows") or [None]
+    return replace(raw, window=windows[0], about_window=about_window(frames))
+
+
 def _in_world(raw: Raw, frames: list) -> Raw:
     "With the frame of reference, if all frames have the same one"
     worlds = {f.get("FrameOfReferenceUID") for _, f in frames}
     return replace(raw, world=str(*worlds)) if len(worlds) == 1 and None not in worlds else raw
 
+# %% ../../nbs/data/03_dicom.ipynb #6b315451
+def _about_frames(frames: list) -> tuple[str, ...]:  # for warnings
+    "What a user should know of the numbers and of the spacing of frames"
+    remarks = dict.fromkeys(remark for _, f in frames for remark in f.get("about", ()))
+    spacing = plane_spacing(frames[0][1]).remark
+    if spacing:
+        remarks[spacing] = None
+    padded = [(p[f["padding"]], p[~f["padding"]]) for p, f in frames if "padding" in f and not f["padding"].all()]
+    beside = [float(out.min()) for out, real in padded if out.min() < real.min()]
+    if beside:
+        remarks[f"has padding of {min(beside):g} beside the image, which its scale includes unless you say scale="] = (
+            None
+        )
+    return tuple(remarks)
+
 
 def _volume_or_plane(frames: list) -> Raw:
     "One frame as it is stored, several as a volume"
-    raw = _one_frame(*frames[0]) if len(frames) == 1 else _stack(frames)
-    return _in_world(raw, frames)
+    raw = _with_window(_one_frame(*frames[0]), frames) if len(frames) == 1 else _stack(frames)
+    return _in_world(replace(raw, remarks=_about_frames(frames) + raw.remarks), frames)
 
 # %% ../../nbs/data/03_dicom.ipynb #93f47df1
 def from_dicom(
@@ -402,12 +405,14 @@ def from_dicom(
     "A file, or a series of them, as a plane or a volume"
     return _volume_or_plane(_dicom_frames(path, series))
 
-# %% ../../nbs/data/03_dicom.ipynb #ce9d463e
+# %% ../../nbs/data/03_dicom.ipynb #bb92532e
 _TIMES = (
     "TriggerTime",
     "NominalCardiacTriggerDelayTime",
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
+    "TemporalPositionTimeOffset",
+    "FrameReferenceTime",
     "InstanceNumber",
     "frame",
 )

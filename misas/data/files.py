@@ -6,14 +6,14 @@
 __all__ = ['Raw', 'InvalidImageError', 'save_mask', 'save_image']
 
 # %% ../../nbs/data/00_files.ipynb #e4fe308f
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..core.cases import Case, as_labels
 from ..core.checks import atomic_path, invalid
@@ -33,10 +33,52 @@ class Raw:
     # identifier of that world (DICOM's frame of reference), by which structures know their image; no case keeps it
     world: str | None = None
     labels: tuple | None = None  # names of the labels 0, 1, 2 ..., where it is a mask that knows them
+    remarks: tuple[str, ...] = ()  # what was assumed where the file does not say it, or says it twice: for warnings
+    # how its axes run beside those of an array read from the file: the "same" way, "reversed" (as SimpleITK has them
+    # and nibabel not), or in an order or direction of their "own"; "pages": the first axis are pages of a file
+    axes: str = "same"
+    unit: str | None = None  # of `spacing`: "px" where only the ratio of a pixel's sides is known; None: "mm"
+    about_window: str | None = None  # what was assumed of several windows, for a warning where one is used
+    # of DICOM: by what segments call a frame, (identifier, number): its affine, in mm or else in voxels, and its shape
+    frames: dict | None = None
 
 # %% ../../nbs/data/00_files.ipynb #02714108
 class InvalidImageError(ValueError):
     "A file can be read, but what it says makes no image"
+
+# %% ../../nbs/data/00_files.ipynb #18637169
+MAX_PIXELS = 2**28  # of a picture: 1 GiB in single precision
+MAX_VOXELS = 2**30  # of a volume: 4 GiB
+
+
+@dataclass(frozen=True)
+class Reading:
+    "How a file is to be read"
+
+    page: int | str | None = None  # of several: 0, 1 ..., or "all"; None: there must be one
+    max_pixels: int | None = None  # that a file may hold, channels counted; None: as above
+    labels: bool = False  # a mask: values as they are stored, not as they are shown
+
+    def check_size(
+        self,
+        shape: Sequence,  # of what is going to be read
+        volume: bool = False,
+    ) -> None:
+        "An error for more numbers than a user expects, before memory is taken for them"
+        size = math.prod(int(n) for n in shape)
+        if size > (self.max_pixels or (MAX_VOXELS if volume else MAX_PIXELS)):
+            axes = " x ".join(f"{n}" for n in shape)
+            raise InvalidImageError(
+                f"it holds {axes} = {size} numbers, which take {size / 2**28:.1f} GiB; where that is meant, "
+                f"say max_pixels={size}"
+            )
+
+
+AS_IMAGE = Reading()
+
+# %% ../../nbs/data/00_files.ipynb #ff529eef
+class UnreadableError(InvalidImageError):
+    "A file is of a format that is not read, or of none"
 
 # %% ../../nbs/data/00_files.ipynb #67ff09a7
 def _checked_affine(affine) -> np.ndarray:  # `(4, 4)`, float64
@@ -133,6 +175,33 @@ def slice_along(
     origin = affine @ [index, 0, 0, 1]
     return array[index], np.column_stack([affine[:, :3], origin])
 
+# %% ../../nbs/data/00_files.ipynb #d1874aa1
+def about_angles(
+    affine: np.ndarray,
+    ndim: int = 3,  # 2: without the direction of slices
+) -> tuple[str, ...]:  # for a warning; nothing where all is well
+    "What is wrong with distances and volumes where axes are not at right angles"
+    axes = affine[:3, 3 - ndim : 3] / np.linalg.norm(affine[:3, 3 - ndim : 3], axis=0)
+    cosines = axes.T @ axes
+    sheared = np.abs(np.triu(cosines, 1)).max()
+    if sheared < 1e-3:
+        return ()
+    excess = 1 / np.sqrt(np.linalg.det(cosines)) - 1
+    size = "volumes" if ndim == 3 else "areas"
+    return (
+        f"has axes that are not at right angles, but sheared by {np.degrees(np.arcsin(sheared)):.2g}°: "
+        f"{size} in mm are too large by {excess:.2%}, and distances are wrong; "
+        "resample image and truth, as with nibabel.processing.resample_to_output",
+    )
+
+
+def _axes_beside(stored: np.ndarray, turned: np.ndarray) -> str:  # "same", "reversed" or "own", see `Raw`
+    "How axes that were turned run beside the file's own"
+    steps = np.linalg.solve(turned[:3, :3], stored[:3, :3]).round(3)
+    if np.array_equal(steps, np.eye(3)):
+        return "same"
+    return "reversed" if np.array_equal(steps, np.eye(3)[::-1]) else "own"
+
 # %% ../../nbs/data/00_files.ipynb #9a8b1c2d
 def raw_volume(
     array: np.ndarray,  # three spatial axes, then channels, if any
@@ -142,43 +211,17 @@ def raw_volume(
 ) -> Raw:
     "Voxels turned to head, back and left; a single slice as a plane"
     channels = "last" if array.ndim > 3 else "none"
-    array, affine = reoriented(array, _checked_affine(affine))
+    stored = _checked_affine(affine)
+    array, affine = reoriented(array, stored)
     ndim = 3
     if 1 in array.shape[:3]:
         ndim = 2
         array, affine = slice_along(array, affine, array.shape.index(1))
+    axes = _axes_beside(stored, affine)
     affine = tidy_affine(affine)
-    return Raw(np.ascontiguousarray(array), kind, _spacing(affine, ndim), channels, window, affine)
-
-# %% ../../nbs/data/00_files.ipynb #3259df8e
-def _is_grey(picture: Image.Image) -> bool:
-    "Can a picture hold nothing but greys, by its mode or by its palette?"
-    if picture.mode != "P":
-        return picture.mode in ("1", "LA", "La")
-    palette = np.array(picture.getpalette("RGB")).reshape(-1, 3)
-    return bool((palette == palette[:, :1]).all())
-
-
-def _plain_mode(
-    picture: Image.Image,  # of any mode
-) -> Image.Image:
-    "A picture without palette or transparency: mode L, RGB, I, F or I;16"
-    if picture.mode in ("L", "RGB", "I", "F", "I;16"):
-        return picture
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray(np.asarray(picture).astype(np.uint16))
-    mode = "L" if _is_grey(picture) else "RGB"
-    if not picture.has_transparency_data:
-        return picture.convert(mode)
-    black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-    return Image.alpha_composite(black, picture.convert("RGBA")).convert(mode)
-
-# %% ../../nbs/data/00_files.ipynb #8f14a573
-def from_picture(picture: Image.Image) -> Raw:
-    "A picture, in grey or in colours"
-    picture.load()  # a truncated file shows here
-    array = np.asarray(_plain_mode(picture))
-    return Raw(array, "pil", channels="last" if array.ndim == 3 else "none")
+    remarks = about_angles(affine, ndim)
+    pixels = np.ascontiguousarray(array)
+    return Raw(pixels, kind, _spacing(affine, ndim), channels, window, affine, remarks=remarks, axes=axes)
 
 # %% ../../nbs/data/00_files.ipynb #10d1410d
 def _stored_voxels(volume) -> np.ndarray:  # `(X, Y, Z)` or `(X, Y, Z, C)`
@@ -187,12 +230,23 @@ def _stored_voxels(volume) -> np.ndarray:  # `(X, Y, Z)` or `(X, Y, Z, C)`
     intercept = getattr(volume.dataobj, "inter", 0)
     unscaled = (slope, intercept) == (1, 0)
     array = np.asanyarray(volume.dataobj) if unscaled else volume.get_fdata(dtype=np.float32)
+    if array.dtype.kind == "c":
+        raise InvalidImageError("its voxels must be real numbers, got complex ones: hand over the magnitude, np.abs")
+    if array.dtype.names:  # colours, one field each
+        array = np.stack([array[name] for name in array.dtype.names], -1)
     array = array.reshape(*array.shape, *[1] * (3 - array.ndim))
+    if array.ndim == 5 and array.shape[3] == 1 and _is_vector(volume.header):
+        array = array[:, :, :, 0]
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     return array
 
 
+def _is_vector(header) -> bool:
+    "Does a header say that its fifth dimension holds the components of a vector?"
+    return hasattr(header, "get_intent") and header.get_intent("code")[0] == 1007
+
+# %% ../../nbs/data/00_files.ipynb #a0068918
 def _mm_per_unit(header) -> float:
     "The header's unit of length in mm; 1 where it names none"
     if not hasattr(header, "get_xyzt_units"):
@@ -200,17 +254,75 @@ def _mm_per_unit(header) -> float:
     unit_of_length, _ = header.get_xyzt_units()
     return {"meter": 1000, "micron": 0.001}.get(unit_of_length, 1)
 
+
+def _spacing_is_known(header) -> bool:
+    "Does a NIfTI header say what its spacing is? One of 1 without any code is what writers leave where they know none"
+    ndim = min(max(int(header["dim"][0]), 1), 3)
+    spacing = header["pixdim"][1 : ndim + 1]
+    if header["sform_code"] > 0:
+        return True
+    if not (np.isfinite(spacing) & (spacing > 0)).all():
+        return False
+    return header["qform_code"] > 0 or not (spacing == 1).all()
+
+# %% ../../nbs/data/00_files.ipynb #2b662462
+def _about_place(header) -> tuple[str, ...]:  # for warnings
+    "Where a NIfTI header says nothing of the place, or two things"
+    import nibabel as nib
+
+    if header["sform_code"] <= 0 and header["qform_code"] <= 0:
+        return ("does not say where it lies (its sform and qform codes are 0): which side is left is not known",)
+    if header["sform_code"] <= 0:
+        return ()
+    sform = header.get_sform()
+    if header["qform_code"] <= 0:
+        lengths = np.linalg.norm(sform[:3, :3], axis=0)
+        spacing = header["pixdim"][1:4]
+        if (spacing == 1).all() or np.allclose(lengths, spacing, rtol=0.01):
+            return ()
+        listed = [tuple(float(f"{x:.4g}") for x in steps) for steps in (lengths, spacing)]
+        return (f"has two spacings: {listed[0]} in its sform, which is taken, and {listed[1]} in its pixdim",)
+    try:
+        qform = header.get_qform()
+        apart = np.abs(np.linalg.solve(sform, qform) - np.eye(4)).max()
+    except (nib.spatialimages.HeaderDataError, np.linalg.LinAlgError):
+        return ("has a qform that is no place: its sform is taken",)
+    if apart < 0.02:
+        return ()
+    return (f"has an sform and a qform that disagree, by {apart:.2g} voxels: its sform is taken",)
+
 # %% ../../nbs/data/00_files.ipynb #c996b762
 def from_nibabel(
     volume,  # nibabel image
+    header=None,  # as it stands in the file, where nibabel has mended it; None: the volume's own
 ) -> Raw:
-    "Voxels of a NIfTI volume, turned"
+    "Voxels of a volume, turned"
+    if type(volume).__name__ == "Cifti2Image":
+        raise UnreadableError("it is CIFTI-2, data on surfaces and not on a grid of voxels")
+    header = volume.header if header is None else header
     array = _stored_voxels(volume)
+    if array.ndim > 3 and type(volume).__name__.startswith("Minc"):
+        raise InvalidImageError("it is MINC of four dimensions; save it as NIfTI, as mnc2nii does")
     if array.ndim > 4:
         allowed = "of 2 to 4 dimensions, the fourth being channels"
         raise invalid("its shape", allowed, array.shape, InvalidImageError)
     mm = _mm_per_unit(volume.header)
-    return raw_volume(array, np.diag([mm, mm, mm, 1]) @ volume.affine)
+    affine = volume.affine if volume.affine is not None else volume.header.get_best_affine()
+    known = not hasattr(header, "get_sform") or _spacing_is_known(header)
+    if not known and not np.isfinite(affine).all():
+        affine = np.diag([-1.0, 1, 1, 1])  # what nibabel has where nothing is known
+    raw = raw_volume(array, np.diag([mm, mm, mm, 1]) @ affine)
+    remarks = raw.remarks
+    if array.ndim == 4 and array.shape[3] > 4:
+        remarks += (f"has a fourth dimension of {array.shape[3]}, taken as channels (load_cine reads it as times)",)
+    if type(volume).__name__.endswith("AnalyzeImage"):
+        remarks += ("is in the Analyze format, which does not say which side is left",)
+    if not hasattr(header, "get_sform"):  # no NIfTI
+        return replace(raw, remarks=remarks)
+    if not known:
+        unknown = "does not say how far apart its voxels are: distances are in pixels unless you say spacing="
+        return replace(raw, spacing=None, affine=None, remarks=(*remarks, unknown))
+    return replace(raw, remarks=remarks + _about_place(header))
 
 # %% ../../nbs/data/00_files.ipynb #25b12d2e
 def _nifti_header(path: Path):
@@ -220,27 +332,34 @@ def _nifti_header(path: Path):
     with nib.openers.ImageOpener(path) as file:  # type: ignore[arg-type]  # it takes a Path, too
         block = file.read(540)
     sizes = [int.from_bytes(block[:4], order) for order in ("little", "big")]
-    if 348 in sizes:
+    if 348 in sizes and len(block) >= 348:
         return nib.Nifti1Header(block[:348], check=False)
-    return nib.Nifti2Header(block, check=False) if 540 in sizes else None
+    return nib.Nifti2Header(block, check=False) if 540 in sizes and len(block) == 540 else None
 
 
-def _check_spacing(path: Path) -> None:
-    "An error where the spacing in the header is none"
-    header = _nifti_header(path)
-    if header is None:
-        return  # no NIfTI, which shows when it is read
-    spacing = header["pixdim"][1 : min(header["dim"][0], 3) + 1]
-    if header["sform_code"] == 0 and not (spacing > 0).all():
-        raise invalid("its spacing", "numbers > 0, in mm", tuple(spacing.tolist()), InvalidImageError)
+def _check_voxels(
+    header,  # of NIfTI
+    reading: Reading,
+) -> None:
+    "An error for data on surfaces, and for more voxels than expected"
+    if 3000 <= header["intent_code"] < 3100:
+        raise UnreadableError("it is CIFTI-2, data on surfaces and not on a grid of voxels")
+    shape = header["dim"][1 : max(1, min(int(header["dim"][0]), 7)) + 1]
+    reading.check_size([n for n in shape if n > 1], volume=True)
 
 # %% ../../nbs/data/00_files.ipynb #64f99310
-def from_nifti(path: Path) -> Raw:
+def from_nifti(
+    path: Path,
+    reading: Reading = AS_IMAGE,
+) -> Raw:
     "The voxels of a NIfTI file, turned"
     import nibabel as nib
 
-    _check_spacing(path)
-    return from_nibabel(nib.load(path))
+    header = _nifti_header(path)
+    if header is None:
+        raise UnreadableError("it ends as a NIfTI file, but does not begin as one")
+    _check_voxels(header, reading)
+    return from_nibabel(nib.load(path), header)
 
 # %% ../../nbs/data/00_files.ipynb #28e418ce
 def _from_spatial(
@@ -249,14 +368,24 @@ def _from_spatial(
 ) -> Raw:
     "What a framework holds, turned"
     raw = raw_volume(np.moveaxis(array, 0, -1), np.asarray(affine))
-    return Raw(np.moveaxis(raw.array, -1, 0), "tensor", raw.spacing, "first", affine=raw.affine)
+    return replace(raw, array=np.moveaxis(raw.array, -1, 0), kind="tensor", channels="first")
 
 # %% ../../nbs/data/00_files.ipynb #2526d438
+_VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgh", ".mgz", ".dcm", ".hdr", ".img")
+
+
 def from_torchio(
     image,  # `torchio.Image`
 ) -> Raw:
-    "An image of torchio, turned"
-    return _from_spatial(image.data.numpy(), image.affine)
+    "An image of torchio, turned; a picture, or a tensor with the identity as its affine, says nothing of mm"
+    raw = _from_spatial(image.data.numpy(), image.affine)
+    path = getattr(image, "path", None)
+    paths = path if isinstance(path, (list, tuple)) else [path]
+    if paths[0] is None:
+        known = not np.array_equal(image.affine, np.eye(4))
+    else:
+        known = Path(paths[0]).is_dir() or str(paths[0]).lower().endswith(_VOLUME_ENDINGS)
+    return raw if known else replace(raw, spacing=None, affine=None)
 
 # %% ../../nbs/data/00_files.ipynb #54f3b860
 def _monai_affine(

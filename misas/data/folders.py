@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from ..core.cases import Case, as_case
+from ..core.cases import Case, as_case, checked_ignore
 from ..core.checks import invalid
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
@@ -184,13 +184,18 @@ def as_list(
     return [x] if is_one else list(x)
 
 # %% ../../nbs/data/07_folders.ipynb #e2581147
-def _unread(x) -> Case | CaseFile:
+def _unread(
+    x,  # one case: see `as_cases`
+    ignore: int | bool | None,  # see `as_cases`
+) -> Case | CaseFile:
     "A case that is in memory, or says where it is"
     if is_path(x):
-        return CaseFile(str(x))
-    if isinstance(x, tuple) and all(map(is_path, x)):
-        return CaseFile(*map(str, x))
-    return x if isinstance(x, (Case, CaseFile)) else as_case(x)
+        x = CaseFile(str(x))
+    elif isinstance(x, tuple) and all(map(is_path, x)):
+        x = CaseFile(*map(str, x))
+    if isinstance(x, CaseFile):
+        return x if ignore is None else replace(x, ignore=ignore)
+    return as_case(x, ignore)
 
 # %% ../../nbs/data/07_folders.ipynb #299aea8a
 def _distinct_names(names: Sequence[str]) -> list[str]:
@@ -215,6 +220,7 @@ def _renamed(case: Case | CaseFile, name: str) -> Case | CaseFile:
 # %% ../../nbs/data/07_folders.ipynb #ea05956c
 def as_cases(
     cases,  # a folder, a CSV file, one case or several
+    ignore: int | bool | None = None,  # value of truths that is not annotated; False: none; None: as the cases say
 ) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "Cases as a list; files stay unread"
     if is_path(cases) and Path(cases).is_dir():
@@ -222,7 +228,7 @@ def as_cases(
     elif is_path(cases) and str(cases).lower().endswith(".csv"):
         cases = read_cases(cases)
     several = [cases] if _is_pair(cases) else as_list(cases, (str, Path, Case, CaseFile))
-    several = [_unread(case) for case in several]
+    several = [_unread(case, checked_ignore(ignore)) for case in several]
     # other processes may stand in another folder
     several = [case.resolved() if isinstance(case, CaseFile) else case for case in several]
     names = _distinct_names([case.name for case in several])

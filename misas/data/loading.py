@@ -16,18 +16,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.cases import READERS, Case, Source
-from ..core.checks import as_numbers, check_choice, invalid
+from ..core.cases import READERS, Case, Source, check_real, check_unmasked
+from ..core.checks import Domain, as_numbers, check_choice, check_number, invalid, warn_user
 from .dicom import is_dicom, read_film
-from .files import Raw, slice_along
+from .files import Raw, Reading, slice_along
+from .pictures import TURNED, grey_labels, without_alpha
 from misas.data.sources import (
+    about_axes,
+    about_channels,
     channels_first,
+    check_shape,
     find_channels,
     is_path,
     label_map_of,
     naming_file,
     on_same_grid,
     read_source,
+    spatial_shape,
 )
 from .structures import chosen_rois, read_truth
 
@@ -61,6 +66,8 @@ class CaseFile:
     truth: str | None = None  # path; None where there is none
     name: str | None = None  # None: the image file's name without its ending
     rois: Sequence[str] | Mapping[str, int] | None = None  # of a truth in RTSTRUCT or SEG: see `load_case`
+    ignore: int | None = None  # value of pixels of the truth that are not annotated: see `load_case`
+    columns: Mapping | None = None  # what a table of cases says besides: {name: text}
 
     def __post_init__(self):
         object.__setattr__(self, "rois", chosen_rois(self.rois))
@@ -131,14 +138,77 @@ def _respaced(
     steps *= np.asarray(spacing) / np.linalg.norm(steps, axis=0)
     return affine
 
-
+# %% ../../nbs/data/06_loading.ipynb #5c753e83
 def _plain_numbers(array: np.ndarray) -> np.ndarray:
     "Numbers in the machine's order of bytes; booleans as 0 and 255"
-    if array.dtype.kind not in "biuf":
-        raise invalid("image", "of numbers", array.dtype, TypeError)
+    check_unmasked(array)
+    array = np.asarray(array)
+    check_real(array, "image", "be of real numbers")
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _single_precision(array: np.ndarray) -> tuple:  # float32, remarks
+    "Numbers as a case holds them"
+    with np.errstate(over="ignore"):
+        pixels = np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return pixels, ()
+    if np.array_equal(pixels.astype(np.float64), array):
+        return pixels, ()
+    return pixels, ("has integers beyond 2**24, which single precision rounds",)
+
+# %% ../../nbs/data/06_loading.ipynb #3e9f73f3
+def _image_of(
+    raw: Raw,
+    mask: Raw | None,
+    channels: str | None,  # as the user says
+) -> Raw:  # its channels are known
+    "An image with its axis of channels; an array in four colours loses its alpha channel"
+    array = _plain_numbers(raw.array)
+    remarks = raw.remarks
+    if channels or raw.channels:
+        return replace(raw, array=array, channels=channels or raw.channels)
+    found = find_channels(array.shape, raw.kind, None if mask is None else mask.array.shape)
+    if mask is None:
+        remarks += about_channels(array.shape, found)
+    if found == "last" and array.ndim == 3 and array.shape[-1] == 4:
+        array, remarks = _as_colours(array, remarks)
+    return replace(raw, array=array, channels=found, remarks=remarks)
+
+
+def _as_colours(
+    array: np.ndarray,  # `(H, W, 4)`
+    remarks: tuple,
+) -> tuple:  # array, remarks
+    "Colours without transparency; four channels of other numbers stay"
+    highest = 255 if array.dtype == np.uint8 else 65535 if array.dtype == np.uint16 else 1
+    opaque = (array[..., 3] == highest).all()
+    if not opaque and array.dtype != np.uint8:
+        said = "is an array (H, W, 4), taken as four channels; where the last is transparency, hand over [..., :3]"
+        return array, (*remarks, said)
+    colours, said = without_alpha(array)
+    keep = tuple(f"{text}; channels='last' keeps all four channels" for text in said)
+    return colours, (*remarks, *keep)
+
+# %% ../../nbs/data/06_loading.ipynb #17cecf0f
+def _truth_of(
+    mask: Raw | None,
+    image: Raw,  # its channels are known
+) -> np.ndarray | None:  # `(*S)`
+    "Labels on the grid of an image"
+    if mask is None:
+        return None
+    labels = on_same_grid(mask, image)
+    shape = spatial_shape(image)
+    n = len(shape)
+    if labels.ndim == n + 1 and 1 in (labels.shape[0], labels.shape[-1]):
+        labels = labels[..., 0] if labels.shape[-1] == 1 else labels[0]
+    if labels.ndim == n + 1 and labels.shape[-1] in (3, 4) and labels.shape[:-1] == shape:
+        labels = grey_labels(labels[..., :3])
+    check_shape(labels, mask, image)
+    return labels
 
 # %% ../../nbs/data/06_loading.ipynb #6b93a99a
 def _case_of(
@@ -150,34 +220,84 @@ def _case_of(
     window=None,
     channels: str | None = None,
     labels=None,
-) -> Case:
+    ignore=None,
+    columns=None,
+) -> tuple:  # `Case`, and remarks on its image
     "What was read, as a case; for the arguments see `load_case`"
-    array = _plain_numbers(raw.array)
-    truth_shape = None if mask is None else mask.array.shape
-    channels = channels or raw.channels or find_channels(array.shape, raw.kind, truth_shape)
-    truth = None if mask is None else on_same_grid(mask, Raw(array, channels=channels, affine=raw.affine))
-    source = Source(raw.kind, str(array.dtype), channels)
+    image = _image_of(raw, mask, channels)
+    truth = _truth_of(mask, image)
+    array, layout = image.array, image.channels
+    source = Source(raw.kind, str(array.dtype), layout)
     wanted = _wanted_window(window, raw)
     if wanted:
         array, clipped = _windowed(array, wanted)
         scale = clipped if scale is None else scale
-    pixels = np.ascontiguousarray(channels_first(array, channels)).astype(np.float32)
+    pixels, rounded = _single_precision(channels_first(array, layout))
     if labels is None and mask is not None:
         labels = mask.labels
-    case = Case(pixels, truth, name, raw.spacing if spacing is None else spacing, scale, source, labels, raw.affine)
-    return case if spacing is None else case.replace(affine=_respaced(raw.affine, case.spacing))
+    unit = raw.unit if spacing is None else "mm"
+    known = raw.spacing if spacing is None else spacing
+    case = Case(pixels, truth, name, known, scale, source, labels, raw.affine, unit, ignore, columns)
+    if spacing is not None:
+        case = case.replace(affine=_respaced(raw.affine, case.spacing))
+    assumed = (raw.about_window,) if window is True and raw.about_window else ()
+    return case, image.remarks + rounded + assumed
+
+# %% ../../nbs/data/06_loading.ipynb #6cd98eba
+def _file_name(x) -> str:
+    "How a file is called in a warning; nothing where it is none"
+    return f" {Path(x).name!r}" if is_path(x) else ""
+
+
+def _say(
+    name: str,  # of the case
+    image: tuple,  # what a user has handed over, and remarks on it
+    truth: tuple,
+    said: tuple[str, ...],  # arguments that a user has given, which settle remarks that name them
+) -> None:
+    "Warn of what was assumed, once, where it is not certain"
+    turned = [any(TURNED in remark for remark in remarks) for _, remarks in (image, truth)]
+    seen: set[str] = set()
+    for argument, (x, remarks) in (("image", image), ("truth", truth)):
+        for remark in remarks:
+            settled = any(f"{given}=" in remark for given in said) or "spacing=" in remark and argument == "truth"
+            alike = TURNED in remark and (turned[0] == turned[1] or truth[0] is None)
+            if settled or alike or remark in seen:
+                continue
+            seen.add(remark)
+            if TURNED in remark:
+                remark += f", and {'truth' if argument == 'image' else 'image'} has none"
+            warn_user(f"case {name!r}: {argument}{_file_name(x)} {remark}")
+
+
+def _given(spacing=None, scale=None, window=None, **others) -> tuple[str, ...]:
+    "Which of spacing and scale are not left to what a file says"
+    scaled = scale is not None or window is not None and window is not False
+    return ("spacing",) * (spacing is not None) + ("scale",) * scaled
+
+
+def _naming(image, truth, error: Exception) -> Exception:
+    "The error of a case that comes from files, with their names"
+    names = [f"{argument} {str(x)!r}" for argument, x in (("image", image), ("truth", truth)) if is_path(x)]
+    helps = ""
+    if "image must be finite" in str(error):
+        helps = (
+            "; where 0 may stand for them, hand over numpy.nan_to_num(array), of NIfTI as "
+            "nibabel.Nifti1Image(array, volume.affine)"
+        )
+    return type(error)(f"{', '.join(names)}: {error}{helps}") if names else error
 
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
 def load_case(
-    # path of a picture, DICOM, NIfTI or .npy file, or of a folder of DICOM files; list of paths, one for each channel;
-    # PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI or nibabel;
-    # torchio `Subject`; `CaseFile`
+    # path of a picture, DICOM, NIfTI, NRRD, MetaImage or NumPy file, or of a folder of DICOM files; list of paths, one
+    # for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI, nibabel
+    # or SimpleITK; torchio `Subject`; `CaseFile`
     image,
     # the reference mask, likewise, its labels being integers >= 0; or the path of a DICOM RTSTRUCT or SEG file;
     # None where there is none
     truth=None,
     name: str | None = None,  # stands in the score table; None: the file's name without its ending
-    spacing: tuple[float, ...] | None = None,  # mm along each spatial axis; None: as the file says, else 1
+    spacing: tuple[float, ...] | None = None,  # mm along each spatial axis; None: as the file says, else in pixels
     # (black, white); None: 0..255 for 8 bit, 0..1 for fractions, else up to the image's maximum
     scale: tuple[float, float] | None = None,
     # clip intensities: (centre, width), or True for the window that a DICOM file recommends
@@ -189,6 +309,13 @@ def load_case(
     # of a truth in RTSTRUCT or SEG: names, labelled 1, 2, 3 ..., or a dict {name: label}; the later ones on top;
     # None: all of them, which must not overlap
     rois: str | Sequence[str] | Mapping[str, int] | None = None,
+    # of a file with several pages or frames: 0, 1 ..., or "all" for a volume of them; None: there must be one
+    page: int | str | None = None,
+    # how many numbers a file may hold; None: 2**28 in a picture (1 GiB), 2**30 in a volume (4 GiB)
+    max_pixels: int | None = None,
+    # value of pixels of the truth that are not annotated and count nowhere, such as 255 or -1; False: none;
+    # None: 255 where it stands far above the other labels
+    ignore: int | bool | None = None,
 ) -> Case:
     """One image, with its truth if there is one, as a `Case`
 
@@ -198,52 +325,75 @@ def load_case(
     >>> ms.load_case(image, truth=image > 5, name="ramp", spacing=(1.5, 1.5))
     Case('ramp', 1 x 3 x 4, truth with labels [0, 1])
     """
+    columns = None
     if isinstance(image, CaseFile):
+        ignore = image.ignore if ignore is None else ignore
+        columns = image.columns
         truth = image.truth if truth is None else truth
         name = name or image.name
         rois = image.rois if rois is None else rois
         image = image.image
     check_choice("channels", channels, ("first", "last", "none", None))
-    raw = read_source(image, "image", series)
-    mask = read_truth(label_map_of(image) if truth is None else truth, raw, rois)
-    return _case_of(raw, mask, name or _name_of(image), spacing, scale, window, channels, labels)
+    check_number("max_pixels", max_pixels, Domain(low=1, whole=True), optional=True)
+    truth = label_map_of(image) if truth is None else truth
+    name = name or _name_of(image)
+    reading = Reading(page, max_pixels)
+    raw = read_source(image, "image", series, reading)
+    mask = read_truth(truth, raw, rois, reading)
+    try:
+        case, remarks = _case_of(raw, mask, name, spacing, scale, window, channels, labels, ignore, columns)
+    except (ValueError, TypeError) as e:
+        raise _naming(image, truth, e) from e
+    known = () if mask is None else mask.remarks + about_axes(mask, raw)
+    _say(name, (image, remarks), (truth, known), _given(spacing, scale, window))
+    return case
 
 
 READERS.append(load_case)
+
+# %% ../../nbs/data/06_loading.ipynb #65e28b6e
+FILM = Reading("all")  # pages are times
 
 # %% ../../nbs/data/06_loading.ipynb #3230d41f
 def _times(
     x,  # see `load_cine`
     argument: str,  # its name, for an error
     series: int | None = None,
+    reading: Reading = FILM,
 ) -> list:  # of `Raw`
     "The images of a film, the earliest first"
     if is_path(x) and (Path(x).is_dir() or is_dicom(Path(x))):
         return naming_file(read_film, x, argument, series)
     if isinstance(x, (list, tuple)):
         return [read_source(frame, argument) for frame in x]
-    raw = read_source(x, argument, series)
+    raw = read_source(x, argument, series, reading)
+    if raw.axes == "pages":
+        return [replace(raw, array=page, axes="same") for page in raw.array]
     if raw.channels is None and raw.array.ndim > 2:
         return [Raw(frame, raw.kind) for frame in raw.array]
-    if raw.affine is None or raw.channels == "none":
+    if raw.channels in (None, "none") or raw.affine is None and raw.array.ndim < 4:
         films = (
-            "DICOM files of several times, a NIfTI file with four dimensions, or an array with time as its first axis"
+            "DICOM files of several times, a NIfTI file with four dimensions, a GIF or TIFF with several pages, or an "
+            "array with time as its first axis"
         )
         raise ValueError(f"{argument} must be {films}, got no axis of time (its shape is {raw.array.shape})")
     frames = np.moveaxis(raw.array, 0 if raw.channels == "first" else -1, 0)
-    return [Raw(frame, raw.kind, raw.spacing, "none", raw.window, raw.affine) for frame in frames]
+    remarks = tuple(remark for remark in raw.remarks if "load_cine" not in remark)
+    return [replace(raw, array=frame, channels="none", remarks=remarks) for frame in frames]
 
 
 def _masks_of(
     truths,  # see `load_cine`
     raws: list,  # of `Raw`, the images
     rois,
+    reading: Reading,
 ) -> list:  # of `Raw` or None, one for each image
     "The masks of a film, those of structures on the grids of their images"
     if isinstance(truths, (list, tuple)):
         masks = list(truths)
     else:
-        masks = [None] * len(raws) if truths is None else _times(truths, "truths")
+        labels = replace(reading, labels=True)
+        masks = [None] * len(raws) if truths is None else _times(truths, "truths", reading=labels)
     if len(masks) != len(raws):
         raise ValueError(f"truths must have the {len(raws)} times of images, but truths has {len(masks)} times")
     if rois is not None and not any(map(is_path, masks)):
@@ -257,21 +407,34 @@ def _masks_of(
 # %% ../../nbs/data/06_loading.ipynb #d035bde7
 def load_cine(
     # DICOM file with several frames; folder of DICOM files; NIfTI file with time as its fourth dimension;
-    # array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels; list with an image for each time
+    # GIF or TIFF with several pages; array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels;
+    # list with an image for each time
     images,
     # masks, likewise; a list may also have paths of RTSTRUCT and SEG files, and None for a time without truth
     truths=None,
     name: str | None = None,  # the cases are called name-00, name-01 ...; None: the file's or folder's name
     series: int | None = None,  # which one, where a folder holds several DICOM series: 0, 1 ...
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of truths in RTSTRUCT or SEG: see `load_case`
-    **settings,  # spacing, scale, window, channels, labels: see `load_case`
+    max_pixels: int | None = None,  # how many numbers a file may hold: see `load_case`
+    **settings,  # spacing, scale, window, channels, labels, ignore: see `load_case`
 ) -> list[Case]:  # planes or volumes
     "A film as one case for each time, the earliest first; all of them have one scale"
-    raws = _times(images, "images", series)
-    masks = _masks_of(truths, raws, rois)
+    check_number("max_pixels", max_pixels, Domain(low=1, whole=True), optional=True)
+    reading = Reading("all", max_pixels)
+    raws = _times(images, "images", series, reading)
+    masks = _masks_of(truths, raws, rois, reading)
     name = name or _name_of(images)
     digits = max(2, len(str(len(raws) - 1)))
-    cases = [_case_of(raw, mask, f"{name}-{i:0{digits}}", **settings) for i, (raw, mask) in enumerate(zip(raws, masks))]
+    cases, remarks = [], []
+    try:
+        for i, (raw, mask) in enumerate(zip(raws, masks)):
+            case, said = _case_of(raw, mask, f"{name}-{i:0{digits}}", **settings)
+            cases.append(case)
+            remarks += said
+    except (ValueError, TypeError) as e:
+        raise _naming(images, truths, e) from e
+    known = [remark for raw, mask in zip(raws, masks) if mask for remark in (*mask.remarks, *about_axes(mask, raw))]
+    _say(name, (images, remarks), (truths, known), _given(**settings))
     black = min(c.scale[0] for c in cases)
     white = max(c.scale[1] for c in cases)
     return [c.replace(scale=(black, white)) for c in cases]

@@ -24,6 +24,7 @@ class Region:
     parts: list
     world: str | None = None  # identifier of the frame of reference
     others: tuple = ()  # kinds of contours that enclose nothing
+    remark: str | None = None  # what was assumed, for a warning
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,45 +8,82 @@ __all__ = []
 # %% ../../nbs/data/04_sources.ipynb #ba56b108
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from ..core.cases import to_numpy_dtype
-from ..core.checks import invalid
-from .dicom import begins_as_dicom, from_dicom, is_dicom
+from misas.core.cases import to_numpy_dtype
+from misas.core.checks import invalid
+from misas.data.dicom import from_dicom, is_dicom
 from misas.data.files import (
+    AS_IMAGE,
     InvalidImageError,
     Raw,
+    Reading,
+    UnreadableError,
     from_monai,
     from_nibabel,
-    from_nifti,
-    from_picture,
     from_torchio,
     reordered_axes,
 )
+from misas.data.headers import begins_as_dicom, declared_shape
+from misas.data.formats import READABLE, from_itk_image, reader_by_content
+from misas.data.pictures import about_labels, from_picture, from_picture_file, grey_labels
 
 # %% ../../nbs/data/04_sources.ipynb #5b24b12d
+def _without_single(shape: tuple) -> tuple:
+    "A shape of three axes without the one for a single channel, behind or in front"
+    if len(shape) != 3:
+        return shape
+    if shape[-1] == 1:
+        return shape[:-1]
+    return shape[1:] if shape[0] == 1 else shape
+
+
+def _undecided(shape: tuple, truth_shape: tuple) -> Exception:
+    return ValueError(
+        f"channels must be said ('first', 'last' or 'none', a volume) for an image of shape {shape} with a truth of "
+        f"shape {truth_shape}: more than one is possible"
+    )
+
+
 def find_channels(
     shape: tuple,  # of the image
     kind: str,  # of the source
     truth_shape: tuple | None = None,
 ) -> str:  # "first", "last" or "none"
     "Where the channel axis of an array is"
+    shape = tuple(shape)
     if truth_shape is not None:
-        for place, rest in (("none", shape), ("last", shape[:-1]), ("first", shape[1:])):
-            if tuple(rest) == tuple(truth_shape):
-                return place
+        rest = _without_single(tuple(truth_shape))
+        found = [at for at, left in (("none", shape), ("last", shape[:-1]), ("first", shape[1:])) if left == rest]
+        channels_like = len(shape) == 3 and (shape[0] <= 4 if kind == "tensor" else shape[-1] in (3, 4))
+        if len(found) > 1 or found == ["none"] and channels_like:
+            raise _undecided(shape, tuple(truth_shape))
+        if found:
+            return found[0]
     if len(shape) < 3:
         return "none"
-    if kind == "tensor" and (shape[0] <= 4 or len(shape) == 4):
+    if len(shape) == 4:
+        last = shape[-1] == 1 < shape[0] if kind == "tensor" else shape[-1] <= 4 or shape[0] > 4
+        return "last" if last else "first"
+    if shape[0] <= (4 if kind == "tensor" else 1):
         return "first"
-    if shape[-1] in (3, 4) or len(shape) == 4:
-        return "last"
-    return "none"
+    return "last" if shape[-1] in (1, 3, 4) else "none"
+
+
+def about_channels(
+    shape: tuple,  # of an image that is an array
+    channels: str,  # as they were found
+) -> tuple[str, ...]:  # for a warning
+    "What is said of a volume that may be something else"
+    if len(shape) != 3 or channels != "none" or not (shape[0] <= 4 or shape[-1] == 2):
+        return ()
+    return (f"is an array of shape {shape}, taken as a volume of {shape[0]} slices; channels= says otherwise",)
 
 # %% ../../nbs/data/04_sources.ipynb #7cefcd9e
 def channels_first(
@@ -65,51 +102,44 @@ def spatial_shape(raw: Raw) -> tuple:
     stop = -1 if raw.channels == "last" else None
     return raw.array.shape[start:stop]
 
-# %% ../../nbs/data/04_sources.ipynb #9a0b1f01
-def _from_numpy(path: Path) -> Raw:
-    "An array; a file that could run code is not loaded"
-    return Raw(np.load(path, allow_pickle=False))
-
-
-def _from_picture_file(path: Path) -> Raw:
-    "Whatever Pillow reads"
-    with Image.open(path) as picture:
-        return from_picture(picture)
-
 # %% ../../nbs/data/04_sources.ipynb #203bff4c
-FILE_READERS = {
-    ".nii": from_nifti,
-    ".nii.gz": from_nifti,
-    ".npy": _from_numpy,
-}
-READABLE = (
-    "PNG, JPEG, TIFF, BMP and other pictures",
-    "DICOM (.dcm, or a folder of one series)",
-    "NIfTI (.nii, .nii.gz)",
-    "NumPy (.npy)",
-)
-
-
-def reader_of(path: Path) -> Callable:  # path -> `Raw`
+def reader_of(path: Path) -> Callable[..., Raw]:  # (path, reading) -> `Raw`
     "Who reads a file"
-    for ending, reader in FILE_READERS.items():
-        if path.name.lower().endswith(ending):
-            return reader
-    return from_dicom if is_dicom(path) or begins_as_dicom(path) else _from_picture_file
+    reader = reader_by_content(path)
+    if reader is not None:
+        return reader
+    return _from_dicom_file if is_dicom(path) or begins_as_dicom(path) else from_picture_file
+
+
+def _from_dicom_file(path: Path, reading: Reading) -> Raw:
+    "A DICOM file that is not larger than expected"
+    reading.check_size([n for n in declared_shape(path) if n > 1], volume=True)
+    return from_dicom(path)
 
 # %% ../../nbs/data/04_sources.ipynb #58730571
 def _read_file(
     path: Path,
+    reading: Reading = AS_IMAGE,
     series: int | None = None,  # of a folder of DICOM files
 ) -> Raw:
     "Pixels of a file or of a folder"
     if path.is_dir():
+        _check_folder(path)
         return from_dicom(path, series)
     if series is not None:
         raise InvalidImageError(f"series must be None for a file that is no folder of DICOM series, got {series!r}")
-    return reader_of(path)(path)
+    return reader_of(path)(path, reading)
+
+
+def _check_folder(path: Path) -> None:
+    "An error for a folder that is an array in many files"
+    if any((path / name).exists() for name in (".zarray", ".zgroup", "zarr.json", ".zattrs")):
+        raise UnreadableError("it is Zarr; zarr.open(path)[...] is its array; hand that over")
 
 # %% ../../nbs/data/04_sources.ipynb #2b058498
+_A_FILE = f"a file that can be read ({', '.join(READABLE)})"
+
+
 def naming_file(
     reader: Callable,
     x: str | Path,  # a file or a folder
@@ -122,14 +152,18 @@ def naming_file(
         raise invalid(argument, "a file that exists, or a folder of DICOM files", str(x))
     try:
         return reader(path, *args)
+    except UnreadableError as e:
+        raise ValueError(
+            f"{argument} must be a file that can be read, got {str(x)!r}, which cannot be read: {e}"
+        ) from e
     except InvalidImageError as e:
         raise ValueError(f"{argument} {str(x)!r}: {e}") from e
+    except UnidentifiedImageError as e:
+        why = "its format is not known"
+        raise ValueError(f"{argument} must be {_A_FILE}, got {str(x)!r}, which cannot be read: {why}") from e
     except Exception as e:
-        readable = ", ".join(READABLE)
-        raise ValueError(
-            f"{argument} must be a file that can be read ({readable}), "
-            f"got {str(x)!r}, which cannot be read ({type(e).__name__}: {e})"
-        ) from e
+        why = " ".join(f"{type(e).__name__}: {e}".split())
+        raise ValueError(f"{argument} must be {_A_FILE}, got {str(x)!r}, which cannot be read ({why})") from e
 
 # %% ../../nbs/data/04_sources.ipynb #48f10c22
 def _from_tensor(x: torch.Tensor) -> Raw:
@@ -137,15 +171,16 @@ def _from_tensor(x: torch.Tensor) -> Raw:
 
 
 def _from_array(x) -> Raw:
-    return Raw(np.asarray(x))
+    # what is masked stays so
+    return Raw(x if isinstance(x, np.ma.MaskedArray) else np.asarray(x))
 
 
 OBJECT_READERS: tuple[tuple[Any, tuple[str, ...], Callable[[Any], Raw]], ...] = (
-    (Image.Image, (), from_picture),
     (torch.Tensor, ("affine", "meta"), from_monai),
     (torch.Tensor, (), _from_tensor),
     (object, ("data", "affine", "spacing"), from_torchio),
-    (object, ("dataobj", "affine"), from_nibabel),
+    (object, ("dataobj", "header"), from_nibabel),
+    (object, ("GetDirection", "GetNumberOfComponentsPerPixel"), from_itk_image),
     ((np.ndarray, list), (), _from_array),
 )
 
@@ -210,7 +245,8 @@ def _together(
             raise ValueError(f"{names} must have one shape, got {shape} and {array.shape[1:]}")
         _check_one_grid(first, raw, names)
     whole = np.concatenate(arrays)
-    place = dict(spacing=first.spacing, affine=first.affine, world=first.world)
+    remarks = tuple(dict.fromkeys(remark for _, raw in named for remark in raw.remarks))
+    place = dict(spacing=first.spacing, affine=first.affine, world=first.world, axes=first.axes, remarks=remarks)
     if first.kind == "tensor":
         return Raw(whole, "tensor", channels="first", **place)
     return Raw(np.moveaxis(whole, 0, -1), "array", channels="last", **place)
@@ -249,62 +285,56 @@ def label_map_of(x):  # `torchio.LabelMap` or None
 
 # %% ../../nbs/data/04_sources.ipynb #9dfe8990
 def read_source(
-    x,  # a path, a PIL image, an array, a tensor, an image of torchio, MONAI or nibabel, a list of paths, a `Subject`
+    x,  # a path, a PIL image, an array, a tensor, an image of torchio, MONAI, nibabel or SimpleITK, a list of paths ...
     argument: str,  # its name, for an error
     series: int | None = None,  # of a folder of DICOM files
+    reading: Reading = AS_IMAGE,
 ) -> Raw:
     "Pixels of whatever a user holds"
     if is_path(x):
-        return naming_file(_read_file, x, argument, series)
+        return naming_file(_read_file, x, argument, reading, series)
     if isinstance(x, (list, tuple)) and len(x) and all(map(is_path, x)):
-        return _together([(str(p), read_source(p, argument)) for p in x], argument)
+        return _together([(str(p), read_source(p, argument, reading=reading)) for p in x], argument)
     if _is_subject(x):
         return _from_subject(x, argument)
-    for kind, attributes, reader in OBJECT_READERS:
-        if isinstance(x, kind) and all(hasattr(x, name) for name in attributes):
-            return reader(x)
+    try:
+        if isinstance(x, Image.Image):
+            return from_picture(x, reading)
+        for kind, attributes, reader in OBJECT_READERS:
+            if isinstance(x, kind) and all(hasattr(x, name) for name in attributes):
+                return reader(x)
+    except InvalidImageError as e:
+        raise ValueError(f"{argument}: {e}") from e
     allowed = "a path, a list of paths, a PIL image, an array, a tensor, or an image of torchio, MONAI or nibabel"
     raise invalid(argument, allowed, x, TypeError)
 
-# %% ../../nbs/data/04_sources.ipynb #c4e5639d
-_MASK_PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif")
-
-
-def _mask_of_picture(picture: Image.Image) -> np.ndarray:  # `(H, W)`
-    "The numbers of a picture"
-    picture.load()
-    if picture.mode == "1":
-        return np.asarray(picture).astype(np.uint8)
-    if picture.mode in ("L", "P", "I", "F") or picture.mode.startswith("I;16"):
-        return np.asarray(picture)
-    colours = np.asarray(picture.convert("RGB"))
-    if not (colours == colours[..., :1]).all():
-        raise InvalidImageError(
-            "truth must have labels as grey values, or as a palette's indices, "
-            f"got a coloured picture of mode {picture.mode}"
-        )
-    return colours[..., 0]
-
-
-def _mask_of_file(path: Path) -> np.ndarray:  # `(H, W)`
-    with Image.open(path) as picture:
-        return _mask_of_picture(picture)
-
 # %% ../../nbs/data/04_sources.ipynb #bb3292bf
+def _one_channel(raw: Raw) -> Raw:  # its array is `(*S)`
+    "A mask without its axis of channels, where it is known to have one"
+    if raw.channels not in ("first", "last"):
+        return raw
+    array = np.moveaxis(raw.array, 0, -1) if raw.channels == "first" else raw.array
+    if array.shape[-1] in (1, 3):
+        return replace(raw, array=grey_labels(array), channels="none")
+    raise InvalidImageError(
+        f"it must have one label for each pixel, got {array.shape[-1]} channels; where each is a structure, "
+        "hand over their labels, such as array.argmax over the channels"
+    )
+
+
 def read_mask(
     x,  # whatever a user holds, or None
+    reading: Reading = AS_IMAGE,
 ) -> Raw | None:  # its array is `(*S)`
     "Labels of a mask, and where they lie"
     if x is None:
         return None
-    if isinstance(x, Image.Image):
-        return Raw(_mask_of_picture(x))
-    if is_path(x) and Path(x).suffix.lower() in _MASK_PICTURES:
-        return Raw(naming_file(_mask_of_file, x, "truth"))
-    raw = read_source(x, "truth")
-    if raw.channels == "first" and len(raw.array) == 1:
-        return Raw(raw.array[0], affine=raw.affine)
-    return raw
+    raw = read_source(x, "truth", reading=replace(reading, labels=True))
+    try:
+        raw = _one_channel(raw)
+    except InvalidImageError as e:
+        raise ValueError(f"truth {str(x)!r}: {e}" if is_path(x) else f"truth: {e}") from e
+    return replace(raw, remarks=raw.remarks + about_labels(raw.array))
 
 # %% ../../nbs/data/04_sources.ipynb #8298c16e
 def _as_thick_as(here: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -344,7 +374,46 @@ def on_same_grid(
     labels = array[0] if flat else array
     if labels.shape == spatial_shape(image) and _apart(here, there) > _SAME:
         raise ValueError(
-            "truth must lie on the same grid of voxels as image (resample the truth, or hand it over as an array), "
-            f"but truth lies elsewhere than image: {_elsewhere(there, here)}"
+            f"truth must lie on the same grid of voxels as image, but truth lies elsewhere than image: "
+            f"{_elsewhere(there, here)}; resample it by nearest neighbour, as with torchio.Resample(image)(label_map), "
+            "or give it the affine of image where you know that only its header is wrong"
         )
     return labels
+
+# %% ../../nbs/data/04_sources.ipynb #bc70d993
+_BY_HAND = (
+    "an array does not say how its axes lie; where it has those of the file, hand over "
+    "nibabel.Nifti1Image(array, affine) with the affine of the file"
+)
+
+
+def about_axes(
+    mask: Raw,
+    image: Raw,
+) -> tuple[str, ...]:  # for a warning
+    "What is said of an array beside an image that has been turned: of its shape alone, it may lie otherwise"
+    if (mask.affine is None) == (image.affine is None):
+        return ()
+    placed, array, which = (image, mask, "truth") if mask.affine is None else (mask, image, "image")
+    shape = spatial_shape(placed)
+    if placed.axes == "same" or placed.axes == "reversed" and shape != shape[::-1]:
+        return ()
+    order = "slices up to the head, rows to the back, columns to the left" if len(shape) == 3 else "rows and columns"
+    return (f"{which} is taken with the axes of the case ({order}): {_BY_HAND}",)
+
+
+def check_shape(
+    labels: np.ndarray,
+    mask: Raw,
+    image: Raw,
+) -> None:
+    "An error where a mask has another shape than its image, with what helps"
+    shape = spatial_shape(image)
+    if labels.shape == shape:
+        return
+    hint = ""
+    if mask.affine is None and image.affine is not None:
+        hint = f"; {_BY_HAND}"
+    elif labels.shape == shape[::-1] and len(shape) == 2:
+        hint = "; one of them may have lost its orientation tag (EXIF)"
+    raise ValueError(f"truth must have the image's shape {shape}, got {labels.shape}{hint}")

@@ -14,19 +14,24 @@ from pathlib import Path
 import numpy as np
 
 from ..core.checks import invalid, nearest_name
-from .dicom import frame_facts, is_dicom, slice_depths, slice_position
-from .files import InvalidImageError, Raw
+from .dicom import is_dicom, slice_depths
+from .headers import frame_facts, header_values, quiet_pydicom, read_header, slice_position
+from .pixels import stored_pixels
+from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .rtstruct import RasterizedRegion, Region, contours_on, listed_names, named_rois, read_rois
 from .sources import is_path, naming_file, read_mask, spatial_shape
 
 # %% ../../nbs/data/05_structures.ipynb #4e4cdc07
 def _frame_places(
     header,  # `pydicom.Dataset` of a SEG file
+    facts: list,  # of dicts, of each frame
+    image: Raw,  # that they were drawn on
 ) -> list:  # of affines, from indices (slice, row, column) of a frame to mm
     "Where frames lie, and how thick they are"
-    facts = frame_facts(header)
     found = [slice_position(f) for f in facts]
     places = [place for place in found if place is not None]
+    if image.affine is None or not places:
+        return _places_by_reference(header, facts, image)
     lost = len(found) - len(places)
     if lost:
         raise InvalidImageError(
@@ -49,10 +54,43 @@ def _thickness(
         known = [facts.get("SliceThickness"), *distances]
     return min((abs(float(d)) for d in known if d), default=1.0)
 
+# %% ../../nbs/data/05_structures.ipynb #f7f1a645
+def _sources(header, facts: list) -> list:  # for each frame, of pairs (identifier, number of the frame)
+    "Which frames of images each frame was drawn on"
+    series = header_values(header, "ReferencedSeriesSequence")
+    instances = [i for s in series for i in header_values(s, "ReferencedInstanceSequence")]
+    only = [(str(i.get("ReferencedSOPInstanceUID")), 1) for i in instances] if len(instances) == 1 else []
+    return [f.get("sources") or only for f in facts]
+
+
+def _places_by_reference(header, facts: list, image: Raw) -> list:  # of affines; None where a frame is of another image
+    "Where the frames of the image lie that segments were drawn on"
+    sources = _sources(header, facts)
+    known = image.frames or {}
+    if not known or not all(sources):
+        raise InvalidImageError(
+            "it says in mm where structures lie, and image does not; image must be DICOM with positions, or NIfTI"
+            if slice_position(facts[0]) is not None
+            else "its frames must have a position, an orientation and a spacing, or name the frame of image that they "
+            "were drawn on, but some do not say where they are"
+        )
+    found = [next((known[s] for s in own if s in known), None) for own in sources]
+    shapes = {shape for shape in (f[1] for f in found if f) if shape != (header.Rows, header.Columns)}
+    if not any(found):
+        raise InvalidImageError(
+            "its segments were drawn on another image than this one, and have no place of their own"
+        )
+    if shapes:
+        raise InvalidImageError(
+            f"its frames must have the shape of image, {shapes.pop()}, got {(header.Rows, header.Columns)}"
+        )
+    return [f and f[0] for f in found]
+
 # %% ../../nbs/data/05_structures.ipynb #21d6a084
 def _numbered(
     header,  # `pydicom.Dataset` of a SEG file
     frames: np.ndarray,  # `(n, H, W)`
+    each: list,  # of dicts, what is said of each frame
 ) -> Iterator[tuple]:  # (index of frame, number of segment, `(H, W)`)
     "Where each segment is in each frame"
     if header.get("SegmentationType") == "LABELMAP":
@@ -61,7 +99,7 @@ def _numbered(
         return
     fractional = header.get("SegmentationType") == "FRACTIONAL"
     least = float(header.MaximumFractionalValue) / 2 if fractional else 1
-    for i, facts in enumerate(frame_facts(header)):
+    for i, facts in enumerate(each):
         if "ReferencedSegmentNumber" not in facts:
             raise InvalidImageError(
                 "its frames must say of which segment they are, "
@@ -92,25 +130,38 @@ def _cropped(
 
 def _segments(
     header,  # `pydicom.Dataset` of a SEG file
+    image: Raw | None = None,  # that they were drawn on; None: their places do not matter
 ) -> dict:  # {name: region}
     "The segments of a file, in its order"
     kind = header.get("SegmentationType", "surfaces")
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise InvalidImageError(f"its segments must be BINARY, FRACTIONAL or LABELMAP, but its segments are {kind}")
-    frames = header.pixel_array.reshape(-1, header.Rows, header.Columns)
-    places = _frame_places(header)
+    frames = stored_pixels(header)
+    facts = frame_facts(header)
+    places = [np.eye(4)] * len(facts) if image is None else _frame_places(header, facts, image)
     segments = [s for s in header.SegmentSequence if not _is_background(s, header)]
     numbers = {int(s.SegmentNumber) for s in segments}
     parts = defaultdict(list)
-    for i, number, inside in _numbered(header, frames):
-        if number in numbers and inside.any():
+    for i, number, inside in _numbered(header, frames, facts):
+        if number in numbers and inside.any() and places[i] is not None:
             parts[number].append(_cropped(inside, places[i]))
     world = header.get("FrameOfReferenceUID")
+    remark = _about_fractions(header, frames)
     pairs = []
     for s in segments:
         name = str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}"
-        pairs.append((name, Region(parts[int(s.SegmentNumber)], world and str(world))))
+        pairs.append((name, Region(parts[int(s.SegmentNumber)], world and str(world), remark=remark)))
     return named_rois(pairs)
+
+# %% ../../nbs/data/05_structures.ipynb #3ea5ae68
+def _about_fractions(header, frames: np.ndarray) -> str | None:  # for a warning
+    "What must be said where segments are fractions, and no two numbers"
+    if header.get("SegmentationType") != "FRACTIONAL":
+        return None
+    if np.isin(frames, (0, int(header.MaximumFractionalValue))).all():
+        return None
+    kind = str(header.get("SegmentationFractionalType") or "FRACTIONAL").lower()
+    return f"segments are fractions ({kind}), of which a half and more count as inside"
 
 # %% ../../nbs/data/05_structures.ipynb #89ebf90d
 def _box(
@@ -163,8 +214,6 @@ def _segments_on(
 # %% ../../nbs/data/05_structures.ipynb #8da69b17
 def _structure_file(x) -> Path | None:
     "The path of an RTSTRUCT or SEG file, also where it stands alone in a folder; None for anything else"
-    from pydicom import dcmread
-
     if not is_path(x):
         return None
     path = Path(x)
@@ -174,20 +223,20 @@ def _structure_file(x) -> Path | None:
     try:
         if not is_dicom(path):
             return None
-        header = dcmread(path, specific_tags=["Modality"], stop_before_pixels=True)
+        header = read_header(path, ["Modality"])
     except Exception:
         return None  # whoever reads it says why it cannot be read
     return path if header.get("Modality") in ("RTSTRUCT", "SEG") else None
 
 
-def _regions(path: Path) -> dict:  # {name: region}
+def _regions(
+    path: Path,
+    image: Raw | None = None,  # that they were drawn on; None: only their names matter
+) -> dict:  # {name: region}
     "The structures of a file"
-    from pydicom import dcmread
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")  # it quotes what it finds odd in a header
-        header = dcmread(path)
-        found = read_rois(header) if header.Modality == "RTSTRUCT" else _segments(header)
+    with quiet_pydicom():
+        header = read_header(path)
+        found = read_rois(header) if header.Modality == "RTSTRUCT" else _segments(header, image)
     if not found:
         raise InvalidImageError("it has no structures, but must have at least one")
     return found
@@ -348,23 +397,25 @@ def _structures(
     wanted: tuple | None,  # of pairs (name, label)
 ) -> tuple:  # `Raw`, and a list of texts for warnings
     "The structures of a file as a mask on an image's grid"
-    if image.affine is None:
+    found = _regions(path, image)
+    drawn = all(isinstance(p, np.ndarray) for r in found.values() for p in r.parts)  # contours, not segments
+    if image.affine is None and drawn and any(r.parts for r in found.values()):
         raise InvalidImageError(
             "it says in mm where structures lie, and image does not; image must be DICOM with positions, or NIfTI"
         )
-    found = _regions(path)
     chosen = _picked(found, wanted)
     regions = {n: found[n] for n, _ in chosen}
     _check_world(regions, image)
     shape = spatial_shape(image)
     flat = len(shape) == 2
     whole = (1, *shape) if flat else shape
-    drawn = all(isinstance(p, np.ndarray) for r in regions.values() for p in r.parts)  # contours, not segments
-    rasterized = (contours_on if drawn else _segments_on)(regions, image.affine, whole, flat)
+    grid = np.eye(4) if image.affine is None else image.affine  # voxels, where segments name frames of the image
+    rasterized = (contours_on if drawn else _segments_on)(regions, grid, whole, flat)
     labels, counts = _combined(rasterized, chosen, whole, ordered=wanted is not None)
     if not flat and not labels.any() and any(r.parts for r in regions.values()):
         raise InvalidImageError("its structures must lie in the image, but all of it lies outside of the image")
     remarks = _about_contours(found, list(regions), all_chosen=wanted is None)
+    remarks += dict.fromkeys(r.remark for r in regions.values() if r.remark)
     if not flat:  # what lies in other slices than a single one is no news
         remarks += _about_places(regions, counts)
     mask = Raw(labels[0] if flat else labels, affine=image.affine, labels=_label_names(chosen))
@@ -375,6 +426,7 @@ def read_truth(
     x,  # whatever a user holds, or None
     image: Raw,  # to which it belongs
     rois=None,  # see `load_case`
+    reading: Reading = AS_IMAGE,  # of a mask
 ) -> Raw | None:  # its array is `(*S)`
     "Labels of a mask, and where they lie; structures on the grid of the image"
     wanted = chosen_rois(rois)
@@ -382,7 +434,7 @@ def read_truth(
     if path is None:
         if wanted:
             raise invalid("rois", "None, as truth is no RTSTRUCT or SEG file", rois)
-        return read_mask(x)
+        return read_mask(x, reading)
     mask, remarks = naming_file(_structures, path, "truth", image, wanted)
     for remark in remarks:
         warnings.warn(f"truth {path.name!r}: {remark}", stacklevel=3)

@@ -27,7 +27,8 @@ def _case_key(
 ) -> str:
     "The cache key of a case: pixels in memory; places, sizes and times of its files"
     if isinstance(case, Case):
-        return checksum(case.image, case.truth, case.spacing, case.scale, case.source, case.labels, case.affine)
+        known = (case.spacing, case.unit, case.scale, case.source, case.labels, case.affine, case.ignore)
+        return checksum(case.image, case.truth, *known)
     files = []
     for path in case.files:
         if path.exists():
@@ -35,7 +36,7 @@ def _case_key(
             # the whole path: two folders may hold files of one name, size and time
             files.append((str(path.resolve()), stat.st_size, stat.st_mtime_ns))
     # its labels come from these files; the same file may be an image or a truth
-    return checksum(files, case.truth is None, case.rois)
+    return checksum(files, case.truth is None, case.rois, case.ignore)
 
 # %% ../../nbs/eval/02_store.ipynb #ad709d98
 def _file_name(text: str) -> str:

@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case
-from ..core.checks import invalid
+from ..core.checks import invalid, warn_user
 from ..core.transform import Transform, known_transforms
-from ..metrics.base import Metric, known_metric, measure
+from ..metrics.base import Metric, in_pixels, known_metric, measure
 
 # %% ../../nbs/eval/00_table.ipynb #32f74b60
 COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
@@ -61,7 +61,7 @@ def score_rows(
     occurring = sorted({label for _, scores in scored for label, _ in scores})
     texts = labels or _label_texts(occurring, names)
     empty = torch.zeros((1,) * ndim, dtype=torch.int32)
-    nowhere = measure(empty, empty, [1], metrics, absent)
+    nowhere = measure(empty, empty, [1], metrics, absent, (1,) * ndim)
     rows = []
     for value, scores in scored:
         for label, text in texts.items():
@@ -97,16 +97,28 @@ def make_table(
     table = rows.assign(model=model, case=case.name, transform=name, param=transform.param)[COLUMNS]
     facts = dict(
         param=transform.param,
-        unit=transform.unit,
+        unit=in_pixels(transform.unit) if case.unit == "px" else transform.unit,
         neutral=_to_json(transform.neutral_for(case)),
         log=bool(transform.log),
         categorical=bool(transform.categorical),
     )
+    if case.unit == "px":
+        table.attrs["unit"] = case.unit
     table.attrs["transforms"] = {name: facts}
     table.attrs["metrics"] = {
-        name: dict(unit=metric.unit, better=metric.better) for name, metric in (metrics or {}).items()
+        name: dict(unit=metric.unit_in(case.unit), better=metric.better) for name, metric in (metrics or {}).items()
     }
     return table
+
+# %% ../../nbs/eval/00_table.ipynb #c6879c09
+def _joined_unit(unit: str, other: str) -> str | None:  # None: the two have nothing to do with each other
+    "The unit of what is in mm in some tables, and in pixels in others"
+    parts = {*unit.split(" or "), *other.split(" or ")}
+    pixels = {in_pixels(part) for part in parts}
+    known = parts - pixels
+    if len(pixels) > 1 or len(known) > 1:
+        return None
+    return " or ".join([*known, *(parts & pixels)])
 
 # %% ../../nbs/eval/00_table.ipynb #9ac6308e
 def _neutral_by_case(
@@ -131,7 +143,8 @@ def _merged_facts(
         return first
     merged: dict[str, Any] = {}
     for facts, _ in described:
-        merged |= facts
+        unit = _joined_unit(merged.get("unit", facts.get("unit", "")), facts.get("unit", ""))
+        merged |= facts if unit is None else facts | dict(unit=unit)
     same_neutral = all(facts.get("neutral") == first.get("neutral") for facts, _ in described)
     if same_neutral and "neutral_by_case" not in merged:
         return merged
@@ -153,10 +166,36 @@ def _joined_facts(
         for name, facts in table.attrs.get("transforms", {}).items():
             described.setdefault(name, []).append((facts, table))
         for name, facts in table.attrs.get("metrics", {}).items():
-            if metrics.setdefault(name, facts) != facts:
-                raise ValueError(f"metric {name!r} must be the same in all tables, got {metrics[name]} and {facts}")
+            known = metrics.setdefault(name, facts)
+            unit = _joined_unit(known.get("unit", ""), facts.get("unit", ""))
+            metrics[name] = known if unit is None else known | dict(unit=unit)
+            if metrics[name] != facts | dict(unit=metrics[name].get("unit", "")) or unit is None:
+                raise ValueError(f"metric {name!r} must be the same in all tables, got {known} and {facts}")
     transforms = {name: _merged_facts(name, parts) for name, parts in described.items()}
-    return dict(transforms=transforms, metrics=metrics)
+    joined: dict[str, Any] = dict(transforms=transforms, metrics=metrics)
+    units = {table.attrs.get("unit", "mm") for table in tables}
+    if units != {"mm"}:
+        joined["unit"] = "px" if units == {"px"} else "mm or px"
+    return joined
+
+# %% ../../nbs/eval/00_table.ipynb #4c46b8ac
+_MIXED = "in mm in some cases and in pixels in others, which cannot be compared"
+
+
+def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    "Score tables in one, with what they know"
+    whole = pd.concat(tables, ignore_index=True)
+    errors = [table.attrs["errors"] for table in tables if "errors" in table.attrs]
+    whole.attrs = _joined_facts(tables)
+    if errors:
+        whole.attrs["errors"] = sum(errors, [])
+    return whole
+
+
+def _mixed_units(table: pd.DataFrame) -> str:
+    "Names of the metrics and transforms that a table has in mm and in pixels"
+    facts = {**table.attrs.get("metrics", {}), **table.attrs.get("transforms", {})}
+    return ", ".join(name for name, known in facts.items() if " or " in known.get("unit", ""))
 
 # %% ../../nbs/eval/00_table.ipynb #f36cbde0
 def concat_scores(
@@ -168,11 +207,10 @@ def concat_scores(
     tables = [check_scores(table) for table in tables]
     if not tables:
         raise invalid("tables", "at least one score table", tables)
-    whole = pd.concat(tables, ignore_index=True)
-    errors = [table.attrs["errors"] for table in tables if "errors" in table.attrs]
-    whole.attrs = _joined_facts(tables)
-    if errors:
-        whole.attrs["errors"] = sum(errors, [])
+    whole = joined_tables(tables)
+    mixed = _mixed_units(whole)
+    if mixed and not any(_mixed_units(table) for table in tables):
+        warn_user(f"some tables know mm and others do not; these are {_MIXED}: {mixed}")
     return whole
 
 # %% ../../nbs/eval/00_table.ipynb #a861ec73

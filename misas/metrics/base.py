@@ -10,12 +10,30 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..core.checks import checked_spacing, invalid, nearest_name, short_repr
-from .counts import check_shapes
+from ..core.cases import as_labels
+from ..core.checks import check_choice, checked_spacing, invalid, nearest_name, short_repr, warn_user
+from .counts import annotated, check_shapes, label_counts
+
+# %% ../../nbs/metrics/01_base.ipynb #57e64eed
+# what units of size are where no mm are known, and how many of these one of them would be if a pixel had 1 mm
+_PIXEL_UNITS = {
+    "mm": ("px", 1),
+    "cm": ("px", 10),
+    "mm²": ("px²", 1),
+    "cm²": ("px²", 100),
+    "mm³": ("voxels", 1),
+    "ml": ("voxels", 1000),
+}
+
+
+def in_pixels(unit: str) -> str:
+    "A unit where no mm are known"
+    return _PIXEL_UNITS.get(unit, (unit, 1))[0]
 
 # %% ../../nbs/metrics/01_base.ipynb #e268c1bb
 @dataclass(frozen=True)
@@ -28,6 +46,13 @@ class Metric:
     unit: str = ""  # such as "mm"; "": a score between 0 and 1
     better: str = "higher"  # "higher", "lower", or "zero" for a difference, of which the size counts
     variant: Callable | None = None  # what follows an "@" in a name -> `Metric`: "nsd@2mm"
+    needs_mm: bool = (
+        False  # has it no unit, and means something else in pixels all the same, as a tolerance in mm does?
+    )
+
+    def unit_in(self, unit: str) -> str:
+        "Its unit where distances are in `unit`, mm or px"
+        return in_pixels(self.unit) if unit == "px" else self.unit
 
     def __call__(self, shared, absent: float = np.nan) -> np.ndarray:
         return self.function(shared, absent)
@@ -43,12 +68,13 @@ def register_metric(
     unit: str = "",
     better: str = "higher",
     variant: Callable | None = None,
+    needs_mm: bool = False,
 ) -> Callable:
     "Decorator: a function `(shared, absent)` becomes a metric that is known by its name"
 
     def register(function):
         name = function.__name__
-        METRICS[name] = Metric(name, family, function, unit, better, variant)
+        METRICS[name] = Metric(name, family, function, unit, better, variant, needs_mm)
         return function
 
     return register
@@ -64,6 +90,14 @@ def known_metric(
         return metric
     return metric.variant(setting) if metric.variant else None
 
+# %% ../../nbs/metrics/01_base.ipynb #ff24940a
+def _parameters(function: Callable) -> Mapping:
+    "What a function takes; nothing where it does not say"
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+
 # %% ../../nbs/metrics/01_base.ipynb #6bfc9401
 @dataclass(frozen=True, eq=False)
 class Masks:
@@ -72,17 +106,21 @@ class Masks:
     truth: torch.Tensor
     pred: torch.Tensor
     labels: list
-    spacing: tuple  # mm along each axis
+    spacing: tuple  # along each axis
+    ignored: torch.Tensor | None = None  # bool: where the truth is not annotated; there both masks are no label
 
 
 def _score_masks(
-    function: Callable,  # `(truth, pred)` or `(truth, pred, spacing)` -> a number
+    function: Callable,  # `(truth, pred)`, perhaps with `spacing` and `ignored` -> a number
     masks: Masks,
     absent: float = np.nan,
 ) -> np.ndarray:  # one score per label
     "A function of two boolean masks, for each label"
-    takes_spacing = "spacing" in inspect.signature(function).parameters
-    options = dict(spacing=masks.spacing) if takes_spacing else {}
+    taken = _parameters(function)
+    options: dict[str, Any] = dict(spacing=masks.spacing) if "spacing" in taken else {}
+    if "ignored" in taken:
+        nothing = torch.zeros_like(masks.truth, dtype=torch.bool)
+        options["ignored"] = (nothing if masks.ignored is None else masks.ignored).cpu().numpy()
     scores = []
     for label in masks.labels:
         truth = (masks.truth == label).cpu().numpy()
@@ -103,6 +141,7 @@ def _own_metric(function: Callable) -> Metric:
         partial(_score_masks, function),
         getattr(function, "unit", ""),
         getattr(function, "better", "higher"),
+        needs_mm="spacing" in _parameters(function),
     )
 
 
@@ -147,6 +186,62 @@ def as_metrics(
         raise invalid("metrics", "at least one metric", metrics)
     return {name: _as_metric(metric) for name, metric in metrics.items()}
 
+# %% ../../nbs/metrics/01_base.ipynb #2a91563a
+def _as_mask(
+    mask,  # a tensor, or an array of labels
+    name: str,  # the argument to name in an error
+    ignore: int | None = None,
+) -> torch.Tensor:
+    "A mask as labels; what the library has made itself is not looked at again"
+    is_ours = isinstance(mask, torch.Tensor) and mask.dtype == torch.int32
+    return mask if is_ours else as_labels(mask, name, ignore)
+
+
+def _shared(
+    metrics: dict[str, Metric],
+    truth: torch.Tensor,
+    pred: torch.Tensor,
+    labels: list,
+    spacing: tuple,
+    ignore: int | None,
+) -> dict:  # {family: what its metrics share}
+    "What metrics are computed from, once for each family"
+    families = dict.fromkeys(metric.family for metric in metrics.values())
+    if ignore is None:
+        return {family: family(truth, pred, labels, spacing) for family in families}
+    # what is not annotated is a region that both masks have
+    ignored = truth == ignore
+    filled = torch.where(ignored, truth, pred.to(truth.dtype))
+    shared = {}
+    for family in families:
+        if family is label_counts:
+            shared[family] = family(*annotated(truth, pred, ignore), labels, spacing)
+        elif family is Masks:
+            shared[family] = family(truth, filled, labels, spacing, ignored)
+        else:
+            shared[family] = family(truth, filled, labels, spacing)
+    return shared
+
+# %% ../../nbs/metrics/01_base.ipynb #280f465b
+def needing_mm(metrics: Mapping[str, Metric]) -> list[str]:  # names
+    "Metrics that mean something else where mm are not known"
+    return [name for name, metric in metrics.items() if metric.needs_mm or metric.unit in _PIXEL_UNITS]
+
+
+def _warn_of_pixels(metrics: Mapping[str, Metric]):
+    "Say that distances are in pixels"
+    names = needing_mm(metrics)
+    if names:
+        warn_user(
+            f"spacing is not given, so these are in pixels: {', '.join(names)} (spacing=(...) says how many mm one has)"
+        )
+
+
+def _scores(metric: Metric, shared, absent: float, unit: str | None) -> np.ndarray:
+    "Scores of one metric; in pixels, a volume is a number of voxels"
+    factor = _PIXEL_UNITS.get(metric.unit, ("", 1))[1] if unit == "px" else 1
+    return metric(shared, absent) if factor == 1 else metric(shared, absent / factor) * factor
+
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b
 def measure(
     truth: torch.Tensor,  # `(*S)`, labels
@@ -154,16 +249,22 @@ def measure(
     labels: Sequence[int],  # label values to score; all others count as "something else"
     metrics=("dice",),  # names, functions of two boolean masks, ...: see `as_metrics`
     absent: float = np.nan,  # the score of a label that is in neither mask
-    spacing: tuple | None = None,  # mm along each axis; None: 1
+    spacing: tuple | None = None,  # of pixels along each axis; None: not known, distances are in pixels
+    unit: str | None = None,  # of `spacing`: "mm", or "px", with which volumes are numbers of voxels; None: "mm"
+    ignore: int | None = None,  # value of pixels in the truth that are not annotated: they count nowhere
 ) -> dict[str, np.ndarray]:  # {metric: array with one score per label}
     "Every metric for every label"
+    truth, pred = _as_mask(truth, "truth", ignore), _as_mask(pred, "pred")
     check_shapes(truth, pred)
     metrics = as_metrics(metrics)
-    labels = list(labels)
+    labels = [int(label) for label in labels]
+    check_choice("unit", unit, ("mm", "px", None))
+    if spacing is None and unit is None:
+        unit = "px"
+        _warn_of_pixels(metrics)
     spacing = checked_spacing(spacing, truth.ndim)
-    families = dict.fromkeys(metric.family for metric in metrics.values())
-    shared = {family: family(truth, pred, labels, spacing) for family in families}
-    return {name: metric(shared[metric.family], absent) for name, metric in metrics.items()}
+    shared = _shared(metrics, truth, pred, labels, spacing, ignore)
+    return {name: _scores(metric, shared[metric.family], absent, unit) for name, metric in metrics.items()}
 
 # %% ../../nbs/metrics/01_base.ipynb #a2ccbf3d
 def custom_metric(
@@ -171,8 +272,9 @@ def custom_metric(
     truth: torch.Tensor,  # `(*S)`
     pred: torch.Tensor,  # `(*S)`
     label: int,
-    spacing: tuple | None,  # mm along each axis
+    spacing: tuple | None,  # along each axis
     absent: float,
+    unit: str = "mm",  # of `spacing`
 ) -> float:
     "A metric for one label"
-    return measure(truth, pred, [label], metric, absent, spacing)[metric.name].item()
+    return measure(truth, pred, [label], metric, absent, spacing, unit)[metric.name].item()

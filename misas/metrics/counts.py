@@ -23,15 +23,29 @@ def check_shapes(
     if truth.shape != pred.shape:
         raise invalid("shape of pred", f"that of truth, {tuple(truth.shape)}", tuple(pred.shape))
 
+# %% ../../nbs/metrics/00_counts.ipynb #b4794594
+def annotated(
+    truth: torch.Tensor,  # `(*S)`, labels
+    pred: torch.Tensor,  # `(*S)`, labels
+    ignore: int | None,  # value of pixels in the truth that are not annotated; None: there are none
+) -> tuple[torch.Tensor, torch.Tensor]:  # both `(N,)` where some are ignored, else as they are
+    "The pixels that count"
+    if ignore is None:
+        return truth, pred
+    known = truth != ignore
+    return truth[known], pred[known]
+
 # %% ../../nbs/metrics/00_counts.ipynb #39012833
 def confusion(
     truth: torch.Tensor,  # `(*S)`, labels from 0 to n - 1
     pred: torch.Tensor,  # `(*S)`, labels from 0 to n - 1
     n: int,  # number of labels
+    ignore: int | None = None,  # value of pixels in the truth that are not annotated: they are not counted
 ) -> torch.Tensor:  # `(n, n)`, int64, rows are the truth
     "How often each label of the truth was predicted as which"
     check_shapes(truth, pred)
-    highest = max(truth.max(), pred.max()).item()
+    truth, pred = annotated(truth, pred, ignore)
+    highest = max(truth.max(), pred.max()).item() if truth.numel() else 0
     if highest >= n:
         raise invalid("n", f"greater than the highest label, {highest}", n)
     return _pair_counts(truth, pred, n)
@@ -57,13 +71,13 @@ class Counts:
     fp: np.ndarray  # in the prediction only
     fn: np.ndarray  # in the truth only
     tn: np.ndarray  # in neither
-    spacing: Any = None  # of the pixels, mm along each axis
+    spacing: Any = None  # of the pixels, along each axis
 
 
 def counts(
     matrix: torch.Tensor,  # `(n, n)` from `confusion`
     first: int | None = None,  # of so many labels; None: of all
-    spacing: tuple | None = None,  # of the pixels, mm along each axis
+    spacing: tuple | None = None,  # of the pixels, along each axis
 ) -> Counts:
     "The four counts of each label"
     m = np.asarray(matrix.cpu(), dtype=float)
@@ -74,27 +88,56 @@ def counts(
     return Counts(tp[:first], fp[:first], fn[:first], tn[:first], spacing)
 
 # %% ../../nbs/metrics/00_counts.ipynb #743fdf1f
-def _as_places(
+_FEW = 128  # labels: their counts come from a small matrix
+_TABLE = 1 << 16  # labels up to it are looked up in a table
+
+
+def as_places(
     mask: torch.Tensor,  # `(*S)`, any labels >= 0
     labels: list,  # the label values of interest
 ) -> torch.Tensor:  # `(*S)`, integers
     "Labels as their place in `labels`, all others as one more"
-    if labels == list(range(len(labels))):
-        return mask.clamp(max=len(labels))
+    n = len(labels)
+    if labels == list(range(n)):
+        return mask.clamp(max=n)
     others = max(labels) + 1
-    place = torch.full((others + 1,), len(labels), dtype=torch.int64)
-    place[labels] = torch.arange(len(labels))
-    return place.to(mask.device)[mask.long().clamp(max=others)]
+    if others <= _TABLE:
+        place = torch.full((others + 1,), n, dtype=torch.int64)
+        place[labels] = torch.arange(n)
+        return place.to(mask.device)[mask.long().clamp(max=others)]
+    # what it costs depends on the number of labels, not on their values
+    values, places = torch.tensor(labels, device=mask.device).sort()
+    nearest = torch.searchsorted(values, mask.long()).clamp(max=n - 1)
+    return torch.where(values[nearest] == mask, places[nearest], n)
 
 
 def label_counts(
     truth: torch.Tensor,  # `(*S)`, any labels >= 0
     pred: torch.Tensor,  # `(*S)`
     labels: list,  # the label values of interest
-    spacing: tuple | None = None,  # of the pixels, mm along each axis
+    spacing: tuple | None = None,  # of the pixels, along each axis
 ) -> Counts:  # an entry per label of interest
     "The four counts of some labels"
     check_shapes(truth, pred)
     n = len(labels)
-    matrix = _pair_counts(_as_places(truth, labels), _as_places(pred, labels), n + 1)
-    return counts(matrix, n, spacing)
+    truth, pred = as_places(truth, labels), as_places(pred, labels)
+    if n < _FEW:
+        return counts(_pair_counts(truth, pred, n + 1), n, spacing)
+    return _counts_of_many(truth.flatten(), pred.flatten(), n, spacing)
+
+# %% ../../nbs/metrics/00_counts.ipynb #37677c00
+def _counts_of_many(
+    truth: torch.Tensor,  # `(N,)`, from 0 to n
+    pred: torch.Tensor,  # `(N,)`, from 0 to n
+    n: int,
+    spacing: tuple | None,
+) -> Counts:
+    "The four counts of many labels, without the matrix of all pairs"
+
+    def numbers(places):
+        return torch.bincount(places, minlength=n + 1)[:n].cpu().numpy().astype(float)
+
+    tp = numbers(truth[truth == pred])
+    fp = numbers(pred) - tp
+    fn = numbers(truth) - tp
+    return Counts(tp, fp, fn, truth.numel() - tp - fp - fn, spacing)

@@ -77,23 +77,32 @@ def _to_nearest(
     return KDTree(others, leafsize=32).query(points)[0]
 
 # %% ../../nbs/metrics/04_distance.ipynb #92c6ce82
+def _by_label(
+    points: np.ndarray,  # `(N, n)`
+    labels_there: np.ndarray,  # `(N,)`
+    labels: list,  # the label values of interest
+) -> list:  # of arrays `(M, n)`, one for each label
+    "The points of each label, as they follow each other"
+    order = labels_there.argsort(kind="stable")
+    points, labels_there = points[order], labels_there[order]
+    first = np.searchsorted(labels_there, labels, side="left")
+    last = np.searchsorted(labels_there, labels, side="right")
+    return [points[i:j] for i, j in zip(first, last)]
+
+
 def surface_distances(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels
     labels: list,  # the label values of interest
-    spacing: tuple | None = None,  # mm along each axis; None: 1
+    spacing: tuple | None = None,  # mm along each axis; None: not known, distances are in pixels
 ) -> list[Distances]:  # one for each label
     "Distances between the surfaces of truth and prediction"
     check_shapes(truth, pred)
     spacing = checked_spacing(spacing, truth.ndim)
     points, labels_there = _surfaces(truth, spacing)
     pred_points, pred_labels_there = _surfaces(pred, spacing)
-    found = []
-    for label in labels:
-        own = points[labels_there == label]
-        predicted = pred_points[pred_labels_there == label]
-        found.append(Distances(_to_nearest(own, predicted), _to_nearest(predicted, own)))
-    return found
+    own, predicted = _by_label(points, labels_there, labels), _by_label(pred_points, pred_labels_there, labels)
+    return [Distances(_to_nearest(a, b), _to_nearest(b, a)) for a, b in zip(own, predicted)]
 
 # %% ../../nbs/metrics/04_distance.ipynb #65f5191c
 def _each_label(function):
@@ -147,7 +156,7 @@ def _nsd_at(setting: str) -> Metric | None:
         return None
 
 
-@register_metric(surface_distances, variant=_nsd_at)
+@register_metric(surface_distances, variant=_nsd_at, needs_mm=True)
 @_each_label
 def nsd(d: Distances, tolerance: float = 1.0) -> float:
     "Normalised surface Dice: the share of both surfaces that is within `tolerance` mm of the other one"

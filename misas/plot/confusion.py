@@ -16,7 +16,7 @@ import torch
 from ..core.checks import Domain, check_choice, check_number, invalid
 from ..core.sweeps import Series, Step
 from ..eval.scoring import labels_present, with_reference_as_truth
-from ..metrics.counts import confusion
+from ..metrics.counts import annotated, confusion
 from .figures import TEXT_STYLE, Picture, panel_pictures, panel_rows
 from .overlays import checked_series, to_array
 from .series import one_step
@@ -35,7 +35,7 @@ def _counts(
     "Confusion of each step, over the labels that are named or occur"
     if any(step.truth is None for step in steps):
         raise ValueError("step must be of a case with a truth, got one without")
-    masks = [(_flat(step.truth), _flat(step.pred)) for step in steps]
+    masks = [annotated(_flat(step.truth), _flat(step.pred), step.ignore) for step in steps]
     found = set(range(len(names or ())))
     for truth, pred in masks:
         found |= labels_present(truth) | labels_present(pred)

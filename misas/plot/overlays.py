@@ -287,11 +287,11 @@ class View(Style):
     def __call__(self, step: Step, scale: float | None = None) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
         levels = grey_levels(to_array(self.pixels(step)), self.window, self.channel)
-        return _painted(levels, self.cut(step.pred), self.cut(step.truth), self, self.pixel_size(step), scale)
+        return _painted(levels, self.cut(step.pred), self.cut(step.known_truth), self, self.pixel_size(step), scale)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
-        masks = ((step.pred, self.pred), (step.truth, self.truth))
+        masks = ((step.pred, self.pred), (step.known_truth, self.truth))
         return [self.cut(mask) for mask, style in masks if style and mask is not None]
 
 # %% ../../nbs/plot/08_overlays.ipynb #3858e5d5
@@ -334,7 +334,7 @@ def series_view(
 
 # %% ../../nbs/plot/08_overlays.ipynb #0e4ec632
 def _masks(series) -> list:
-    return [mask for step in series for mask in (step.pred, step.truth) if mask is not None]
+    return [mask for step in series for mask in (step.pred, step.known_truth) if mask is not None]
 
 
 def _highest(series) -> int:

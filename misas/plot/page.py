@@ -99,7 +99,7 @@ def _step_layers(
     layers = [
         scaled_size(levels, shape),
         layer(step.pred, view.pred, dashed=False),
-        layer(step.truth, view.truth, dashed=both_contours),
+        layer(step.known_truth, view.truth, dashed=both_contours),
     ]
     room: Any = np.maximum(shape, canvas)
     return [None if one is None else _padded(one, room) for one in layers]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..core.cases import Case, as_case
 from ..core.checks import AnyFunction, invalid
-from ..core.sweeps import Series, Step
+from ..core.sweeps import Series, Step, alone, step_of
 from ..core.transform import Function, Intensity, Transform
 from .directions import axis_directions, direction_letters, plane_sides
 from .figures import with_arguments_of
@@ -34,7 +34,7 @@ def as_volumes(
     if isinstance(volume, Series):
         series = volume
     elif isinstance(volume, Step):
-        series = Series((volume,), Transform(), Case(volume.image, volume.truth, spacing=volume.spacing))
+        series = alone(volume)
     else:
         series = without_prediction(as_case(volume))
     for x in (series.case, *series):
@@ -48,7 +48,7 @@ def as_volumes(
 def without_prediction(case: Case) -> Series:
     "The case as a series of one step in which nothing was predicted"
     nothing = torch.zeros(case.shape, dtype=torch.int32)
-    step = Step(None, case.image, case.truth, nothing, case.spacing)
+    step = step_of(case, nothing)
     return Series((step,), Transform(), case, None, case.labels)
 
 # %% ../../nbs/plot/14_planes.ipynb #269ea63b
@@ -127,9 +127,9 @@ def structure_centre(series: Series) -> tuple:  # indices along the three axes, 
     from scipy.ndimage import center_of_mass
 
     case = series.case
-    masks = [case.truth]
+    masks = [case.known_truth]
     for step in series:
-        masks += [step.truth, step.pred]
+        masks += [step.known_truth, step.pred]
     for mask in masks:
         if mask is not None and mask.shape == case.shape and mask.any():
             return tuple(int(c + 0.5) for c in center_of_mass(np.asarray(mask) > 0))

@@ -13,7 +13,7 @@ import torch
 
 from ..core.cases import Case, as_case
 from ..core.checks import Domain, check_number, invalid
-from ..core.sweeps import Series, Step, checked_values
+from ..core.sweeps import Series, Step, alone, checked_values, step_of
 from ..core.transform import Transform, as_transform
 from misas.plot.figures import (
     draw_picture,
@@ -88,7 +88,7 @@ def _preview(
     for value in checked_values(transform, values, case):
         changed = transform(case, value)
         nothing = torch.zeros(changed.shape, dtype=torch.int32)
-        steps.append(Step(value, changed.image, changed.truth, nothing, changed.spacing).cpu())
+        steps.append(step_of(changed, nothing, value).cpu())
     return Series(tuple(steps), transform, case, None, case.labels)
 
 # %% ../../nbs/plot/12_series.ipynb #29764105
@@ -129,7 +129,7 @@ def one_step(
         return step[0], step
     if not isinstance(step, Step):
         raise invalid("step", "a Step or a Series of one step", step, TypeError)
-    return step, series or Series((step,), Transform(), Case(step.image, step.truth, spacing=step.spacing))
+    return step, series or alone(step)
 
 # %% ../../nbs/plot/12_series.ipynb #d39105d0
 @like_view

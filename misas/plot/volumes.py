@@ -82,7 +82,7 @@ def _slices_through_foreground(
     check_number("n", n, Domain(1, whole=True))
     depth = step.image.shape[axis + 1]
     filled = torch.zeros(depth, dtype=torch.bool)
-    for mask in (step.truth, step.pred):
+    for mask in (step.known_truth, step.pred):
         if mask is not None:
             filled |= (torch.as_tensor(mask) > 0).movedim(axis, 0).flatten(1).any(1)
     found = torch.nonzero(filled).flatten().tolist() or [0, depth - 1]

@@ -114,7 +114,7 @@ def test_bad_arguments_are_named(bad, words):
 
 
 def test_an_image_must_be_of_numbers():
-    with pytest.raises(TypeError, match="image must be of numbers"):
+    with pytest.raises(TypeError, match="image must be of real numbers"):
         load_case(np.array([["a", "b"]]))
 
 

@@ -17,7 +17,14 @@ GREY = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
         ((8, 8), "array", None, "none"),
         ((8, 8, 3), "array", None, "last"),
         ((8, 8, 9), "array", None, "none"),
-        ((8, 8, 3), "array", (8, 8, 3), "none"),
+        ((8, 8, 1), "array", None, "last"),
+        ((8, 8, 1), "array", (8, 8, 1), "last"),
+        ((1, 8, 9), "array", (1, 8, 9), "first"),
+        ((1, 8, 9), "array", None, "first"),
+        ((8, 9, 1), "tensor", None, "last"),
+        ((1, 5, 8, 9), "array", None, "first"),
+        ((5, 8, 9, 1), "tensor", None, "last"),
+        ((5, 8, 9), "array", (5, 8, 9), "none"),
         ((2, 8, 9), "array", (8, 9), "first"),
         ((3, 8, 9), "tensor", None, "first"),
         ((9, 8, 9), "tensor", None, "none"),
@@ -27,6 +34,20 @@ GREY = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
 )
 def test_where_the_channels_are(shape, kind, truth, expected):
     assert find_channels(shape, kind, truth) == expected
+
+
+@pytest.mark.parametrize(
+    "shape, kind, truth",
+    [
+        ((8, 8, 3), "array", (8, 8, 3)),
+        ((8, 9, 4), "array", (8, 9, 4)),
+        ((8, 8, 8), "array", (8, 8)),
+        ((3, 8, 9), "tensor", (3, 8, 9)),
+    ],
+)
+def test_two_answers_are_an_error(shape, kind, truth):
+    with pytest.raises(ValueError, match="channels must be said"):
+        find_channels(shape, kind, truth)
 
 
 def test_half_precision_of_tensors_is_read():

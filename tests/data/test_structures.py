@@ -51,8 +51,11 @@ def seg(tmp_path):
     return write_seg(tmp_path / "seg.dcm", ["LV", "MY", "RV"], frames, (6, 1, 2))
 
 
+PLACED = Raw(np.zeros((3, 5, 6)), affine=np.eye(4))
+
+
 def test_segments_by_name_and_place(seg):
-    found = _segments(pydicom.dcmread(seg))
+    found = _segments(pydicom.dcmread(seg), PLACED)
     assert {n: len(r.parts) for n, r in found.items()} == dict(LV=1, MY=1, RV=0) and found["LV"].world == WORLD
     ((pixels, place),) = found["MY"].parts
     assert pixels.shape == (2, 3) and pixels.all()
