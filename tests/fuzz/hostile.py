@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from calls import things
+from fuzz.calls import things
 from hypothesis import strategies as st
 from PIL import Image
 

@@ -1,12 +1,12 @@
 """Whatever is handed over, an error says which argument is wrong
 
 Each public function is called with one or two of its arguments replaced. It may work; otherwise misas itself must raise
-a ValueError, TypeError or OSError that speaks of the argument. `python benchmarks/fuzz.py` counts over many more calls.
+a ValueError, TypeError or OSError that speaks of the argument. `python benchmarks/wrong_arguments.py` counts over many more calls.
 """
 
 import pytest
-from calls import calls, fault, write_files
-from hostile import values
+from fuzz.calls import calls, fault, write_files
+from fuzz.hostile import values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 """How clear are the errors? Counts over many calls with wrong arguments
 
-    python benchmarks/fuzz.py [CALLS] [SEED]
+    python benchmarks/wrong_arguments.py [CALLS] [SEED]
 
 prints how many calls worked, how many were refused clearly, and the others one by one, the first of each kind.
 """
@@ -15,12 +15,12 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fuzz"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 os.environ |= dict(TQDM_DISABLE="1", MPLBACKEND="Agg", MISAS_FUZZ="1")
 warnings.simplefilter("ignore")
 
-from calls import calls, fault, write_files  # noqa: E402
-from hostile import fixed  # noqa: E402
+from fuzz.calls import calls, fault, write_files  # noqa: E402
+from fuzz.hostile import fixed  # noqa: E402
 
 
 def campaign(n: int, seed: int) -> tuple[Counter, dict]:
