@@ -12,12 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import invalid
 from .files import InvalidImageError, Raw, raw_volume, tidy_affine
-from .headers import begins_as_dicom, frame_facts, header_values, knows_mm, placed, plane_spacing
-from .headers import quiet_pydicom, read_header, slice_depth, slice_position
-from .pixels import about_window, brightened, check_is_image, is_mosaic, is_padding, modality_table
-from .pixels import mosaic_tiles, rescaled, stored_pixels
+from misas.data.headers import (
+    begins_as_dicom,
+    frame_facts,
+    header_values,
+    knows_mm,
+    placed,
+    plane_spacing,
+    quiet_pydicom,
+    read_header,
+    slice_depth,
+    slice_position,
+)
+from misas.data.pixels import (
+    about_window,
+    brightened,
+    check_is_image,
+    is_mosaic,
+    is_padding,
+    modality_table,
+    mosaic_tiles,
+    rescaled,
+    stored_pixels,
+)
 
 # %% ../../nbs/data/03_dicom.ipynb #f24983a4
 def _frames(
@@ -268,7 +286,8 @@ def _said_depth(frames: list) -> float:  # mm
         odd = ", ".join(f"{k} {v!r}" for k, v in facts.get("odd", {}).items() if k.startswith("Image"))
         raise InvalidImageError(
             "slices must say where they are, "
-            f"but its {len(frames)} frames do not say where they are{f' ({odd})' if odd else ''} (load_cine reads a film)"
+            f"but its {len(frames)} frames do not say where they are{f' ({odd})' if odd else ''} "
+            "(load_cine reads a film)"
         )
     return slice_depth(facts) or 1.0
 
@@ -423,11 +442,22 @@ def _in_time(frames: list) -> list:
     for key in _TIMES:
         times = [f.get(key) for _, f in frames]
         if None not in times and len(set(times)) == len(frames):
-            return [frames[i] for i in np.argsort(np.array(times, dtype=float))]
+            ordered = [frames[i] for i in np.argsort(np.array(times, dtype=float))]
+            return _said_of_times(ordered) if key in ("InstanceNumber", "frame") else ordered
     raise InvalidImageError(
         "frames of one place must say which is first (TriggerTime or InstanceNumber), "
         f"but its {len(frames)} frames do not"
     )
+
+
+def _said_of_times(frames: list) -> list:
+    "Frames with a remark where they may differ in something else than time"
+    keys = ("EchoTime", "EffectiveEchoTime", "DiffusionBValue")
+    several = [k for k in keys if len({f.get(k) for _, f in frames}) > 1]
+    if not several:
+        return frames
+    remark = f"has frames of one place with different {', '.join(several)}, which are taken for times"
+    return [(p, f | dict(about=(*f.get("about", ()), remark))) for p, f in frames]
 
 # %% ../../nbs/data/03_dicom.ipynb #66a60665
 def read_film(

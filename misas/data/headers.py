@@ -43,7 +43,7 @@ def read_header(
         raise InvalidImageError(
             f"it is damaged or no DICOM file: its header cannot be read ({type(e).__name__})"
         ) from None
-    if not begins_as_dicom(path) and len(header) < 2:
+    if len(header) < 2 and not begins_as_dicom(path):
         raise InvalidImageError("it is called like a DICOM file, but does not begin as one")
     return header
 

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/11_pixels.ipynb #32404e74
+# %% ../../nbs/data/11_pixels.ipynb #07bf1389
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from .files import InvalidImageError
 from .headers import as_number, frame_count, header_values, quiet_pydicom
 
-# %% ../../nbs/data/11_pixels.ipynb #4e8399f4
+# %% ../../nbs/data/11_pixels.ipynb #cd5b56a9
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
@@ -24,7 +25,7 @@ _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE CO
 def check_is_image(header) -> None:
     "An error unless a file holds pixels that can be read"
     kind = header_values(header, "SOPClassUID")
-    name = getattr(kind[0], "name", "") if kind else ""
+    name = str(getattr(kind[0], "name", "")) if kind else ""
     if name == "Media Storage Directory Storage" or "DirectoryRecordSequence" in header:
         raise InvalidImageError(
             "it holds no image, but a list of files (DICOMDIR): name one of them, or a folder of a series"
@@ -33,11 +34,11 @@ def check_is_image(header) -> None:
         raise InvalidImageError("it holds no pixels, but an address that they could be fetched from")
     if not any(header_values(header, k) for k in _PIXELS):
         modality = (header_values(header, "Modality") or ["unknown"])[0]
-        described = f"{modality}, {name}" if name and not name[0].isdigit() else modality
-        missing = "its pixel data are missing; " if "Rows" in header and modality not in ("RTSTRUCT", "SEG") else ""
+        described = f"{modality}, {name}" if name and name != str(kind[0]) else modality
+        missing = "its pixel data are missing; " if "Rows" in header or "Image Storage" in name else ""
         raise InvalidImageError(
-            f"it holds no image ({missing}its kind is {described}); structures (RTSTRUCT, SEG) can only be the truth of "
-            "an image"
+            f"it holds no image ({missing}its kind is {described}); "
+            "structures (RTSTRUCT, SEG) can only be the truth of an image"
         )
     _check_is_read(header)
 
@@ -59,8 +60,8 @@ def _check_is_read(header) -> None:
     tiled = str(header.get("DimensionOrganizationType", "")).startswith("TILED") or "TotalPixelMatrixColumns" in header
     if tiled and frame_count(header) > 1:
         raise InvalidImageError(
-            f"its {frame_count(header)} frames are tiles of a whole slide, which misas does not put together: hand over "
-            "highdicom.imread(path).get_total_pixel_matrix(), or a part of it"
+            f"its {frame_count(header)} frames are tiles of a whole slide, which misas does not put together: "
+            "hand over highdicom.imread(path).get_total_pixel_matrix(), or a part of it"
         )
 
 
@@ -69,7 +70,7 @@ def syntax_name(header) -> str:
     syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
     return str(syntax.name) if syntax else "unknown"
 
-# %% ../../nbs/data/11_pixels.ipynb #14a98166
+# %% ../../nbs/data/11_pixels.ipynb #e413f363
 def _complete_syntax(header) -> None:
     "For a file that does not say how it is stored, what pydicom has found"
     from pydicom import uid
@@ -85,6 +86,14 @@ def _complete_syntax(header) -> None:
         raise InvalidImageError("its pixels are compressed, and it must say how (TransferSyntaxUID), but it does not")
     plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
     header.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+
+
+def _is_native(header) -> bool:
+    "Are pixels stored one after the other?"
+    from pydicom import uid
+
+    plain = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+    return header.file_meta.TransferSyntaxUID in (*plain, uid.DeflatedExplicitVRLittleEndian)
 
 
 def _reason(error: Exception) -> str:
@@ -125,13 +134,13 @@ def _by_simpleitk(header) -> np.ndarray:
         return convert_color_space(array, "YBR_FULL", "RGB")
     return array
 
-# %% ../../nbs/data/11_pixels.ipynb #b2dd9de5
+# %% ../../nbs/data/11_pixels.ipynb #dfb26041
 def _decoded(header) -> np.ndarray:
     "Stored values, without whatever stands in bits that are not used"
     _complete_syntax(header)
     high = int(as_number(header.get("HighBit", -1)))
     stored = int(as_number(header.get("BitsStored", 0)))
-    native = not header.file_meta.TransferSyntaxUID.is_compressed or syntax_name(header).startswith("Deflated Ex")
+    native = _is_native(header)
     try:
         with quiet_pydicom():
             if native and "PixelData" in header and 0 < stored <= high:
@@ -211,7 +220,7 @@ def _looked_up(array: np.ndarray, first: int, entries: np.ndarray) -> np.ndarray
     "What numbers stand for"
     return entries[np.clip(array.astype(np.int64) - first, 0, len(entries) - 1)]
 
-# %% ../../nbs/data/11_pixels.ipynb #88266e5f
+# %% ../../nbs/data/11_pixels.ipynb #78831a13
 def _signed_first(descriptor: list, signed: bool) -> list:
     "A descriptor whose first number has the sign that pixels have"
     first = int(descriptor[1])
@@ -220,7 +229,9 @@ def _signed_first(descriptor: list, signed: bool) -> list:
 
 def _is_little(header) -> bool:
     "Are the lower bytes of words the first ones?"
-    return bool(header.file_meta.TransferSyntaxUID.is_little_endian)
+    from pydicom import uid
+
+    return header.file_meta.TransferSyntaxUID != uid.ExplicitVRBigEndian
 
 
 def _coloured(array: np.ndarray, header) -> np.ndarray:  # `(n, H, W, 3)`
@@ -312,12 +323,13 @@ def about_window(frames: list) -> str | None:  # for a warning
     if len(windows[0]) > 1:
         return f"recommends {len(windows[0])} windows, of which the first ({taken}) is taken; window= says otherwise"
     if any(w[:1] != [first] for w in windows):
-        return f"recommends different windows for its frames, of which the first ({taken}) is taken; window= says otherwise"
+        differ = "recommends different windows for its frames"
+        return f"{differ}, of which the first ({taken}) is taken; window= says otherwise"
     if frames[0][1].get("VOILUTFunction", "LINEAR") == "SIGMOID":
         return f"recommends a window that is a curve (SIGMOID), taken as a straight line ({taken})"
     return None
 
-# %% ../../nbs/data/11_pixels.ipynb #a0e5764d
+# %% ../../nbs/data/11_pixels.ipynb #b3e0dcae
 def is_mosaic(header) -> bool:
     "Is it a picture of many slices side by side?"
     return "MOSAIC" in header_values(header, "ImageType")
@@ -325,9 +337,10 @@ def is_mosaic(header) -> bool:
 
 def _mosaic_header(header) -> tuple:  # number of slices, their normal in DICOM's world
     "What the private header says"
-    from nibabel.nicom import csareader
-
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that its readers are experimental
+            from nibabel.nicom import csareader
         private = csareader.get_csa_header(header, "image")
         count = int(csareader.get_n_mosaic(private))
         normal = np.array(csareader.get_slice_normal(private), dtype=float)
@@ -335,12 +348,12 @@ def _mosaic_header(header) -> tuple:  # number of slices, their normal in DICOM'
         count, normal = 0, np.zeros(3)
     if count < 1 or not np.isclose(np.linalg.norm(normal), 1, atol=0.01):
         raise InvalidImageError(
-            "it is a mosaic of slices (Siemens), and must have the private header (CSA) that says how many they are and "
-            "where they lie, but does not; dcm2niix on the files before they were made anonymous makes a NIfTI file"
+            "it is a mosaic of slices (Siemens), and must have the private header (CSA) that says how many they are "
+            "and where they lie, but does not; dcm2niix on the files before they were made anonymous makes a NIfTI file"
         )
     return count, normal
 
-# %% ../../nbs/data/11_pixels.ipynb #d828bff4
+# %% ../../nbs/data/11_pixels.ipynb #359b3b3e
 def mosaic_tiles(
     picture: np.ndarray,  # `(H, W)`
     facts: dict,
@@ -351,8 +364,13 @@ def mosaic_tiles(
     across = int(np.ceil(np.sqrt(count)))
     height, width = (n // across for n in picture.shape)
     step = facts.get("SpacingBetweenSlices") or facts.get("SliceThickness")
-    known = {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts) and step
-    if not known or (height * across, width * across) != picture.shape:
+    if (height * across, width * across) != picture.shape:
+        size = " x ".join(map(str, picture.shape))
+        raise InvalidImageError(
+            f"it is a mosaic of {count} slices (Siemens), and must hold {across} x {across} of one size, "
+            f"got a picture of {size}"
+        )
+    if not {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(facts) or not step:
         raise InvalidImageError(f"it is a mosaic of {count} slices (Siemens), but does not say where they lie")
     along_row, along_column = np.reshape(facts["ImageOrientationPatient"], (2, 3))
     down, right = facts["PixelSpacing"]

@@ -30,8 +30,8 @@ from misas.data.files import (
     from_torchio,
     reordered_axes,
 )
-from misas.data.headers import begins_as_dicom, declared_shape
 from misas.data.formats import READABLE, from_itk_image, reader_by_content
+from misas.data.headers import begins_as_dicom, declared_shape
 from misas.data.pictures import about_labels, from_picture, from_picture_file, grey_labels
 
 # %% ../../nbs/data/04_sources.ipynb #5b24b12d

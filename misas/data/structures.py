@@ -15,9 +15,9 @@ import numpy as np
 
 from ..core.checks import invalid, nearest_name
 from .dicom import is_dicom, slice_depths
+from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .headers import frame_facts, header_values, quiet_pydicom, read_header, slice_position
 from .pixels import stored_pixels
-from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .rtstruct import RasterizedRegion, Region, contours_on, listed_names, named_rois, read_rois
 from .sources import is_path, naming_file, read_mask, spatial_shape
 

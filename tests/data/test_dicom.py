@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from scans import RIGHT_HANDED, affine_of, rotated, write_dicom, write_enhanced, write_series
 
 from misas.data.dicom import _frames, from_dicom, read_film
-from misas.data.headers import frame_facts
 from misas.data.files import InvalidImageError, from_nifti
+from misas.data.headers import frame_facts
 
 STORED = np.array([[0, 100], [40000, 65535]])
 TALL = np.zeros((6, 4, 5))
