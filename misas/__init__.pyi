@@ -256,13 +256,17 @@ from .eval.files import (
     read_scores,
     save_scores,
 )
-from .eval.scoring import (
+from .eval.jobs import (
     Job,
+    with_reference,
+)
+from .eval.scoring import (
     evaluate,
     get_confusion,
-    labels_present,
     score,
-    with_reference,
+)
+from .eval.steps import (
+    labels_present,
 )
 from .eval.table import (
     COLUMNS,

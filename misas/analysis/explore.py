@@ -23,7 +23,9 @@ from ..core.checks import Domain, check_choice, check_number, invalid
 from ..core.model import Model, as_model
 from ..core.sweeps import Series, Step, checked_values, sweep
 from ..core.transform import Transform, as_transform
-from ..eval.scoring import evaluate, unchanged_step, with_reference
+from ..eval.jobs import with_reference
+from ..eval.scoring import evaluate
+from ..eval.steps import unchanged_step
 from ..metrics.base import Metric, as_metrics, measure
 from ..transforms.basic import Compose, Fixed
 

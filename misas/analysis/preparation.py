@@ -20,7 +20,7 @@ from ..core.checks import Domain, check_choice, check_number, chosen_labels, inv
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
-from ..eval.scoring import unchanged_step
+from ..eval.steps import unchanged_step
 from ..metrics.base import as_metrics, measure
 from ..transforms.basic import Dihedral, Resize
 

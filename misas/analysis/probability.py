@@ -21,7 +21,7 @@ from ..core.checks import Domain, check_choice, check_number, chosen_labels, inv
 from ..core.model import as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
-from ..eval.scoring import check_truth
+from ..eval.steps import check_truth
 from ..eval.table import concat_scores, make_table
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts

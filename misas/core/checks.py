@@ -14,7 +14,7 @@ import math
 import numbers
 import os
 import re
-import tempfile
+import secrets
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -307,25 +307,18 @@ def atomic_path(
     "A file that appears when it is complete; after an error nothing is left of it"
     path = Path(path)
     suffix = f".part{_whole_suffix(path)}".lower()
-    handle, part = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(part)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path must be in a folder that exists, got {str(path)!r}")
+    # drawn by the system: threads, processes and containers of one process number never write to one file
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{suffix}")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield part
-        _copy_permissions(path, part)
+        if path.exists():
+            part.chmod(path.stat().st_mode)  # a file that is replaced keeps its permissions
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _copy_permissions(path: Path, part: Path):
-    "A new file gets the permissions that any new file gets here; one that is replaced keeps its own"
-    if path.exists():
-        part.chmod(path.stat().st_mode)
-        return
-    mask = os.umask(0)
-    os.umask(mask)
-    part.chmod(0o666 & ~mask)
 
 # %% ../../nbs/core/01_checks.ipynb #175fd9b2
 def _whole_suffix(path: Path) -> str:

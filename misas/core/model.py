@@ -7,10 +7,12 @@ __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model']
 
 # %% ../../nbs/core/05_model.ipynb #f4831423
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -380,10 +382,22 @@ def _check_is_model(obj):
     if isinstance(obj, type):
         name = obj.__name__
         raise TypeError(f"model must be an object, as in as_model({name}(...)), got the class {name}")
+    if isinstance(obj, FunctionType) and _is_of_misas(obj):
+        name = obj.__name__
+        raise TypeError(
+            f"model must be a model, not a function of misas that may make one, as {name}() does, got {name}"
+        )
     if isinstance(obj, Mapping):
         kind = f"a {type(obj).__name__} with the keys {short_repr(list(obj)[:4])}"
         advice = "if these are its weights, load them with net.load_state_dict(weights), and then as_model(net)"
         raise TypeError(f"model must be a network, got {kind}: {advice}")
+
+
+def _is_of_misas(obj: FunctionType) -> bool:
+    "Is it one of misas's own functions?"
+    name = obj.__module__ or ""
+    module = sys.modules.get(name)
+    return name.startswith("misas.") and getattr(module, "__file__", "") == obj.__code__.co_filename
 
 # %% ../../nbs/core/05_model.ipynb #58a9471a
 def _own_labels(obj) -> tuple | None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, check_choice, checked, invalid, same_value, short_repr
+from .checks import Domain, checked, invalid, nearest_name, same_value, short_repr
 from .model import own_name
 from .registry import load_providers
 
@@ -189,7 +189,10 @@ def _check_is_transform(obj):
             "and mask=lambda mask, value: ... if it moves anatomy"
         )
     if isinstance(obj, (list, tuple, dict)):
-        advice = "common_corruptions() gives several, and their values: evaluate(model, cases, *common_corruptions())"
+        advice = (
+            "values stand in a dict: evaluate(model, cases, ['rotation'], values={'rotation': [0, 30]}); "
+            "common_corruptions() gives both: evaluate(model, cases, *common_corruptions())"
+        )
         raise TypeError(f"transform must be one transform, got a {type(obj).__name__} of {len(obj)} ({advice})")
     if isinstance(obj, type) or not callable(obj):
         called = isinstance(obj, type) and issubclass(obj, Transform)
@@ -214,7 +217,11 @@ def as_transform(
         return obj
     if isinstance(obj, str):
         known = known_transforms()
-        check_choice("transform", obj, known)
+        if obj not in known:
+            # the names are many: what was probably meant stands before them
+            hint = nearest_name(obj, known)
+            listed = ", ".join(known)
+            raise ValueError(f"transform must be a known name, got {obj!r}{hint}; known are {listed}")
         return known[obj]()
     _check_is_transform(obj)
     own = dict(

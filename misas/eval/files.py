@@ -6,12 +6,18 @@
 __all__ = ['save_scores', 'read_scores']
 
 # %% ../../nbs/eval/01_files.ipynb #649a4fbb
+import csv
+import io
+import os
+import re
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..core.checks import atomic_path, invalid
+from ..core.checks import atomic_path, checked, invalid
 from misas.eval.table import (
     COLUMNS,
     METRIC_COLUMNS,
@@ -21,6 +27,7 @@ from misas.eval.table import (
     described_transform,
     metric_in_columns,
     transform_in_columns,
+    value_column,
     value_from_text,
     value_to_text,
     with_recorded,
@@ -43,8 +50,8 @@ def _with_values(table: pd.DataFrame) -> pd.DataFrame:
     "A table with the values that its texts stand for"
     if _is_plain(table.value):
         return table
-    values = [value_from_text(value) for value in table.value]
-    return table.assign(value=pd.Series(values, index=table.index))
+    values = value_column([value_from_text(value) for value in table.value])
+    return table.assign(value=values.set_axis(table.index))
 
 # %% ../../nbs/eval/01_files.ipynb #ff683129
 _FACT_COLUMNS = [*TRANSFORM_COLUMNS, *METRIC_COLUMNS]
@@ -82,18 +89,64 @@ def _without_fact_columns(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 # %% ../../nbs/eval/01_files.ipynb #5e1ce9f7
-def _write_csv(scores: pd.DataFrame, path: Path) -> None:
-    _with_texts(_with_fact_columns(scores)).to_csv(path, index=False)
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_cell(text):
+    "A text that no spreadsheet takes for a formula: one that looks like it gets an apostrophe, unless it is a number"
+    is_formula = isinstance(text, str) and _FORMULA.match(text) and not _is_number(text)
+    return f"'{text}" if is_formula else text
+
+
+def _from_cell(text):
+    "The text that stands in a cell"
+    is_quoted = isinstance(text, str) and text.startswith("'") and _FORMULA.match(text)
+    return text[1:] if is_quoted else text
+
+# %% ../../nbs/eval/01_files.ipynb #69bb8c90
+def _with_cells(
+    table: pd.DataFrame,
+    change: Callable,  # of one text
+) -> pd.DataFrame:
+    "A table whose texts and heads of columns are changed"
+    texts = [column for column in table if not _is_plain(table[column])]
+    changed = {column: [change(text) for text in table[column]] for column in texts}
+    return table.assign(**changed).rename(columns=change)
+
+
+def _to_csv(scores: pd.DataFrame) -> bytes:
+    "A score table as a CSV file"
+    cells = _with_cells(_with_texts(_with_fact_columns(scores)), _to_cell)
+    texts = cells.select_dtypes(exclude="number").astype(str)
+    # Python quotes a text with a line feed by itself, but not one with a carriage return
+    has_returns = any(texts[column].str.contains("\r", regex=False).any() for column in texts)
+    quoting = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+    return cells.to_csv(index=False, quoting=quoting, lineterminator=os.linesep).encode("utf-8", "backslashreplace")
+
+# %% ../../nbs/eval/01_files.ipynb #7713756a
+def _other_columns(path: Path, known: list) -> pd.DataFrame:
+    "Columns of the user's own; pandas says what kind they are"
+    others = pd.read_csv(path, usecols=lambda column: column not in known)
+    return _with_cells(others, _from_cell)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     # names such as "NA" and "01" are texts, whatever they look like
-    table = check_scores(pd.read_csv(path, dtype=str, keep_default_na=False))
+    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = _with_cells(check_scores(texts), _from_cell)
     has_facts = set(_FACT_COLUMNS) <= set(table)
     known = [*COLUMNS, *_FACT_COLUMNS] if has_facts else COLUMNS
-    others = [column for column in table if column not in known]
-    if others:
-        table[others] = pd.read_csv(path, usecols=others)[others]
+    if set(table) - set(known):
+        others = _other_columns(path, known)
+        table[list(others)] = others
     table["score"] = table.score.replace("", "nan").astype(float)
     table = _with_values(table)
     if not has_facts:
@@ -102,40 +155,92 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return _without_fact_columns(table)
 
 # %% ../../nbs/eval/01_files.ipynb #b64aa494
-def _write_parquet(scores: pd.DataFrame, path: Path) -> None:
-    _with_texts(scores).to_parquet(path)
+_MARK = b"misas sha256 "
+_SEAL = len(_MARK) + 32  # bytes
 
 
+def _footer(data: bytes) -> int:
+    "Where the last part of a Parquet file begins; its length stands at the end, before four other bytes"
+    return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+
+
+def _sealed(data: bytes) -> bytes:
+    "A Parquet file with its checksum before the last part, where readers of Parquet do not look"
+    cut = _footer(data)
+    return data[:cut] + _MARK + sha256(data).digest() + data[cut:]
+
+
+def is_whole(data: bytes) -> bool:
+    "Is a Parquet file of misas as it was written?"
+    cut = _footer(data)
+    content = data[: cut - _SEAL] + data[cut:]
+    return data[cut - _SEAL : cut] == _MARK + sha256(content).digest()
+
+# %% ../../nbs/eval/01_files.ipynb #e40734db
+def to_parquet(
+    scores: pd.DataFrame,
+) -> bytes:
+    "A score table as a Parquet file with a checksum"
+    try:
+        return _sealed(_with_texts(scores).to_parquet(None))
+    except Exception as e:
+        what = "columns and attrs that Parquet can hold, one kind of things in each"
+        raise ValueError(f"scores must have {what}, got {type(e).__name__}: {e}") from e
+
+
+def from_parquet(
+    data: bytes,
+) -> pd.DataFrame:
+    "The score table in a Parquet file"
+    try:
+        table = pd.read_parquet(io.BytesIO(data))
+    except Exception as e:
+        raise ValueError(f"it is no Parquet file, or damaged ({type(e).__name__})") from e
+    return _with_values(check_scores(table))
+
+# %% ../../nbs/eval/01_files.ipynb #b7307e7d
 def _read_parquet(path: Path) -> pd.DataFrame:
-    return _with_values(check_scores(pd.read_parquet(path)))
+    data = path.read_bytes()
+    # files of other programs have no checksum
+    if _MARK in data and not is_whole(data):
+        raise ValueError("its checksum is another one")
+    return from_parquet(data)
 
 # %% ../../nbs/eval/01_files.ipynb #3167186d
-_WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}
+_WRITERS = {".csv": _to_csv, ".parquet": to_parquet}
 _READERS = {".csv": _read_csv, ".parquet": _read_parquet}
 
 
-def _ending(path: Path) -> str:
-    "What kind of file it is"
-    if path.suffix not in _WRITERS:
+def _checked_path(path: str | Path) -> Path:
+    "The path of a file of a kind that misas writes and reads"
+    if Path(path).suffix not in _WRITERS:
         raise invalid("path", "the name of a file that ends with .csv or .parquet", str(path))
-    return path.suffix
+    return Path(path)
 
 # %% ../../nbs/eval/01_files.ipynb #4c203cc8
+@checked
 def save_scores(
     scores: pd.DataFrame,  # a score table
     path: str | Path,  # of a file that ends with .csv or .parquet
 ) -> None:
     "Write a score table with the facts about its transforms and metrics, whole or not at all"
-    path = Path(path)
-    write = _WRITERS[_ending(path)]
+    path = _checked_path(path)
     check_scores(scores)
+    data = _WRITERS[path.suffix](scores)
+    # a matter of a moment: hardly ever is a run killed just then
     with atomic_path(path) as part:
-        write(scores, part)
+        part.write_bytes(data)
 
 
+@checked
 def read_scores(
     path: str | Path,  # of a file that ends with .csv or .parquet, from `save_scores` or another program
 ) -> pd.DataFrame:
     "A score table from a file, with the facts that the file tells"
-    path = Path(path)
-    return _READERS[_ending(path)](path)
+    path = _checked_path(path)
+    try:
+        return _READERS[path.suffix](path)
+    except OSError:
+        raise
+    except Exception as e:
+        raise ValueError(f"path must be a file with a whole score table, got {str(path)!r}: {e}") from e

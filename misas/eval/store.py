@@ -6,43 +6,68 @@
 __all__ = []
 
 # %% ../../nbs/eval/02_store.ipynb #aca3648e
+import hashlib
 import json
+import os
 import re
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from ..core.cases import Case
-from ..core.checks import atomic_path, invalid
+from ..core.checks import atomic_path, invalid, warn_user
 from ..core.fingerprint import checksum
 from ..core.transform import Transform
-from .files import read_scores, save_scores
+from .files import from_parquet, is_whole, to_parquet
 
 # %% ../../nbs/eval/02_store.ipynb #a4fb3651
+@lru_cache(maxsize=100_000)
+def _hash(
+    path: Path,
+    *state: int,  # size and times: with others it may be another file
+) -> str:
+    "A hash of what is in a file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content(path: Path) -> str | None:
+    "What is in a file; None if it is not there"
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    # a program may set the first time, but never the second one
+    return _hash(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+# %% ../../nbs/eval/02_store.ipynb #3685f376
+_PLACES = ("image", "truth", "name")  # of a case in files: where they are
+
+
 def _case_key(
     case,  # a `Case` or a `CaseFile`
 ) -> str:
-    "The cache key of a case: pixels in memory; places, sizes and times of its files"
+    "The cache key of a case: its pixels, or the content of its files, and all settings"
+    settings = {field.name: getattr(case, field.name) for field in fields(case) if field.name not in _PLACES}
     if isinstance(case, Case):
-        known = (case.spacing, case.unit, case.scale, case.source, case.labels, case.affine, case.ignore)
-        return checksum(case.image, case.truth, *known)
-    files = []
-    for path in case.files:
-        if path.exists():
-            stat = path.stat()
-            # the whole path: two folders may hold files of one name, size and time
-            files.append((str(path.resolve()), stat.st_size, stat.st_mtime_ns))
-    # its labels come from these files; the same file may be an image or a truth
-    return checksum(files, case.truth is None, case.rois, case.ignore)
+        return checksum(settings, case.image, case.truth)
+    # the ending of a file says how it is read, and the names of those in a folder may say in which order
+    names = [file.name if str(file) not in case.paths else "".join(file.suffixes) for file in case.files]
+    # the same file may be an image or a truth
+    return checksum(settings, case.truth is None, names, [_content(file) for file in case.files])
 
 # %% ../../nbs/eval/02_store.ipynb #ad709d98
-def _file_name(text: str) -> str:
+def file_name(
+    text: str,  # such as the name of a case
+) -> str:
     "A text that can stand in the name of a file: at most 80 bytes, which are fewer letters in other scripts"
-    plain = re.sub(r"[^\w.=+-]+", "_", text)
-    return plain.encode()[:80].decode(errors="ignore")
+    # a name that begins with a dot would be hidden
+    plain = re.sub(r"[^\w.=+-]+", "_", text).lstrip(".")
+    return plain.encode()[:80].decode(errors="ignore") or "_"
 
 # %% ../../nbs/eval/02_store.ipynb #fd749762
 @dataclass(frozen=True)
@@ -63,33 +88,68 @@ class Store:
         found = {}
         for transform, values in wanted:
             key = checksum(self.settings, case.name, case_key, transform.fingerprint(), values)
-            name = f"{_file_name(case.name)}.{_file_name(str(transform))}.{key}.parquet"
+            name = f"{file_name(case.name)}.{file_name(str(transform))}.{key}.parquet"
             found[str(transform)] = self.folder / name
         return found
 
     def write(self, path: Path, table: pd.DataFrame) -> None:
         "Write a table, whole or not at all"
-        save_scores(table, path)
+        self._write(path, to_parquet(table))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        for attempt in range(5):
+            try:
+                with atomic_path(path) as part:
+                    part.write_bytes(data)
+                return
+            except FileNotFoundError:
+                # another run took the unfinished file for one that was left behind
+                if attempt == 4 or not self.folder.is_dir():
+                    raise
 
     def read(self, path: Path) -> pd.DataFrame | None:
-        "A table as it was written, or None if it is not there, or not whole"
-        if not path.exists():
-            return None
+        "A table as it was written, or None if it is not there, or not as it was written"
         try:
-            return read_scores(path)
-        except (OSError, ValueError) as e:
-            message = f"{path.name} in the store is damaged, and is computed again ({type(e).__name__})"
-            warnings.warn(message, stacklevel=2)
+            data = path.read_bytes()
+            if is_whole(data):
+                return from_parquet(data)
+            reason = "its checksum is another one"
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError) as e:
+            reason = f"{type(e).__name__}: {e}"
+        warn_user(f"{path.name} in the store is damaged, and is computed again ({reason})")
+        return None
 
     def note_error(self, case, error: Exception | None) -> None:
         "Remember why a case failed, or forget it"
-        path = self.folder / f"{_file_name(case.name)}.{checksum(self.settings, case.name)}.error.json"
-        if error is None:
+        path = self.folder / f"{file_name(case.name)}.{checksum(self.settings, case.name)}.error.json"
+        if error is not None:
+            self._write(path, json.dumps(dict(case=case.name, error=f"{type(error).__name__}: {error}")).encode())
+        elif path.exists():
             path.unlink(missing_ok=True)
-            return
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(dict(case=case.name, error=f"{type(error).__name__}: {error}")))
+
+    @property
+    def can_be_written(self) -> bool:
+        "May files be added?"
+        return os.access(self.folder, os.W_OK | os.X_OK)
+
+# %% ../../nbs/eval/02_store.ipynb #d0d2abe5
+_UNFINISHED = re.compile(r"\..*\.part(\.\w+)?")
+
+
+def remove_unfinished(
+    folder: Path,
+    names: Callable = _UNFINISHED.fullmatch,  # is it the name of such a file?
+    age: float = 1,  # seconds; a younger one may still be written
+) -> None:
+    "Remove what killed runs left behind"
+    for path in folder.iterdir():
+        if names(path.name):
+            # it may be there no longer, or belong to somebody else
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > age:
+                    path.unlink()
 
 # %% ../../nbs/eval/02_store.ipynb #9b4801fa
 def open_store(
@@ -102,4 +162,5 @@ def open_store(
     if folder.exists() and not folder.is_dir():
         raise invalid("store", "the path of a folder, not of a file", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     return Store(folder, checksum(*settings))

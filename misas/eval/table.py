@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case
-from ..core.checks import invalid, warn_user
+from ..core.checks import check_choice, checked, invalid, warn_user
 from ..core.transform import Transform, known_transforms
 from ..metrics.base import Metric, in_pixels, known_metric, measure
 
@@ -39,16 +39,36 @@ def check_scores(
         raise ValueError("scores must have at least one row, got an empty table")
     return scores
 
+# %% ../../nbs/eval/00_table.ipynb #b8199194
+def plain_text(
+    name,  # of a file, a structure ...: any object
+) -> str:
+    "A name as text that every file can hold: bytes that are no text, as in names of old files, are written out"
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
 # %% ../../nbs/eval/00_table.ipynb #895e4e0a
+def _as_plain(value):
+    "A value with Python's numbers for those of numpy"
+    if isinstance(value, tuple):
+        return tuple(map(_as_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def value_column(values: Sequence) -> pd.Series:
+    "Values of a parameter as a column, in which None is not taken for a missing number"
+    column = pd.Series(list(map(_as_plain, values)), dtype=object)
+    return column if any(value is None for value in values) else column.infer_objects()
+
+
 def _label_texts(
     found: Iterable,  # label values
     names: Sequence | None,  # known names of the labels 0, 1, 2 ...
 ) -> dict[int, str]:
     "What labels are called in a score table"
     known = () if names is None else names
-    return {label: str(known[label]) if label < len(known) else str(label) for label in found}
+    return {label: plain_text(known[label] if label < len(known) else label) for label in found}
 
-
+# %% ../../nbs/eval/00_table.ipynb #eefafd6c
 def score_rows(
     scored: list,  # pairs (value, {(label, metric): score})
     metrics: dict,  # {name: Metric}
@@ -59,7 +79,9 @@ def score_rows(
 ) -> pd.DataFrame:  # columns value, label, metric, score
     "One row per value, label and metric, also for a label that does not occur at some value"
     occurring = sorted({label for _, scores in scored for label, _ in scores})
-    texts = labels or _label_texts(occurring, names)
+    texts = _label_texts(occurring, names)
+    if labels:
+        texts = {label: plain_text(name) for label, name in labels.items()}
     empty = torch.zeros((1,) * ndim, dtype=torch.int32)
     nowhere = measure(empty, empty, [1], metrics, absent, (1,) * ndim)
     rows = []
@@ -68,7 +90,8 @@ def score_rows(
             for metric in metrics:
                 score = scores.get((label, metric), float(nowhere[metric][0]))
                 rows.append((value, text, metric, score))
-    return pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
+    table = pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
+    return table.assign(value=value_column([value for value, *_ in rows]))
 
 # %% ../../nbs/eval/00_table.ipynb #93094573
 def _to_json(fact):
@@ -93,11 +116,12 @@ def make_table(
     metrics: dict[str, Metric] | None = None,
 ) -> pd.DataFrame:
     "Rows with the names of what they come from, and with the facts about transform and metrics"
-    name = str(transform)
-    table = rows.assign(model=model, case=case.name, transform=name, param=transform.param)[COLUMNS]
+    name = plain_text(transform)
+    param = plain_text(transform.param)
+    table = rows.assign(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)[COLUMNS]
     facts = dict(
-        param=transform.param,
-        unit=in_pixels(transform.unit) if case.unit == "px" else transform.unit,
+        param=param,
+        unit=plain_text(in_pixels(transform.unit) if case.unit == "px" else transform.unit),
         neutral=_to_json(transform.neutral_for(case)),
         log=bool(transform.log),
         categorical=bool(transform.categorical),
@@ -106,7 +130,8 @@ def make_table(
         table.attrs["unit"] = case.unit
     table.attrs["transforms"] = {name: facts}
     table.attrs["metrics"] = {
-        name: dict(unit=metric.unit_in(case.unit), better=metric.better) for name, metric in (metrics or {}).items()
+        name: dict(unit=plain_text(metric.unit_in(case.unit)), better=metric.better)
+        for name, metric in (metrics or {}).items()
     }
     return table
 
@@ -202,7 +227,7 @@ def concat_scores(
     tables: Iterable[pd.DataFrame],  # score tables
 ) -> pd.DataFrame:
     "One score table of several, with all that they know about their transforms and metrics"
-    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Iterable):
+    if isinstance(tables, (pd.DataFrame, str)) or not isinstance(tables, Iterable) or getattr(tables, "ndim", 1) == 0:
         raise invalid("tables", "a list of score tables", type(tables).__name__, TypeError)
     tables = [check_scores(table) for table in tables]
     if not tables:
@@ -275,6 +300,18 @@ def _is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+# %% ../../nbs/eval/00_table.ipynb #f6ab4898
+_KEPT = (str, bool, int, float, np.bool_, np.integer, np.float16, np.float32)
+
+
+def can_be_kept(
+    value,  # of a parameter
+) -> bool:
+    "Does a file give back the value that was written to it?"
+    if isinstance(value, tuple):
+        return all(map(can_be_kept, value))
+    return value is None or isinstance(value, _KEPT)
 
 # %% ../../nbs/eval/00_table.ipynb #115d7ba0
 def _text_in(cell) -> str:
@@ -410,12 +447,17 @@ def _resolved_neutral(
     return neutral.pop() if len(neutral) == 1 else None
 
 # %% ../../nbs/eval/00_table.ipynb #3a53f4f4
+@checked
 def transform_facts(
     scores: pd.DataFrame,  # a score table
     transform: str,  # as it stands in the table's column `transform`
 ) -> dict:  # param, unit, neutral, log, categorical
     "What is known about the parameter of a transform in a score table"
-    rows = scores[scores["transform"] == transform]
+    if "transform" not in scores or not len(scores):
+        check_scores(scores)
+    rows = scores[scores["transform"] == plain_text(transform)]
+    if not len(rows):
+        check_choice("transform", transform, scores["transform"].unique())
     param = str(rows.param.iloc[0])
     facts = described_transform(scores, transform)
     if facts is None:
@@ -426,13 +468,17 @@ def transform_facts(
     return dict(param=param, unit=facts["unit"], neutral=neutral, log=facts["log"], categorical=facts["categorical"])
 
 # %% ../../nbs/eval/00_table.ipynb #8df80946
+@checked
 def metric_facts(
     scores: pd.DataFrame,  # a score table
     metric: str,  # as it stands in the table's column `metric`
     better: str | None = None,  # "higher", "lower" or "zero", where the user says it; None: what is known
 ) -> dict:  # unit: "" for a score between 0 and 1; better: "higher", "lower" or "zero"
     "What is known about a metric in a score table"
-    facts = described_metric(scores, metric)
+    if "metric" not in scores:
+        check_scores(scores)
+    check_choice("better", better, [None, "higher", "lower", "zero"])
+    facts = described_metric(scores, plain_text(metric))
     if facts is None and better is None:
         lost = f"scores say nothing about the metric {metric!r}, which misas does not know: more is taken as better"
         remedy = f"Where less is better: lower_is_better=[{metric!r}]. {_REMEDY} {', '.join(METRIC_COLUMNS)}"

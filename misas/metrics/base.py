@@ -177,13 +177,15 @@ def as_metrics(
     "Metrics by name"
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
-    if not isinstance(metrics, Iterable):
+    if not isinstance(metrics, Iterable) or getattr(metrics, "ndim", 1) == 0:
         allowed = "a name, a function of two boolean masks, or several of them in a list or dict"
         raise invalid("metrics", allowed, metrics, TypeError)
     if not isinstance(metrics, Mapping):
         metrics = {_metric_name(metric): metric for metric in metrics}
     if not metrics:
         raise invalid("metrics", "at least one metric", metrics)
+    if not all(isinstance(name, str) for name in metrics):
+        raise invalid("metrics", "a dict {name: metric} whose names are strings", list(metrics), TypeError)
     return {name: _as_metric(metric) for name, metric in metrics.items()}
 
 # %% ../../nbs/metrics/01_base.ipynb #2a91563a

@@ -15,7 +15,7 @@ import torch
 
 from ..core.checks import Domain, check_choice, check_number, invalid
 from ..core.sweeps import Series, Step
-from ..eval.scoring import labels_present, with_reference_as_truth
+from ..eval.steps import labels_present, with_reference_as_truth
 from ..metrics.counts import annotated, confusion
 from .figures import TEXT_STYLE, Picture, panel_pictures, panel_rows
 from .overlays import checked_series, to_array

@@ -15,7 +15,7 @@ from PIL import Image
 from ..core.cases import Case
 from ..core.checks import Domain, as_numbers, check_choice, check_number, check_type, invalid
 from ..core.sweeps import Series, Step
-from ..eval.scoring import labels_present
+from ..eval.steps import labels_present
 from .colours import label_colours, label_rgb
 from .directions import plane_sides
 

@@ -10,15 +10,18 @@ import pandas as pd
 import pytest
 import torch
 
-import misas.eval.scoring
+import misas.eval.jobs
 from misas.core.checks import chosen_labels
 from misas.core.model import as_model
 from misas.core.sweeps import Series, get_series
 from misas.core.transform import as_transform
 from misas.data.loading import load_case
 from misas.data.phantoms import phantom
-from misas.eval.scoring import Job, _evaluate_case, _portable, _store_of, evaluate, get_confusion, labels_present, score
+from misas.eval.jobs import Job, evaluate_case, store_of
+from misas.eval.scoring import evaluate, get_confusion, score
+from misas.eval.steps import labels_present
 from misas.eval.table import COLUMNS
+from misas.eval.workers import _portable
 from misas.metrics.base import as_metrics
 from misas.transforms.basic import Brightness, Compose, Crop, Dihedral, Resize, Rotate, Zoom
 from misas.transforms.kspace import Spike, SpikePosition
@@ -218,7 +221,7 @@ def test_freed_memory_is_kept_while_a_case_runs_unless_it_is_switched_off(case, 
         entered.append(1)
         yield
 
-    monkeypatch.setattr(misas.eval.scoring, "reused_memory", reused_memory)
+    monkeypatch.setattr(misas.eval.jobs, "reused_memory", reused_memory)
     kept = quiet(threshold, case, ["rotation", "zoom"], values=[1, 2])
     assert len(entered) == 1
     assert quiet(threshold, case, ["rotation", "zoom"], values=[1, 2], keep_memory=False).equals(kept)
@@ -263,8 +266,8 @@ def test_a_model_without_truth_needs_a_prepare_that_takes_a_truth(case, halves):
         (dict(values={"zoom": [1]}), "key of values must be one of 'rotation', got 'zoom'"),
         (dict(transforms=[Rotate(), Rotate()]), "transforms must be transforms of different names"),
         (dict(store=__file__), "store must be the path of a folder, not of a file"),
-        (dict(store=5), "store must be the path of a folder or None, got 5"),
-        (dict(n_jobs=0), "n_jobs must be an integer other than 0"),
+        (dict(store=5), "store must be a string, a path or None, got 5"),
+        (dict(n_jobs=0), "n_jobs must be an integer from 1 to 1024"),
         (dict(absent="x"), "absent must be a number, such as 0 or NaN, got 'x'"),
         (dict(absent=True), "absent must be a number, such as 0 or NaN, got True"),
         (dict(batch_size=2.5), "batch_size must be an integer >= 1 or None, got 2.5"),
@@ -293,23 +296,23 @@ def test_each_setting_has_its_own_results(job, tmp_path):
         dict(labels=["bg"]),
         dict(metrics=as_metrics("iou")),
     ]
-    settings = {_store_of(tmp_path, replace(job, **change)).settings for change in changes}
-    assert len(settings | {_store_of(tmp_path, job).settings}) == 5
+    settings = {store_of(tmp_path, replace(job, **change)).settings for change in changes}
+    assert len(settings | {store_of(tmp_path, job).settings}) == 5
 
 
 def test_what_is_in_the_store_needs_no_model(job, case, tmp_path):
-    store = _store_of(tmp_path, job)
+    store = store_of(tmp_path, job)
     job = replace(job, transforms=(Rotate(), Zoom()), values=None)
-    tables, error = _evaluate_case(job, case, store)
+    tables, error = evaluate_case(job, case, store)
     assert error is None
     assert len(tables) == len(list(tmp_path.glob("*.parquet"))) == 2
-    again, error = _evaluate_case(replace(job, model=None), case, store)
+    again, error = evaluate_case(replace(job, model=None), case, store)
     assert error is None
     assert all(a.equals(b) and a.attrs == b.attrs for a, b in zip(again, tables))
 
 
 def test_an_error_is_the_result_of_a_case_and_noted_in_the_store(job, case, tmp_path):
-    tables, error = _evaluate_case(replace(job, values=[math.inf]), case, _store_of(tmp_path, job))
+    tables, error = evaluate_case(replace(job, values=[math.inf]), case, store_of(tmp_path, job))
     assert not tables
     assert isinstance(error, ValueError)
     assert "inf" in json.loads(next(tmp_path.glob("*.error.json")).read_text())["error"]

@@ -15,7 +15,7 @@ from misas.core.transform import Intensity
 from misas.data.loading import CaseFile
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
-from misas.eval.store import _case_key, _file_name, open_store
+from misas.eval.store import _case_key, file_name, open_store
 from misas.eval.table import make_table
 from misas.metrics.base import Metric, as_metrics
 from misas.transforms.basic import Compose, Rotate, Zoom
@@ -173,17 +173,24 @@ def test_a_file_is_no_folder(tmp_path):
         open_store(file)
 
 
-def test_files_of_one_name_size_and_time_are_two_cases(tmp_path):
+def case_file(folder, value, name="m.npy", time=1):
+    folder.mkdir(exist_ok=True)
+    np.save(folder / name, np.full((4, 4), value))
+    os.utime(folder / name, (time, time))
+    return CaseFile(str(folder / name), name="x")
 
-    keys = set()
-    for reader in ("r1", "r2"):
-        folder = tmp_path / reader
-        folder.mkdir()
-        np.save(folder / "m.npy", np.full((4, 4), reader == "r1"))
-        os.utime(folder / "m.npy", (1, 1))
-        keys.add(_case_key(CaseFile(str(folder / "m.npy"), name="x")))
-        keys.add(_case_key(CaseFile(str(folder / "m.npy"), name="x")))
-    assert len(keys) == 2
+
+def test_files_are_known_by_their_content(tmp_path):
+    keys = [_case_key(case_file(tmp_path / reader, reader == "r1")) for reader in ("r1", "r2")]
+    # of one name, size and time
+    assert keys[0] != keys[1]
+    # another folder, name and time
+    assert _case_key(case_file(tmp_path / "r3", True, "other.npy", time=2)) == keys[0]
+
+
+def test_a_file_that_is_written_anew_is_another_case_whatever_its_time_says(tmp_path):
+    keys = [_case_key(case_file(tmp_path / "a", value)) for value in (1, 2, 1)]
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_a_truth_is_no_second_channel(tmp_path):
@@ -194,10 +201,12 @@ def test_a_truth_is_no_second_channel(tmp_path):
     assert _case_key(CaseFile(tuple(paths), None, "x")) != _case_key(CaseFile((paths[0],), paths[1], "x"))
 
 
-def test_names_of_any_script_and_length_fit_into_a_file_name():
+def test_names_of_any_script_and_length_fit_into_afile_name():
 
-    assert len(_file_name("Ж" * 80).encode()) <= 80
-    assert _file_name("brain 1/2") == "brain_1_2"
+    assert len(file_name("Ж" * 80).encode()) <= 80
+    assert file_name("brain 1/2") == "brain_1_2"
+    assert file_name(".hidden") == "hidden"
+    assert file_name("\udcff") == file_name("") == "_"
 
 
 def test_a_metric_of_another_family_or_direction_is_another_metric(tmp_path):
