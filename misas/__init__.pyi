@@ -47,6 +47,7 @@ from .core.transform import (
     known_transforms,
 )
 from .core.wrapper import (
+    Relabelled,
     Wrapper,
 )
 from .data.files import (
@@ -229,8 +230,17 @@ from .models.orientation import (
 )
 from .models.outputs import (
     OUTPUTS,
+    entry,
+    plausible_maps,
+)
+from .models.preprocessing import (
+    framework_of,
 )
 from .models.pytorch import (
+    DEPENDS,
+    HIDDEN,
+    LEFT_ON,
+    RANDOM,
     TorchModel,
 )
 from .models.remote import (
@@ -430,6 +440,7 @@ __all__ = [
     "Corruption",
     "Crop",
     "CropTo",
+    "DEPENDS",
     "Defocus",
     "Dihedral",
     "Distances",
@@ -448,6 +459,7 @@ __all__ = [
     "Ghosting",
     "Gibbs",
     "GraphModel",
+    "HIDDEN",
     "INTENSITIES",
     "ImpulseNoise",
     "InSize",
@@ -459,6 +471,7 @@ __all__ = [
     "KerasModel",
     "LABELS",
     "LABEL_COLOURS",
+    "LEFT_ON",
     "LOADERS",
     "Lightness",
     "MEASURES",
@@ -488,8 +501,10 @@ __all__ = [
     "Preparation",
     "PreparationAdvice",
     "QuantumNoise",
+    "RANDOM",
     "READERS",
     "Raw",
+    "Relabelled",
     "RemoteModel",
     "Resize",
     "ResizeTo",
@@ -557,8 +572,10 @@ __all__ = [
     "dice",
     "direction_letters",
     "draw_tissues",
+    "entry",
     "evaluate",
     "find_cases",
+    "framework_of",
     "get_answers",
     "get_confusion",
     "get_series",
@@ -595,6 +612,7 @@ __all__ = [
     "pair_scores",
     "phantom",
     "plane_letters",
+    "plausible_maps",
     "plot_boxes",
     "plot_calibration",
     "plot_compare",

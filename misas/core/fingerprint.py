@@ -18,6 +18,7 @@ import types
 import uuid
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable
 from functools import partial, singledispatch
 from importlib import import_module
@@ -119,6 +120,27 @@ def _leaves_out(kind: type) -> bool:
     names = ("__reduce__", "__reduce_ex__", "__getstate__")
     return any(name in vars(c) for c in kind.__mro__ if _is_users(c.__module__) for name in names)
 
+# %% ../../nbs/core/02_fingerprint.ipynb #da2dd61f
+_CONTENTS: dict[type, Callable[[Any], Any]] = {
+    dict: lambda x: [list(dict.keys(x)), list(dict.values(x))],
+    list: lambda x: list(list.__iter__(x)),
+    tuple: lambda x: list(tuple.__iter__(x)),
+    set: lambda x: frozenset(set.__iter__(x)),
+    frozenset: lambda x: frozenset(frozenset.__iter__(x)),
+    deque: lambda x: list(deque.__iter__(x)),
+    bytearray: lambda x: bytes(memoryview(x)),
+    bytes: lambda x: bytes.__getitem__(x, slice(None)),
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    complex: complex.__complex__,
+}
+
+
+def _content_of_built_in(x) -> list:
+    "What a thing holds as a container or number, whatever its class says itself"
+    return [content(x) for kind, content in _CONTENTS.items() if isinstance(x, kind)]
+
 # %% ../../nbs/core/02_fingerprint.ipynb #c7d12a48
 def _state(x) -> list:
     "What makes up an object, besides its class"
@@ -127,7 +149,7 @@ def _state(x) -> list:
     if isinstance(x, weakref.ref):
         return [x()]
     if _leaves_out(type(x)):
-        return [_attributes(x)]
+        return [_attributes(x), *_content_of_built_in(x)]
     reduce = copyreg.dispatch_table.get(type(x))
     reduced = reduce(x) if reduce else x.__reduce_ex__(4)
     # a global name: there is only one such thing
@@ -160,8 +182,10 @@ def _own_hooks(registered: dict) -> list:
 def _look_at_network(x: torch.nn.Module):
     x = getattr(x, "_orig_mod", x)  # what torch.compile was given
     settings = {name: value for name, value in vars(x).items() if _is_setting(name, value, x)}
+    held = _attributes(x)
+    slots = held[1] if isinstance(held, tuple) else None
     hooks = [_own_hooks(x._forward_pre_hooks), _own_hooks(x._forward_hooks)]
-    return _kind(x), [type(x), settings, x._parameters, x._buffers, x._modules, hooks]
+    return _kind(x), [type(x), settings, x._parameters, x._buffers, x._modules, hooks, slots]
 
 # %% ../../nbs/core/02_fingerprint.ipynb #b3200d62
 @_look.register

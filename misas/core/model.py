@@ -6,11 +6,15 @@
 __all__ = ['ADAPTERS', 'Model', 'PlainModel', 'adapter', 'as_model']
 
 # %% ../../nbs/core/05_model.ipynb #f4831423
+import inspect
 import math
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import wraps
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from .cases import Case, Source, as_labels, to_source
 from misas.core.checks import (
@@ -45,6 +49,11 @@ class Model:
     device: torch.device = torch.device("cpu")  # where it wants its images
     version: str | None = None  # given by the user, to stand for what a cache key cannot see
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "probabilities" in vars(cls):
+            cls.probabilities = _with_check(cls.probabilities)  # type: ignore[method-assign]
+
     def prepare(self, case: Case) -> Case:
         "The case as the model needs it"
         return case
@@ -56,6 +65,13 @@ class Model:
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
+
+    def likely_sizes(
+        self,
+        ndim: int,  # spatial axes
+    ) -> list:
+        "Sizes `(*S)` that the model may have been made for, to be tried where it fails"
+        return []
 
     @contextmanager
     def session(self) -> Iterator["Model"]:
@@ -114,9 +130,47 @@ def _checked(
     if prediction.is_floating_point() or prediction.is_complex():
         advice = "take the argmax of scores, or a threshold"
         raise TypeError(f"{what} must be integer or boolean labels ({advice}), got {prediction.dtype}")
-    if prediction.numel() and prediction.min() < 0:
-        raise ValueError(f"{what} must be labels >= 0, got {prediction.min()}")
+    if prediction.numel() and prediction.dtype not in (torch.bool, torch.uint8):
+        # torch cannot compare all unsigned types
+        numbers = prediction if prediction.dtype.is_signed else prediction.to(torch.int64)
+        least, most = (n.item() for n in torch.aminmax(numbers))
+        if least < 0:
+            raise ValueError(f"{what} must be labels >= 0, got {least}")
+        if most >= 2**31:
+            raise ValueError(f"{what} must be labels < 2**31, got {most}")
     return prediction.to(torch.int32)
+
+# %% ../../nbs/core/05_model.ipynb #08db4b89
+def _with_check(probabilities: Callable) -> Callable:
+    "A method `probabilities` whose result is checked"
+
+    @wraps(probabilities)
+    def checked(self, images, *args, **kwargs):
+        maps = probabilities(self, images, *args, **kwargs)
+        return maps if maps is None else _checked_probabilities(maps, self, images)
+
+    return checked
+
+
+def _checked_probabilities(
+    maps,  # what a model returned
+    model: Model,
+    images: torch.Tensor,  # `(B, C, *S)`
+) -> torch.Tensor:  # `(B, K, *S)`
+    "Probabilities, or an error that says what is wrong with them"
+    what = f"probabilities of model {model.name!r}"
+    check_type(what, maps, torch.Tensor, "a tensor (B, K, *S)")
+    wanted = (len(images), "K", *images.shape[2:])
+    if maps.ndim != images.ndim or (len(maps), *maps.shape[2:]) != (len(images), *images.shape[2:]):
+        raise ValueError(f"{what} must have the shape {wanted}, got {tuple(maps.shape)}")
+    if not maps.numel():
+        return maps
+    least, most = (n.item() for n in torch.aminmax(maps))  # NaN where there is any
+    if not (least >= -1e-3 and most <= 1.001):
+        strange = int((~maps.isfinite()).sum())
+        given = f"NaN or infinite ones in {strange} of {maps.numel()} places" if strange else f"{least:g} to {most:g}"
+        raise ValueError(f"{what} must be finite numbers from 0 to 1, got {given}")
+    return maps
 
 # %% ../../nbs/core/05_model.ipynb #bf161f16
 _NOT_OF_SIZE = (OSError, ImportError, MemoryError, torch.OutOfMemoryError, NameError, AttributeError)
@@ -139,19 +193,57 @@ def _to_multiple(
     return pad(images, added)
 
 
+def _resized(
+    images: torch.Tensor,  # `(B, C, *S)`
+    shape: tuple,  # `(*T)`
+) -> torch.Tensor:
+    "Images of another size"
+    return interpolate(images, shape)
+
+# %% ../../nbs/core/05_model.ipynb #6b0fe8df
+_MULTIPLES = (2, 4, 8, 16, 32, 64)
+_SIDES = (224, 256, 512, 128, 64, 96, 384, 32, 320, 160, 192, 448, 48, 112, 288, 640, 768, 1024)
+_LARGEST = 1 << 22  # numbers in an image, so that trying does not take too long
+_PATIENCE = 20  # seconds
+
+
+def _attempts(
+    model: Model,
+    images: torch.Tensor,  # `(B, C, *S)` that it failed on
+) -> Iterator[tuple[str, torch.Tensor]]:
+    "What may help, and images to try it with: one thing at a time"
+    image = images[:1]
+    ndim = images.ndim - 2
+    if len(images) > 1:
+        yield "It works with one image at a time: batch_size=1", image
+    for multiple in _MULTIPLES:
+        what = f"It works where all sides are multiples of {multiple}: as_model(..., size=PadTo({multiple}))"
+        larger = _to_multiple(image, multiple)
+        if larger.shape != image.shape:
+            yield what, larger
+    for n in (2, 4, 8, 3):
+        what = f"It works with {n} images at a time: as_model(..., batch_size={n})"
+        yield what, image.expand(n, *image.shape[1:]).contiguous()
+    for shape in dict.fromkeys([*map(tuple, model.likely_sizes(ndim)), *((side,) * ndim for side in _SIDES)]):
+        yield f"It works with images of {shape}: as_model(..., size=ResizeTo({shape}))", _resized(image, shape)
+
+# %% ../../nbs/core/05_model.ipynb #b891ce8d
 def _remedy(
     model: Model,
     images: torch.Tensor,  # `(B, C, *S)` that it failed on
     template: Case,
 ) -> str:  # the end of an error; empty where nothing helps
-    "Which sizes the model takes, found by trying"
-    image = images[:1]
-    if image.numel() > 1 << 22:
-        return ""  # too long to try
-    for multiple in (2, 4, 8, 16, 32, 64):
-        larger = _to_multiple(image, multiple)
-        if larger.shape != image.shape and _takes(model, larger, template):
-            return f". It works where all sides are multiples of {multiple}: as_model(..., size=PadTo({multiple}))"
+    "What helps, found by trying"
+    if images[:1].numel() > _LARGEST:
+        return ""
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for what, tried in _attempts(model, images):
+            if tried.numel() <= _LARGEST and _takes(model, tried, template):
+                return f". {what}"
+            if time.monotonic() - start > _PATIENCE:
+                return ""
     return ""
 
 # %% ../../nbs/core/05_model.ipynb #df059583
@@ -169,8 +261,13 @@ def _as_mask(
     "One mask as a tensor, its dtype kept"
     if isinstance(prediction, torch.Tensor):
         return prediction.detach().cpu()
+    if np.ma.is_masked(prediction):
+        n = int(np.ma.getmaskarray(prediction).sum())
+        allowed = "a mask with a label for each pixel, as mask.filled(0) makes of a masked array"
+        raise ValueError(f"a prediction must be {allowed}, got a masked array without {n} of them")
     array = np.asarray(prediction)
     if array.dtype.kind in "biu":
+        array = np.minimum(array, np.uint64(2**63 - 1)) if array.dtype == np.uint64 else array
         return torch.from_numpy(array.astype(np.int64))
     if array.dtype.kind == "f":
         return torch.from_numpy(np.ascontiguousarray(array))
@@ -318,6 +415,7 @@ def as_model(
     labels: Sequence | Mapping | None = None,  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: its own
     size=None,  # `PadTo(16)`, `ResizeTo(...)`, `CropTo(...)`: images are brought to size, predictions back to theirs
     version: str | None = None,  # stands for what a cache key cannot see, such as what runs on a server
+    relabel: Mapping | None = None,  # {label of the model: label of the truth}; others stay; `labels` are the truth's
     **options,  # of the adapter, such as `preprocess` for a torch module
 ) -> Model:
     """`obj` in the library's batched form
@@ -338,6 +436,10 @@ def as_model(
     if size is not None:
         _check_size(size)
         return size.wrap(as_model(obj, name, labels, version=version, **options))
+    if relabel is not None:
+        from misas.core.wrapper import Relabelled
+
+        return Relabelled(as_model(obj, name, version=version, **options), relabel, labels=label_names(labels))
     if isinstance(obj, Model):
         return _renamed(obj, name, labels, version, options)
     model = _adapted(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)
@@ -370,6 +472,22 @@ def _renamed(model: Model, name, labels, version, options: dict) -> Model:
     model.version = model.version if version is None else version
     return model
 
+# %% ../../nbs/core/05_model.ipynb #08765fc5
+def _is_of_misas(obj: FunctionType) -> bool:
+    "Is it one of misas's own functions?"
+    name = obj.__module__ or ""
+    module = sys.modules.get(name)
+    return name.startswith("misas.") and getattr(module, "__file__", "") == obj.__code__.co_filename
+
+
+def _takes_an_image(function: Callable) -> bool:
+    "Can it be called with one argument? Functions that make a network often cannot"
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    return True
+
 # %% ../../nbs/core/05_model.ipynb #08273580
 def _check_size(size):
     "An error for what is no way to bring images to a size"
@@ -391,13 +509,11 @@ def _check_is_model(obj):
         kind = f"a {type(obj).__name__} with the keys {short_repr(list(obj)[:4])}"
         advice = "if these are its weights, load them with net.load_state_dict(weights), and then as_model(net)"
         raise TypeError(f"model must be a network, got {kind}: {advice}")
-
-
-def _is_of_misas(obj: FunctionType) -> bool:
-    "Is it one of misas's own functions?"
-    name = obj.__module__ or ""
-    module = sys.modules.get(name)
-    return name.startswith("misas.") and getattr(module, "__file__", "") == obj.__code__.co_filename
+    if inspect.isfunction(obj) and not _takes_an_image(obj):
+        name = obj.__name__
+        raise TypeError(
+            f"model must be a function of one image, got {name}{inspect.signature(obj)}: as_model({name}())"
+        )
 
 # %% ../../nbs/core/05_model.ipynb #58a9471a
 def _own_labels(obj) -> tuple | None:

@@ -4,6 +4,7 @@
 from .fast import *
 from .inputs import *
 from .outputs import *
+from .preprocessing import *
 from .pytorch import *
 from .loading import *
 from .fastai import *
@@ -34,6 +35,7 @@ from . import (
     onnx,
     orientation,
     outputs,
+    preprocessing,
     pytorch,
     remote,
     sizes,
@@ -45,6 +47,7 @@ __all__ = [
     *fast.__all__,
     *inputs.__all__,
     *outputs.__all__,
+    *preprocessing.__all__,
     *pytorch.__all__,
     *loading.__all__,
     *fastai.__all__,

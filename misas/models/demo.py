@@ -67,7 +67,8 @@ def demo_model() -> UNet:  # in eval mode, on the CPU
 
     stored = load((files("misas.models") / "weights" / "demo.safetensors").read_bytes())
     state = {name: t.float() if t.is_floating_point() else t for name, t in stored.items()}
-    with torch.device("meta"):
+    # weights that are drawn and replaced at once: torch's random numbers stay as they were
+    with torch.random.fork_rng([]), torch.device("meta"):
         net = UNet()
     net.load_state_dict(state, assign=True)
     return net.eval()

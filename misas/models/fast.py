@@ -9,8 +9,9 @@ __all__ = []
 import functools
 import itertools
 import types
-from collections import Counter
-from collections.abc import Iterator
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -51,8 +52,14 @@ def _folded(
     return folded
 
 # %% ../../nbs/models/00_fast.ipynb #3228ce6f
-def _run_layers(layers, x):
-    for layer in layers:
+def _run_layers(
+    layers: list,  # of a `Sequential`
+    folded: list,  # those that do the same, in evaluation mode
+    norms: list,  # batch norms among the layers
+    x: torch.Tensor,
+) -> torch.Tensor:
+    "What a `Sequential` gives; the network may have put a batch norm into training mode when it ran"
+    for layer in layers if any(norm.training for norm in norms) else folded:
         x = layer(x)
     return x
 
@@ -67,53 +74,101 @@ def _fold_batch_norms(
         layers = list(module)
         folded = _folded(layers)
         if len(folded) < len(layers):
-            module.forward = functools.partial(_run_layers, folded)  # type: ignore[method-assign]
+            norms = [layer for layer in layers if type(layer) in _BATCH_NORMS]
+            short = functools.partial(_run_layers, layers, folded, norms)
+            module.forward = short  # type: ignore[method-assign]
 
 # %% ../../nbs/models/00_fast.ipynb #3db3f7bd
 _TORCHS = frozenset(vars(torch.nn.Module()))  # what every module has, whoever wrote it
+_ENOUGH = 100_000  # things to look at
+_HOLD_NOTHING = (str, bytes, int, float, complex, type(None), type, types.ModuleType, torch.Tensor, torch.dtype)
 
 # %% ../../nbs/models/00_fast.ipynb #2f432af2
-def _functions_in(held) -> list:
-    "The functions among values, also those kept in lists and dicts"
-    found = []
-    for value in held:
-        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
-            found.append(value)
-        elif isinstance(value, dict):
-            found += _functions_in(value.values())
-        elif isinstance(value, (list, tuple, set)):
-            found += _functions_in(value)
-    return found
+def _used_by_name(function: types.FunctionType) -> list:
+    "Parts of networks, functions and their containers that a function finds by name in its own notebook or module"
+    if "-packages" in function.__code__.co_filename:
+        return []
+    kinds = (torch.nn.Module, types.FunctionType, types.MethodType, functools.partial, dict, list, tuple)
+    found = [function.__globals__.get(name) for name in function.__code__.co_names]
+    return [value for value in found if isinstance(value, kinds)]
 
 
-def _may_know_a_module(function) -> bool:
-    "Has it a closure, defaults or bound arguments, in which a module may be?"
-    if not isinstance(function, types.FunctionType):
-        return True
-    return bool(function.__closure__ or function.__defaults__ or function.__kwdefaults__)
+def _known_to(function: types.FunctionType) -> list:
+    "What a function knows: what it encloses, its defaults, and what it uses by name"
+    cells = function.__closure__ or ()
+    enclosed = [cell.cell_contents for cell in cells if cell != types.CellType()]  # but for empty ones
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    return [*enclosed, *defaults, *vars(function).values(), *_used_by_name(function)]
 
 # %% ../../nbs/models/00_fast.ipynb #42bff738
-def _is_bound(module: torch.nn.Module) -> bool:
-    "Does it hold functions that may know this very module? Those of a copy would still call the original"
-    own = {name: value for name, value in vars(module).items() if name not in _TORCHS}
-    return "forward" in own or any(map(_may_know_a_module, _functions_in(own.values())))
+def _held_by(x) -> list:
+    "The things that a thing holds"
+    if isinstance(x, types.FunctionType):
+        return _known_to(x)
+    if isinstance(x, types.MethodType):
+        return [x.__self__, x.__func__]
+    if isinstance(x, functools.partial):
+        return [x.func, *x.args, *x.keywords.values()]
+    if isinstance(x, weakref.ref):
+        return [x()]
+    held = [value for name, value in getattr(x, "__dict__", {}).items() if name not in _TORCHS]
+    if isinstance(x, dict):
+        return [*held, *x.values()]
+    if isinstance(x, (list, tuple, set, frozenset, deque)):
+        return [*held, *x]
+    return [*held, *(getattr(x, name) for name in getattr(x, "__slots__", ()) if hasattr(x, name))]
 
 
+def _knows_itself(net: torch.nn.Module) -> bool:
+    "Does it hold functions that know parts of it? Those of a copy would still call the original"
+    own = {id(module) for module in net.modules()}
+    # a thing that only a function or a weak reference leads to is not copied
+    todo = [(value, False) for module in net.modules() for value in _held_by(module)]
+    seen = set()
+    while todo:
+        thing, is_kept = todo.pop()
+        if isinstance(thing, _HOLD_NOTHING) or (id(thing), is_kept) in seen:
+            continue
+        if id(thing) in own:
+            if is_kept:
+                return True
+            continue
+        seen.add((id(thing), is_kept))
+        is_kept = is_kept or isinstance(thing, (types.FunctionType, weakref.ref))
+        todo += [(value, is_kept) for value in _held_by(thing)]
+        if isinstance(thing, torch.nn.Module):
+            todo += [(value, is_kept) for value in thing.children()]
+        if len(seen) > _ENOUGH:
+            return True  # it cannot be seen
+    return False
+
+# %% ../../nbs/models/00_fast.ipynb #8b4f976a
 def _is_compiled(module: torch.nn.Module) -> bool:
     "By `torch.compile(net)`, or `net.compile()`"
     return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
-# %% ../../nbs/models/00_fast.ipynb #8b4f976a
+
 def _has_extras(module: torch.nn.Module) -> bool:
-    "Has it hooks or parametrizations, was it compiled, or does it hold functions that know it?"
+    "Has it hooks or parametrizations, was it compiled, or was its `forward` replaced?"
     hooked = module._forward_hooks or module._forward_pre_hooks
-    return bool(hooked or getattr(module, "parametrizations", None)) or _is_compiled(module) or _is_bound(module)
+    changed = "forward" in vars(module) or bool(getattr(module, "parametrizations", None))
+    return bool(hooked) or changed or _is_compiled(module)
 
-
+# %% ../../nbs/models/00_fast.ipynb #60b67a76
 def _may_be_copied(net: torch.nn.Module) -> bool:
     "Does a copy run as the network itself does?"
     is_program = isinstance(net, (torch.jit.ScriptModule, torch.fx.GraphModule))
-    return not is_program and not any(map(_has_extras, net.modules()))
+    return not is_program and not any(map(_has_extras, net.modules())) and not _knows_itself(net)
+
+
+def _evaluating(
+    copy: torch.nn.Module,  # changed in place
+) -> torch.nn.Module:
+    "A copy in evaluation mode"
+    copy.eval()  # which some networks have made do more than setting flags
+    for module in copy.modules():
+        module.training = False  # the flag itself: some networks keep parts in training mode after `eval()`
+    return copy
 
 # %% ../../nbs/models/00_fast.ipynb #ec717bec
 def fast_copy(
@@ -123,9 +178,7 @@ def fast_copy(
     if not _may_be_copied(net):
         return net
     try:
-        copy = deepcopy(net).requires_grad_(False)
-        for module in copy.modules():
-            module.training = False  # the flag itself: some networks keep parts in training mode after `eval()`
+        copy = _evaluating(deepcopy(net).requires_grad_(False))
         for tensor in itertools.chain(copy.parameters(), copy.buffers()):
             tensor.data = tensor.data.to(memory_format=_FORMATS.get(tensor.ndim, torch.preserve_format))
         _fold_batch_norms(copy)
@@ -133,17 +186,38 @@ def fast_copy(
         return net  # something in it refuses to be copied
     return copy
 
+
+def safe_copy(
+    net: torch.nn.Module,
+) -> torch.nn.Module | None:  # None if it cannot be copied
+    "A copy in evaluation mode, with modes and statistics of its own and the weights of the network itself"
+    if not _may_be_copied(net):
+        return None
+    kinds = {type(module) for module in net.modules()}
+    has_own_modes = any((k.train, k.eval) != (torch.nn.Module.train, torch.nn.Module.eval) for k in kinds)
+    # what a network does in its own `eval()` may change weights
+    shared = {} if has_own_modes else {id(p): p for p in net.parameters()}
+    try:
+        return _evaluating(deepcopy(net, shared))
+    except Exception:
+        return None
+
 # %% ../../nbs/models/00_fast.ipynb #d237c815
 _evaluated: Counter[torch.nn.Module] = Counter()  # how many threads evaluate a module that was in training mode
 _lock = RLock()  # of what is counted and shared here; the end of a sweep that nobody finished may come at any time
 
 # %% ../../nbs/models/00_fast.ipynb #f0c3d957
 @contextmanager
-def evaluation_mode(net: torch.nn.Module) -> Iterator[torch.nn.Module]:
+def evaluation_mode(
+    net: torch.nn.Module,
+    restore: bool = False,  # put back what the network does to its own modes and statistics?
+) -> Iterator[torch.nn.Module]:
     "`net` in evaluation mode for a while; each of its parts gets its own mode back"
+    before = [(buffer, buffer.clone()) for buffer in net.buffers()] if restore else []
     with _lock:
         # frozen programs have no mode
         training = [m for m in net.modules() if getattr(m, "training", False) or m in _evaluated]
+        resting = [m for m in net.modules() if m not in set(training)] if restore else []
         _evaluated.update(training)
         # the flag itself: exported programs refuse `eval()`
         for module in training:
@@ -152,27 +226,80 @@ def evaluation_mode(net: torch.nn.Module) -> Iterator[torch.nn.Module]:
         yield net
     finally:
         with _lock:
+            if restore:
+                _put_back(net, resting, before)
             _evaluated.subtract(training)
             for module in training:
                 if not _evaluated[module]:
                     module.training = True
                     del _evaluated[module]
 
+
+def _put_back(net, resting: list, before: list):
+    "Undo what a network did to its modes and statistics while it ran"
+    for module in resting:
+        if getattr(module, "training", False):
+            module.training = False
+    for buffer, value in before:
+        if not torch.equal(buffer, value):
+            buffer.copy_(value)
+
+# %% ../../nbs/models/00_fast.ipynb #388926c3
+_DROPOUTS = (torch.nn.modules.dropout._DropoutNd, torch.nn.MultiheadAttention, torch.nn.RNNBase)
+
+
+def is_training(net: torch.nn.Module) -> bool:
+    "Is any part in training mode?"
+    return any(getattr(module, "training", False) for module in net.modules())
+
+
+def has_modes(net: torch.nn.Module) -> bool:
+    "Does it have statistics or dropout, so that its mode makes a difference to somebody who trains it?"
+    return any(True for _ in net.buffers()) or any(isinstance(m, _DROPOUTS) for m in net.modules())
+
+# %% ../../nbs/models/00_fast.ipynb #adf61874
+def left_in_training(
+    net: torch.nn.Module,
+) -> list[str]:  # names of dropouts and batch norms
+    "Parts in training mode of a network that is in evaluation mode"
+    if getattr(net, "training", True):
+        return []
+    kinds = (*_DROPOUTS, torch.nn.modules.batchnorm._BatchNorm)
+    parts = [(name, m) for name, m in net.named_modules() if isinstance(m, kinds) and m.training]
+    return [name or type(m).__name__ for name, m in parts if getattr(m, "p", 1) > 0]
+
 # %% ../../nbs/models/00_fast.ipynb #f10cd62e
 @dataclass(eq=False)
 class _Runner:
     "What runs for a network"
 
-    net: torch.nn.Module  # the network itself, or a fast copy
+    net: torch.nn.Module  # the network itself, or a copy
     kind: str | None  # what it gives: "logits", "probabilities" or "labels"; None: not yet known
     channels_last: bool = False  # does it want its images so?
-    versions: list | None = None  # of the network's tensors when the copy was made
+    settings: list | None = None  # of the network's parts when the copy was made
+    fresh: Callable | None = None  # makes a copy for each batch; None: `net` runs
+
+# %% ../../nbs/models/00_fast.ipynb #fdde6609
+_PLAIN = (bool, int, float, str, type(None))
 
 
-def _versions(net: torch.nn.Module) -> list:
-    "How often each tensor was written to, as far as torch counts it"
-    tensors = itertools.chain(net.parameters(), net.buffers())
-    return [(id(t), None if t.is_inference() else t._version) for t in tensors]
+def _settings(net: torch.nn.Module) -> list:
+    "Plain attributes of all parts, that a prediction may depend on"
+    parts = [vars(module).items() for module in net.modules()]
+    return [{name: value for name, value in own if type(value) in _PLAIN and name != "training"} for own in parts]
+
+
+def _is_current(runner: _Runner, net: torch.nn.Module) -> bool:
+    "Is what runs still what the network is?"
+    if runner.net is net:
+        return True
+    own, copied = ([*n.parameters(), *n.buffers()] for n in (net, runner.net))
+    same = len(own) == len(copied) and all(map(_is_equal, own, copied))
+    return same and runner.settings == _settings(net)
+
+
+def _is_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) and torch.equal(a, b)
 
 # %% ../../nbs/models/00_fast.ipynb #eced44c4
 class Sessions:
@@ -188,7 +315,7 @@ class Sessions:
         session = object()
         with _lock:
             self._open.add(session)
-            if self._shared is not None and self._shared.versions != _versions(net):
+            if self._shared is not None and not _is_current(self._shared, net):
                 self._shared = None
         try:
             yield
@@ -209,5 +336,5 @@ class Sessions:
             if not self._open:
                 return _Runner(net, kind)
             if self._shared is None:
-                self._shared = _Runner(fast_copy(net) if fast else net, kind, fast, _versions(net))
+                self._shared = _Runner(fast_copy(net) if fast else net, kind, fast, _settings(net))
             return self._shared

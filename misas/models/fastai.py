@@ -20,7 +20,8 @@ from ..core.checks import import_optional
 from ..core.model import Model, PlainModel, adapter
 from .inputs import input_channels, to_eight_bits
 from .loading import check_trust, model_loader
-from .outputs import check_finite_scores
+from .outputs import check_finite_scores, interpolate_scores
+from .preprocessing import rescales
 from .pytorch import TorchModel
 
 # %% ../../nbs/models/08_fastai.ipynb #8f8b5dca
@@ -137,9 +138,24 @@ class FastaiModel(Model):
         return torch.Tensor(plain) if plain.device.type == "cpu" else plain
 
     def _scores(self, images):
-        scores = self.net.scores(self._batch(images))
+        batch = self._batch(images)
+        scores = self.net.scores(batch)
         check_finite_scores(scores)
-        return scores
+        shape = tuple(images.shape[2:])
+        if scores.shape[2:] == shape:
+            return scores
+        size = tuple(batch.shape[2:])
+        if not self._scales_batches(shape, size, images.shape[1]):
+            raise ValueError(
+                f"the learner's batch transforms must keep the size of the image, {shape}, or scale all of it, "
+                f"got {size}, of a part of it or with a border"
+            )
+        return interpolate_scores(scores, shape)
+
+    def _scales_batches(self, shape: tuple, size: tuple, channels: int) -> bool:
+        "Do the batch transforms scale images, rather than crop or pad?"
+        template = Case(torch.zeros(channels, *shape), scale=(0, 255))
+        return rescales(lambda images: self._batch(images.clamp(0, 255)).cpu(), template, size)
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         scores = self._scores(images)

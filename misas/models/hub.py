@@ -208,7 +208,7 @@ class TransformersModel(TorchModel):
         if self.processor:
             scores = self._scores_of_processed(images, template)
         else:
-            scores = self.scores(self.inputs(images))
+            scores = self.scores(self.inputs(images, template=template))
         self._kind = "probabilities" if self.queries else "logits"
         shape = images.shape[2:]
         return scores if scores.shape[2:] == shape else interpolate_scores(scores, shape)

@@ -8,12 +8,13 @@ __all__ = []
 # %% ../../nbs/models/01_inputs.ipynb #1f1b6144
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..core.cases import Case
 
 # %% ../../nbs/models/01_inputs.ipynb #c81d3c91
 def first_convolution(net: torch.nn.Module) -> tuple:  # (channels, spatial axes), or (None, None)
-    "What the first convolution takes, as far as one can see"
+    "What the convolution that is declared first takes, as far as one can see"
     for module in net.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d)):
             return module.in_channels, module.weight.ndim - 2
@@ -28,21 +29,106 @@ def input_channels(net: torch.nn.Module) -> int | None:
     "How many channels the network takes, as far as one can see"
     return first_convolution(net)[0]
 
+# %% ../../nbs/models/01_inputs.ipynb #a858f542
+class _Seen(BaseException):
+    "Ends a run at the first convolution, whatever errors the network itself handles"
+
+
+class ConvolutionWatch(TorchDispatchMode):
+    "Runs a network up to its first convolution, and remembers how many channels came there, and how many it takes"
+
+    def __init__(self):
+        super().__init__()
+        self.channels: tuple | None = None  # (come, taken)
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        if op.overloadpacket.__name__ in ("convolution", "_convolution"):
+            x, weight, _, _, _, _, is_transposed, _, groups = args[:9]
+            taken = weight.shape[0] if is_transposed else weight.shape[1] * groups
+            self.channels = (x.shape[x.ndim - weight.ndim + 1], taken)
+            raise _Seen
+        return op(*args, **(kwargs or {}))
+
+
+def channels_when_run(
+    net,  # called with images
+    images: torch.Tensor,  # `(B, C, *S)`
+) -> int | None:  # None where there is no convolution
+    "How many channels an image must have to fit the first convolution that runs"
+    watch = ConvolutionWatch()
+    try:
+        with torch.no_grad(), watch:
+            net(images)
+    except (_Seen, Exception):
+        if watch.channels is None:
+            return None
+    if watch.channels is None:
+        return images.shape[1]  # it ran, without any convolution
+    come, taken = watch.channels
+    # such as four for each of the image's, in a network that folds space into channels
+    return taken * images.shape[1] // come
+
+# %% ../../nbs/models/01_inputs.ipynb #981bb3d3
+def _as_size(value, ndim: int) -> tuple | None:
+    "A setting as a size `(*S)`, if it may be one"
+    sides = tuple(value)[-ndim:] if isinstance(value, (tuple, list)) else (value,) * ndim
+    is_size = len(sides) == ndim and all(isinstance(n, int) and 16 <= n <= 4096 for n in sides)
+    return sides if is_size else None
+
+
+def _sizes_in(settings: dict, ndim: int) -> list:
+    "Sizes among settings"
+    found = []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found += _sizes_in(value, ndim)
+        elif any(word in str(name) for word in ("size", "shape", "dim")) and _as_size(value, ndim):
+            found.append(_as_size(value, ndim))
+    return found
+
+# %% ../../nbs/models/01_inputs.ipynb #cd127c2f
+def likely_sizes(
+    net: torch.nn.Module,
+    ndim: int,  # spatial axes
+) -> list[tuple]:
+    "Sizes that a network may have been made for, as far as one can see"
+    found = []
+    for module in net.modules():
+        settings = vars(module) | vars(getattr(module, "config", None) or torch.nn.Identity())
+        found += _sizes_in({k: v for k, v in settings.items() if not k.startswith("_")}, ndim)
+    first = next((m for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Conv3d))), None)
+    patch = first.stride[0] if first else 1
+    tables = [p.shape[1] for name, p in net.named_parameters() if "pos" in name and p.ndim == 3]
+    for n in [length - extra for length in tables for extra in (0, 1, 2)]:
+        side = round(max(n, 0) ** (1 / ndim))
+        if side**ndim == n:
+            found.append((side * patch,) * ndim)
+    return list(dict.fromkeys(found))
+
 # %% ../../nbs/models/01_inputs.ipynb #148ef2ee
 def match_channels(
     images: torch.Tensor,  # `(B, C, *S)`
     wanted: int | None,  # number of channels; None leaves the images alone
 ) -> torch.Tensor:  # `(B, wanted, *S)`
-    "Grey as several equal channels, and back; anything that would lose or invent information is an error"
+    "Grey as three equal channels, and back; anything that would lose or invent information is an error"
     given = images.shape[1]
     if wanted in (None, given):
         return images
-    if given == 1:
-        return images.expand(-1, wanted, *images.shape[2:])
+    if given == 1 and wanted == 3:
+        return images.expand(-1, 3, *images.shape[2:])
     if wanted == 1 and all(torch.equal(images[:, 0], images[:, c]) for c in range(1, given)):
         return images[:, :1]
+    has = (
+        "1 channel (a grey image becomes 3 equal ones, no other number)"
+        if given == 1
+        else f"{given} different channels"
+    )
     raise ValueError(
-        f"the image must have {wanted} channels, as the network takes, or be grey, got {given} different channels "
+        f"the image must have {wanted} channels, as the network takes, got {has} "
         "(if the first convolution of the network is not the one that sees the image: "
         f"as_model(..., channels={given}))"
     )

@@ -178,7 +178,8 @@ class SlidingWindow(Wrapper):
 
     def _scores(self, images, template):
         if self._has_scores:
-            scores = self._over_windows(self.model.inputs(images, self.device), self._window_scores)
+            scores = self._over_windows(self.model.inputs(images, self.device, template), self._window_scores)
+            scores = self.model.fitted(scores, images, template)
         else:
             scores = self._over_windows(images.to(self.device), partial(self._window_probabilities, template))
         check_finite_scores(scores.amax(1))
