@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def from_nibabel_file(path: Path, reading: Reading = AS_IMAGE) -> Raw:
     "A volume of MGH or AFNI, turned"
     import nibabel as nib
 
-    volume = nib.load(path)
+    volume: Any = nib.load(path)
     reading.check_size([n for n in volume.shape if n > 1], volume=True)
     return from_nibabel(volume)
 

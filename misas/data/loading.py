@@ -226,7 +226,7 @@ def _case_of(
     "What was read, as a case; for the arguments see `load_case`"
     image = _image_of(raw, mask, channels)
     truth = _truth_of(mask, image)
-    array, layout = image.array, image.channels
+    array, layout = image.array, str(image.channels)
     source = Source(raw.kind, str(array.dtype), layout)
     wanted = _wanted_window(window, raw)
     if wanted:

@@ -110,7 +110,7 @@ def _of_palette(picture: Image.Image, indices: np.ndarray) -> tuple:  # array `(
     if not _is_grey(picture):
         return indices, ()
     greys = np.zeros(256, np.uint8)
-    palette = picture.getpalette("RGB")[::3]
+    palette = (picture.getpalette("RGB") or [])[::3]
     greys[: len(palette)] = palette
     used = np.unique(indices)
     if np.array_equal(greys[used], used):
@@ -158,11 +158,12 @@ def _sixteen_bit_colours(picture: Image.Image) -> np.ndarray | None:  # `(H, W, 
         return np.ascontiguousarray(picture).view(">u2").astype(np.uint16)
     import SimpleITK as sitk
 
-    if not getattr(picture, "filename", None):
+    path = getattr(picture, "filename", None)
+    if not path:
         raise InvalidImageError(
             "its 16 bit colours would lose half of their bits; hand over its path, or save it as TIFF"
         )
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(picture.filename), imageIO="PNGImageIO"))
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="PNGImageIO"))
 
 
 def _decoded(
@@ -266,7 +267,8 @@ def from_picture(
         return from_tiff(Path(path), replace(reading, page=at) if at and reading.page is None else reading)
     at = picture.tell()
     numbers = _page_numbers(picture, reading)
-    pages, remarks = [], ()
+    pages: list[np.ndarray] = []
+    remarks: tuple[str, ...] = ()
     for number in numbers:
         if number != picture.tell():
             picture.seek(number)
@@ -363,7 +365,7 @@ def _white_first(array: np.ndarray, bits: int) -> np.ndarray:
 
 def _tiff_labels(array: np.ndarray, page) -> tuple:  # array `(n, H, W)`, remarks
     "A mask's values as they are stored"
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if array.ndim == 4:
         if _has_alpha(page, array):
             array, remarks = without_alpha(array)
