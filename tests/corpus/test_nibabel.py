@@ -51,6 +51,7 @@ REFUSED = {
     "*.gii": "it is GIFTI, a surface; it has no grid of voxels",
     "*.gii.*": "it is GIFTI, a surface; it has no grid of voxels",
     "*.nc": "netCDF; read the part that you mean, and hand over the array",
+    "*/[01].dcm": "mosaic of 48 slices .Siemens., and must hold 7 x 7 of one size, got a picture of 256 x 256",
     "*.dcm.gz": "a compressed file; unpack it first",
     "*.bin.gz": "a compressed file; unpack it first",
     "*/[01].dcm": "it is a mosaic of 48 slices .Siemens., and must hold 7 x 7 of one size",
