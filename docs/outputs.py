@@ -19,17 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SPECIFICATION = "application/vnd.vegalite.v5+json"
 LARGE = 80_000  # characters of a picture in a notebook
 COLOURS = 255
-EXACT = 60  # of them, kept as they are
-
-
-def palette_of(picture: Image.Image) -> Image.Image:
-    "255 colours: the most frequent ones as they are (those of labels among them), and means of the others"
-    counted = sorted(picture.getcolors(1 << 24), reverse=True)
-    exact = [colour for _, colour in counted[:EXACT]]
-    others = picture.quantize(COLOURS - EXACT).getpalette()[: 3 * (COLOURS - EXACT)]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([level for colour in exact for level in colour] + others)
-    return palette
 
 
 def with_palette(png: bytes) -> bytes:
@@ -40,7 +29,7 @@ def with_palette(png: bytes) -> bytes:
     flat = Image.new("RGB", picture.size, "white")
     flat.paste(picture.convert("RGB"), mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
     small = io.BytesIO()
-    flat.quantize(palette=palette_of(flat)).save(small, format="PNG", optimize=True)
+    flat.quantize(COLOURS, kmeans=4, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
     return min(png, small.getvalue(), key=len)
 
 

@@ -153,7 +153,7 @@ def show_chart(output, name: str):
     "A Vega-Lite chart becomes HTML that uses the site's own copy of vega: interactive, and no network is needed"
     spec = vega_spec(output.get("data", {}))
     if spec:
-        output["data"] = {"text/html": CHART.format(name=name, spec=json.dumps(spec))}
+        output["data"] = {"text/html": CHART.format(name=name, spec=json.dumps(spec).replace("<", "\\u003c"))}
 
 
 def write(path: Path, text: str):

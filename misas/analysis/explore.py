@@ -191,7 +191,7 @@ def _label_values(
 ) -> list[int]:
     "Which labels to score"
     if label is None:
-        found = [l for l in cast(torch.Tensor, case.truth).unique().tolist() if l > 0]
+        found = [l for l in cast(torch.Tensor, case.truth).unique().tolist() if l > 0 and l != case.ignore]
         if not found:
             raise ValueError(f"label must be given, as the truth of case {case.name!r} has nothing but background")
         return found
@@ -226,7 +226,8 @@ class _Scorer:
         "The mean over labels"
         metrics = {self.name: self.metric}
         truth = cast(torch.Tensor, step.truth)
-        scores = measure(truth, step.pred, self.labels, metrics, self.absent, step.spacing)[self.name]
+        known = (step.spacing, step.unit, step.ignore)
+        scores = measure(truth, step.pred, self.labels, metrics, self.absent, *known)[self.name]
         if self.metric.better == "zero":
             scores = abs(scores)  # a difference counts by its size
         value = float(np.mean(scores))

@@ -130,7 +130,7 @@ def _labels_to_score(
         return list(chosen_labels(labels) or ())
     found = set()
     for case in cases:
-        found |= set(case.truth.unique().tolist())
+        found |= set(case.truth.unique().tolist()) - {case.ignore}
     if not found - {0}:
         raise ValueError("cases must have truths with a label other than 0, got truths with nothing but background")
     return sorted(found - {0})
@@ -174,9 +174,10 @@ class _Trials:
             return np.nan, str(e)
         truth = cast(torch.Tensor, step.truth)
         pred = step.pred.to(truth.device)
-        scores = measure(truth, pred, self.labels, self.metrics, spacing=prepared.spacing)
-        known = [score for column in scores.values() for score in column if not np.isnan(score)]
-        return (float(np.mean(known)) if known else np.nan), ""
+        known = dict(spacing=prepared.spacing, unit=prepared.unit, ignore=prepared.ignore)
+        scores = measure(truth, pred, self.labels, self.metrics, **known)
+        finite = [score for column in scores.values() for score in column if not np.isnan(score)]
+        return (float(np.mean(finite)) if finite else np.nan), ""
 
     def mean(self, candidate: Preparation) -> float:
         "Mean score over the cases; NaN where the model fails on one"

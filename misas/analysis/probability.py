@@ -68,6 +68,11 @@ def probability_maps(
         )
     return ready.to("cpu"), _checked_maps(maps, ready.shape, model.name)
 
+# %% ../../nbs/analysis/06_probability.ipynb #fc704694
+def annotated_pixels(case: Case, values: torch.Tensor) -> torch.Tensor:
+    "What there is at each pixel, without those that are not annotated"
+    return values if case.ignore is None else values[case.truth != case.ignore]
+
 # %% ../../nbs/analysis/06_probability.ipynb #19125a1b
 def _named_maps(
     labels,  # as in `threshold_scores`
@@ -81,7 +86,7 @@ def _named_maps(
     if named is None:
         names = model.labels or case.labels or ()
         named = {l: str(names[l]) if l < len(names) else str(l) for l in range(k)}
-    highest = max(named) if labels is not None else max(max(named), int(cast(torch.Tensor, case.truth).max()))
+    highest = max(named) if labels is not None else max(max(named), int(cast(torch.Tensor, case.known_truth).max()))
     if highest >= k:
         allowed = (
             f"labels 0 to {k - 1} only, of which model {model.name!r} gives probabilities, in a dict {{value: name}}"
@@ -98,6 +103,12 @@ class _LabelMap:
     name: str
     p: torch.Tensor  # `(*S)`, 0..1
     inside: torch.Tensor  # `(*S)`, bool: is the label here?
+    case: Case
+
+    @property
+    def counted(self) -> tuple[torch.Tensor, torch.Tensor]:
+        "`p` and `inside` of the pixels that are annotated"
+        return annotated_pixels(self.case, self.p), annotated_pixels(self.case, self.inside)
 
 # %% ../../nbs/analysis/06_probability.ipynb #4d15906b
 def _each_case(
@@ -113,7 +124,7 @@ def _each_case(
     for case in progress_bar(cases, progress and len(cases) > 1, desc="cases"):
         case, maps = probability_maps(model, as_case(case).replace(name=case.name))
         named = _named_maps(labels, model, case, len(maps))
-        yield case, (_LabelMap(l, name, maps[l], case.truth == l) for l, name in named.items())
+        yield case, (_LabelMap(l, name, maps[l], case.truth == l, case) for l, name in named.items())
 
 # %% ../../nbs/analysis/06_probability.ipynb #c3259a27
 _PIECE = 1 << 20  # pixels that are worked on at once
@@ -174,19 +185,23 @@ def _scores(
     thresholds: list,
     metrics: dict,  # {name: `Metric`}
     absent: float,
-    spacing: tuple,
 ) -> dict:  # {metric: one score for each threshold}
     "Every metric of `p > t`; custom ones need the masks themselves"
-    counts = replace(threshold_counts(part.p, part.inside, thresholds), spacing=spacing)
+    counts = replace(threshold_counts(*part.counted, thresholds), spacing=part.case.spacing)
     edges = torch.as_tensor(thresholds, dtype=part.p.dtype)
 
     def custom(metric):
         truth = part.inside.int()
-        return np.array([custom_metric(metric, truth, (part.p > t).int(), 1, spacing, absent) for t in edges])
+        known = (part.case.spacing, absent, part.case.unit, None)
+        if part.case.ignore is not None:
+            truth = truth.masked_fill(part.case.truth == part.case.ignore, -1)
+            known = (*known[:3], -1)
+        return np.array([custom_metric(metric, truth, (part.p > t).int(), 1, *known) for t in edges])
 
     scores = {}
     for name, metric in metrics.items():
-        scores[name] = metric(counts, absent) if metric.family is label_counts else custom(metric)
+        has_counts = metric.family is label_counts and metric.unit_in(part.case.unit) == metric.unit
+        scores[name] = metric(counts, absent) if has_counts else custom(metric)
     return scores
 
 # %% ../../nbs/analysis/06_probability.ipynb #40ed85b2
@@ -206,7 +221,7 @@ def threshold_scores(
     for case, parts in _each_case(model, cases, labels, progress):
         rows = []
         for part in parts:
-            scores = _scores(part, thresholds, metrics, absent, case.spacing)
+            scores = _scores(part, thresholds, metrics, absent)
             rows += [
                 pd.DataFrame(dict(value=thresholds, label=part.name, metric=m, score=s)) for m, s in scores.items()
             ]
@@ -356,7 +371,7 @@ def reliability(
     tables = []
     for case, parts in _each_case(model, cases, labels, progress):
         for part in parts:
-            table = _bins(part.p, part.inside, int(bins)).assign(model=model.name, case=case.name, label=part.name)
+            table = _bins(*part.counted, int(bins)).assign(model=model.name, case=case.name, label=part.name)
             tables.append(table[["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]])
     return pd.concat(tables, ignore_index=True)
 
@@ -417,10 +432,10 @@ def _probability_row(
     delta: float,
 ) -> dict:
     "All that is said of one label of one case"
-    dice = _scores(part, thresholds, as_metrics("dice"), np.nan, case.spacing)["dice"]
-    calibration = expected_error(_bins(part.p, part.inside, bins))
+    dice = _scores(part, thresholds, as_metrics("dice"), np.nan)["dice"]
+    calibration = expected_error(_bins(*part.counted, bins))
     best = _optimum(thresholds, dice, delta)
-    return prominence(case, part.label) | dict(auroc=auroc(part.p, part.inside), ece=calibration) | best
+    return prominence(case, part.label) | dict(auroc=auroc(*part.counted), ece=calibration) | best
 
 
 def probability_table(

@@ -204,7 +204,8 @@ def _found_ignore(
     case: str,  # its name
 ) -> int | None:
     "255 where it seems to mean: not annotated"
-    if truth.numel() == 0 or truth.max() != 255 or (names is not None and len(names) > 255):
+    has_name = names is not None and len(names) > 255 and names[255] != "255"
+    if has_name or truth.numel() == 0 or truth.max() != 255:
         return None
     found = _looks_ignored(truth.unique().tolist())
     if found:

@@ -15,11 +15,13 @@ import numbers
 import os
 import re
 import secrets
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -29,9 +31,17 @@ from tqdm.auto import tqdm
 def short_repr(
     obj,  # anything
 ) -> str:
-    "What an object looks like, in one line of at most 200 characters"
+    "What an object looks like, in one line of at most 200 characters; of a table or a large array, what it is"
+    shape = getattr(obj, "shape", None)
+    if isinstance(shape, tuple) and (len(shape) == 2 and hasattr(obj, "columns") or _product(shape) > 20):
+        return f"{type(obj).__name__} of shape {shape}"
     text = " ".join(repr(obj).split())
     return text if len(text) <= 200 else text[:200] + " ..."
+
+
+def _product(shape: tuple) -> float:
+    "The number of elements, if that can be told"
+    return math.prod(n for n in shape if isinstance(n, int))
 
 
 def invalid(
@@ -75,6 +85,29 @@ def plain_message(
     end = next((i for i, line in enumerate(useful) if i and _CLOSING.match(line)), len(useful))
     text = without_control(" ".join(useful[:end]))
     return text if len(text) <= 1000 else text[:1000] + " ..."
+
+# %% ../../nbs/core/01_checks.ipynb #adec9eb5
+# joiners of letters and of emoji: they are not seen, but change what is
+JOINERS = "\u200c\u200d"
+
+
+def one_line(
+    text,  # a name: whatever its author made of it
+    most: int = 60,  # characters; of a longer text, its beginning and its end
+) -> str:
+    "A name as it can be shown anywhere: control characters and what else is no letter as escapes, in one line"
+    shown = "".join(map(_shown_character, str(text)))
+    if len(shown) <= most:
+        return shown
+    end = (most - 1) // 3
+    return f"{shown[: most - 1 - end]}…{shown[-end:]}"
+
+
+def _shown_character(c: str) -> str:
+    "A character, or what Python writes for it where it moves the cursor, turns the text around or is none at all"
+    if c.isprintable() or c in JOINERS:
+        return c
+    return " " if unicodedata.category(c) == "Zs" else repr(c)[1:-1]
 
 # %% ../../nbs/core/01_checks.ipynb #33979e9f
 @dataclass(frozen=True)
@@ -180,6 +213,8 @@ def check_choice(
 class SomeNames(tuple):
     "Names of the labels 0, 1, 2 ... that were given in a dict: there may be more labels than names"
 
+    large: Mapping = MappingProxyType({})  # {label: name} of those for which there is no room in a list
+
 
 def _label_keys(labels) -> list:  # empty where `labels` is none of the kinds allowed
     "The labels that names are given for"
@@ -190,6 +225,9 @@ def _label_keys(labels) -> list:  # empty where `labels` is none of the kinds al
     return []
 
 # %% ../../nbs/core/01_checks.ipynb #c0126c32
+_LISTED = 1 << 16  # names of labels up to it are in a list
+
+
 def label_names(
     labels,  # names of the labels 0, 1, 2 ..., a dict {value: name}, or None
 ) -> tuple | None:
@@ -199,8 +237,24 @@ def label_names(
     keys = _label_keys(labels)
     if not keys or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys):
         raise invalid("labels", "a list of names for the labels 0, 1, 2 ... or a dict {value: name}", labels)
-    names = [str(labels[i] if i in keys else i) for i in range(max(keys) + 1)]
-    return SomeNames(names) if isinstance(labels, dict) else tuple(names)
+    if not isinstance(labels, dict):
+        return tuple(str(labels[i]) for i in keys)
+    # an atlas may give its regions numbers of nine digits: no list is as long as that
+    listed = [label for label in keys if label < _LISTED]
+    names = SomeNames(str(labels.get(i, i)) for i in range(max(listed, default=-1) + 1))
+    if len(listed) < len(keys):
+        names.large = {int(label): str(labels[label]) for label in keys if label >= _LISTED}
+    return names
+
+# %% ../../nbs/core/01_checks.ipynb #41a8b164
+def label_text(
+    label: int,
+    names: Sequence | None,  # of the labels 0, 1, 2 ..., as `label_names` gives them, or a list
+) -> str:
+    "The name of a label, or its number"
+    if names is not None and label < len(names):
+        return str(names[label])
+    return getattr(names, "large", {}).get(label, str(label))
 
 # %% ../../nbs/core/01_checks.ipynb #2845fff1
 def chosen_labels(
@@ -209,9 +263,9 @@ def chosen_labels(
     "Which labels to score, or None for all that occur"
     if labels is None:
         return None
-    names = label_names(labels) or ()
-    chosen = labels if isinstance(labels, dict) else range(len(names))
-    named = {int(k): names[k] for k in chosen}
+    names = label_names(labels)
+    chosen = labels if isinstance(labels, dict) else range(len(names or ()))
+    named = {int(k): label_text(k, names) for k in chosen}
     if len(set(named.values())) < len(named):
         raise invalid("labels", "different names for different labels", labels)
     return named
@@ -333,6 +387,8 @@ def progress_bar(
     **kwargs,  # for tqdm
 ) -> Iterable:
     "`steps` with a progress bar, in a notebook and in a terminal alike"
+    if "desc" in kwargs:
+        kwargs["desc"] = one_line(kwargs["desc"])
     return tqdm(steps, leave=False, **kwargs) if progress else steps
 
 # %% ../../nbs/core/01_checks.ipynb #3de886b8
@@ -385,9 +441,10 @@ def _kinds(
     return tuple(part.strip().rpartition(".")[2] for part in text.split("|"))
 
 
-def _is_list(value) -> bool:
+def is_several(value) -> bool:
     "Several things in an order; a text is one thing"
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    is_one = isinstance(value, (str, bytes, Mapping, set, frozenset)) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not is_one
 
 # %% ../../nbs/core/01_checks.ipynb #8c0f9a74
 _NAMED_KINDS: dict[str, tuple[str, Callable]] = {
@@ -400,7 +457,7 @@ _NAMED_KINDS: dict[str, tuple[str, Callable]] = {
     "Path": ("a path", lambda value: isinstance(value, os.PathLike)),
     "Callable": ("a function", callable),
     "Mapping": ("a dict", lambda value: isinstance(value, Mapping)),
-    "Sequence": ("a list", _is_list),
+    "Sequence": ("a list", is_several),
     "DataFrame": ("a pandas table", lambda value: _has_class(value, "DataFrame")),
     "Tensor": ("a tensor", lambda value: _has_class(value, "Tensor")),
     "ndarray": ("an array", lambda value: isinstance(value, np.ndarray)),
@@ -420,7 +477,8 @@ def _has_class(value, name: str, package: str = "") -> bool:
 def _kind(name: str) -> tuple[str, Callable]:
     "A kind in words, and the function that recognises it"
     name = _SAME_KIND.get(name, name)
-    return _NAMED_KINDS.get(name) or (f"a {name}", lambda value: _has_class(value, name))
+    article = "an" if name[:1] in "AEIOU" else "a"
+    return _NAMED_KINDS.get(name) or (f"{article} {name}", lambda value: _has_class(value, name))
 
 # %% ../../nbs/core/01_checks.ipynb #0fa9db61
 Kind = tuple[str, list[Callable]]  # what a parameter takes, in words, and the functions that recognise it

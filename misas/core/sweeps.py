@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .cases import Case, as_case, known_part, labels_text
-from .checks import Domain, as_value_list, check_number, invalid, progress_bar
+from .checks import Domain, as_value_list, check_number, invalid, one_line, progress_bar
 from .model import Model, as_model
 from .reference import AlignmentError, with_own_reference
 from .transform import Transform, as_transform
@@ -31,6 +31,7 @@ class Step:
     reference: torch.Tensor | None = None  # `(*S)`, without truth: the prediction on the unchanged image, moved along
     unit: str = "mm"  # of `spacing`: "mm", or "px" where mm are not known
     ignore: int | None = None  # value of pixels in `truth` that are not annotated and count nowhere
+    labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
 
     @property
     def known_truth(self) -> torch.Tensor | None:
@@ -96,16 +97,18 @@ def _predicted(model: Model, batch: list, transform: Transform) -> list[Step]:
     except (ValueError, TypeError) as e:
         values = ", ".join(str(value) for value, _ in batch)
         raise type(e)(f"{e} (at {transform.param} = {values} of {transform})") from e
-    return [step_of(case, pred, value) for (value, case), pred in zip(batch, preds)]
+    return [step_of(case, pred, value, model.labels) for (value, case), pred in zip(batch, preds)]
 
 
 def step_of(
     case: Case,  # as the model saw it
     pred: torch.Tensor,  # `(*S)`, labels
     value=None,  # of the transform's parameter
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2 ...; None: those of the case
 ) -> Step:
     "The step of a prediction"
-    return Step(value, case.image, case.truth, pred, case.spacing, unit=case.unit, ignore=case.ignore)
+    facts: dict[str, Any] = dict(unit=case.unit, ignore=case.ignore, labels=labels or case.labels)
+    return Step(value, case.image, case.truth, pred, case.spacing, **facts)
 
 # %% ../../nbs/core/07_sweeps.ipynb #c2e781a8
 def _steps(model: Model, case: Case, transform: Transform, values: list, size: int) -> Iterator[Step]:
@@ -157,7 +160,9 @@ class Series(Sequence):
         return [s.value for s in self.steps]
 
     def __repr__(self):
-        return f"Series({self.model}, {self.case.name}, {self.transform}: {self.transform.param} = {self.values})"
+        names = (self.model, self.case.name, self.transform)
+        model, case, transform = (one_line(name, 200) for name in names)
+        return f"Series({model}, {case}, {transform}: {one_line(self.transform.param)} = {self.values})"
 
 # %% ../../nbs/core/07_sweeps.ipynb #03d3bd2f
 def _with_reference(model: Model, case: Case) -> Case:
@@ -173,7 +178,7 @@ def alone(step: Step) -> Series:
     ignore = False if step.ignore is None else step.ignore
     unit = None if step.spacing is None else step.unit
     case = Case(step.image, step.truth, spacing=step.spacing, unit=unit, ignore=ignore)
-    return Series((step,), Transform(), case)
+    return Series((step,), Transform(), case, labels=step.labels)
 
 # %% ../../nbs/core/07_sweeps.ipynb #f3016f1a
 def get_series(

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case
-from ..core.checks import check_choice, checked, invalid, warn_user
+from ..core.checks import check_choice, checked, invalid, label_text, warn_user
 from ..core.transform import Transform, known_transforms
 from ..metrics.base import Metric, in_pixels, known_metric, measure
 
@@ -65,8 +65,7 @@ def _label_texts(
     names: Sequence | None,  # known names of the labels 0, 1, 2 ...
 ) -> dict[int, str]:
     "What labels are called in a score table"
-    known = () if names is None else names
-    return {label: plain_text(known[label] if label < len(known) else label) for label in found}
+    return {label: plain_text(label_text(label, names)) for label in found}
 
 # %% ../../nbs/eval/00_table.ipynb #eefafd6c
 def score_rows(

@@ -277,6 +277,7 @@ def custom_metric(
     spacing: tuple | None,  # along each axis
     absent: float,
     unit: str = "mm",  # of `spacing`
+    ignore: int | None = None,  # value of pixels in the truth that are not annotated
 ) -> float:
     "A metric for one label"
-    return measure(truth, pred, [label], metric, absent, spacing, unit)[metric.name].item()
+    return measure(truth, pred, [label], metric, absent, spacing, unit, ignore)[metric.name].item()

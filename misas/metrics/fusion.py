@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..core.cases import as_labels
+from ..core.cases import as_labels, stored_ignore
 from ..core.checks import Domain, check_number, chosen_labels, invalid
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def _check_alike(
 
 def _as_masks(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
+    ignore: int | None = None,  # a value that is no label
 ) -> dict[str, torch.Tensor]:  # {name: int32}
     "Masks by the name of their rater"
     if not isinstance(masks, (Mapping, list, tuple)):
@@ -42,30 +43,27 @@ def _as_masks(
     given = dict(masks) if isinstance(masks, Mapping) else dict(enumerate(masks))
     if not given:
         raise invalid("masks", "at least one mask", masks)
-    named = {str(name): as_labels(mask, f"mask {str(name)!r}") for name, mask in given.items()}
+    named = {str(name): as_labels(mask, f"mask {str(name)!r}", ignore) for name, mask in given.items()}
     _check_alike(named)
     return named
 
 # %% ../../nbs/metrics/02_fusion.ipynb #47a61be2
-def _to_itk(
-    mask: torch.Tensor,  # `(*S)`
-):  # a SimpleITK image
-    "A mask as SimpleITK takes it for votes"
-    import SimpleITK as sitk
-
-    return sitk.GetImageFromArray(mask.cpu().numpy().astype(np.uint32))
-
-
 def majority(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`
     undecided: int = 0,  # label >= 0 of pixels where the most frequent labels tie
-) -> torch.Tensor:  # int32
-    "The label that most masks have at each pixel, by SimpleITK"
-    import SimpleITK as sitk
-
+    ignore: int | None = None,  # value of pixels that a mask does not annotate: it has no vote there
+) -> torch.Tensor:  # int32; `ignore` where nobody voted
+    "The label that most masks have at each pixel"
     check_number("undecided", undecided, Domain(0, 2**31 - 1, whole=True))
-    voted = sitk.LabelVoting([_to_itk(mask) for mask in _as_masks(masks).values()], int(undecided))
-    return torch.from_numpy(sitk.GetArrayFromImage(voted).astype(np.int32))
+    stack = torch.stack(list(_as_masks(masks, ignore).values()))
+    voting = torch.ones_like(stack, dtype=torch.bool) if ignore is None else stack != stored_ignore(ignore)
+    # how many masks agree with each of them: what it costs depends on neither the number nor the size of labels
+    votes = torch.stack([((stack == mask) & voting).sum(0) for mask in stack]) * voting
+    most = votes.max(0)
+    winner = stack.gather(0, most.indices[None])[0]
+    tied = ((votes == most.values) & voting & (stack != winner)).any(0)
+    voted = winner.masked_fill(tied, int(undecided))
+    return voted if ignore is None else voted.masked_fill(~voting.any(0), stored_ignore(ignore))
 
 # %% ../../nbs/metrics/02_fusion.ipynb #2e804f68
 @dataclass(frozen=True, eq=False)
@@ -100,29 +98,50 @@ def _staple_label(
 
 # %% ../../nbs/metrics/02_fusion.ipynb #f2345e92
 def _labels_between(
-    named: dict,  # {name: mask}
+    drawn: np.ndarray,  # `(R, *S)`, labels
     labels,  # as in `staple`
 ) -> dict[int, str]:  # {value: name}
     "Labels to decide between; the background is always one of them"
     wanted = chosen_labels(labels)
     if wanted is not None:
         return {0: "0"} | wanted
-    found = {0}.union(*(mask.unique().tolist() for mask in named.values()))
+    found = {0, *np.unique(drawn).tolist()}
     return {label: str(label) for label in sorted(found)}
+
+# %% ../../nbs/metrics/02_fusion.ipynb #4436586e
+def _spread(
+    mask: torch.Tensor,  # `(N,)`, of the pixels that all raters annotate
+    probabilities: torch.Tensor,  # `(K, N)`
+    known: torch.Tensor,  # bool `(*S)`: where these pixels are
+    ignore: int,
+) -> tuple[torch.Tensor, torch.Tensor]:  # `(*S)`, `(K, *S)`
+    "Both at their places; elsewhere `ignore` and NaN"
+    whole = torch.full(known.shape, ignore, dtype=torch.int32)
+    whole[known] = mask
+    maps = torch.full((len(probabilities), *known.shape), torch.nan)
+    maps[:, known] = probabilities
+    return whole, maps
 
 # %% ../../nbs/metrics/02_fusion.ipynb #746b2b79
 def staple(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of some, others are background; None: all
     max_iterations: int = 1000,  # >= 1
+    ignore: int | None = None,  # value of pixels that a mask does not annotate: no mask counts there
 ) -> Consensus:
     "The consensus of several masks by STAPLE, and how far each mask agrees with it"
     import pandas as pd
 
-    named = _as_masks(masks)
+    named = _as_masks(masks, ignore)
     check_number("max_iterations", max_iterations, Domain(1, whole=True))
-    wanted = _labels_between(named, labels)
     drawn = np.stack([mask.numpy() for mask in named.values()])
+    shape = drawn.shape[1:]
+    known = np.ones(shape, bool) if ignore is None else (drawn != stored_ignore(ignore)).all(0)
+    if not known.any():
+        raise ValueError("masks must have a pixel that all of them annotate, got none")
+    if not known.all():
+        drawn = drawn[:, None, known]
+    wanted = _labels_between(drawn, labels)
     drawn[~np.isin(drawn, list(wanted))] = 0
     values = sorted(wanted)
     rows = []
@@ -134,5 +153,7 @@ def staple(
             rows.append((rater, wanted[value], float(sensitivity), float(specificity)))
     probabilities = torch.from_numpy(np.stack(maps))
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
+    if not known.all():
+        mask, probabilities = _spread(mask[0], probabilities[:, 0], torch.from_numpy(known), stored_ignore(ignore))
     raters = pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"])
     return Consensus(mask, raters, probabilities, tuple(values))

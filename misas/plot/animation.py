@@ -6,18 +6,20 @@
 __all__ = ['gif_series']
 
 # %% ../../nbs/plot/13_animation.ipynb #45ccec11
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..core.checks import Domain, atomic_path, check_number, invalid
+from ..core.checks import Domain, atomic_path, check_number, check_type, checked, invalid, warn_user
 from ..core.sweeps import Series
-from .colours import label_rgb
-from .figures import legend_entries, like_view, mask_styles, style_texts
-from .overlays import View, drawn_labels, fit_size, series_view
-from .text import check_label_names, default_font, value_text
+from .colours import label_palette
+from .figures import legend_entries, like_view, mask_styles, names_in_pictures, style_texts
+from .overlays import LIMIT, View, check_pixels, drawn_labels, fit_size, series_view
+from .text import draw_text, drawable, text_length, value_text
 
 # %% ../../nbs/plot/13_animation.ipynb #c8f10233
 # in pixels: height of a line of text, side of a label's square, distance between texts
@@ -26,7 +28,7 @@ _LINE, _SQUARE, _GAP = 24, 12, 12
 
 def _lengths(parts: list) -> list:  # of (text, colour or None)
     squares = [0 if colour is None else _SQUARE + 4 for _, colour in parts]
-    return [default_font().getlength(text) + square for (text, _), square in zip(parts, squares)]
+    return [text_length(text) + square for (text, _), square in zip(parts, squares)]
 
 
 def _needed(parts: list) -> float:
@@ -47,7 +49,7 @@ def _text_strip(
     for (text, colour), length in zip(parts, _lengths(parts)):
         if colour is not None:
             draw.rectangle((x, 6, x + _SQUARE, 6 + _SQUARE), fill=tuple(int(c) for c in colour))
-        draw.text((x + length, _LINE / 2), text, fill="white", font=default_font(), anchor="rm")
+        draw_text(draw, x + length, _LINE / 2, text)
         x += length + _GAP
     return np.asarray(strip)
 
@@ -101,14 +103,30 @@ def _frames(
     labels: list,  # that are drawn
     names: Sequence | None,  # of the labels 0, 1, 2, ...
     size: int,  # longest side of the largest step, in pixels, about
+    limit: float = LIMIT,  # pixels of all pictures, in millions
 ) -> list:  # of `(H, W, 3)`, uint8, all of one shape
     "The series as pictures with text"
     zoom = _common_zoom(series, view, size)
-    pictures = [view(step, zoom * min(view.pixel_size(step))) for step in series]
-    titles = [value_text(series.transform, step.value) for step in series]
+    sides = [np.multiply(view.cut(step.image).shape[-2:], view.pixel_size(step)) * zoom for step in series]
+    check_frames(len(series), np.max(sides, 0), limit, "fewer values (series[::2])")
+    pictures = [view(step, zoom * min(view.pixel_size(step)), math.inf) for step in series]
+    titles = drawable([value_text(series.transform, step.value) for step in series])
     return captioned(pictures, titles, legend_entries(labels, names, view), mask_styles(view, series))
 
 
+def check_frames(
+    n: int,
+    shape: Sequence,  # (height, width)
+    limit: float,  # pixels of all of them, in millions
+    remedy: str,
+):
+    "An error for frames that no GIF holds, or that are larger than is allowed"
+    height, width = (float(side) for side in shape)
+    check_pixels(n * height * width, limit, f"{n} frames of {width:.0f} x {height:.0f}", f"a smaller size or {remedy}")
+    if max(height, width) > 60_000:
+        raise ValueError(f"size must be such that no side exceeds 60000 pixels, got {width:.0f} x {height:.0f}")
+
+# %% ../../nbs/plot/13_animation.ipynb #13b3aa67
 def _common_zoom(series: Series, view: View, size: int) -> float:  # pixels per mm
     "One zoom for all steps"
     check_number("size", size, Domain(1))
@@ -117,25 +135,45 @@ def _common_zoom(series: Series, view: View, size: int) -> float:  # pixels per 
     finest = np.min(pixels)
     return fit_size((np.max(extents) / finest, 1), size) / finest
 
+# %% ../../nbs/plot/13_animation.ipynb #856555ce
+def _packed(picture: np.ndarray) -> np.ndarray:  # `(H, W)`: each colour as one number below 2**24
+    red, green, blue = (picture[..., i].astype(np.int32) for i in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _unpacked(numbers: np.ndarray) -> np.ndarray:  # `(n, 3)`, uint8
+    return np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], 1).astype(np.uint8)
+
+# %% ../../nbs/plot/13_animation.ipynb #e94d6b38
+def _colours_in(frames: list) -> np.ndarray:  # `(n, 3)`, uint8
+    "All colours that occur"
+    seen = np.zeros(1 << 24, bool)
+    for frame in frames:
+        seen[_packed(frame)] = True
+    return _unpacked(np.flatnonzero(seen))
+
 # %% ../../nbs/plot/13_animation.ipynb #abaf7c25
 def gif_palette(
     frames: list,  # of `(H, W, 3)`, uint8
     rgb: np.ndarray,  # `(n, 3)`, 0..255: colours of labels
-    alpha: float,  # opacity of a fill
-    coloured: bool,  # are there colours in the image itself?
-) -> Image.Image:  # of mode "P", with the palette
-    "At most 256 colours for all frames"
-    rgb = rgb[:30]
-    if coloured:
-        some = Image.fromarray(np.concatenate(frames[:: max(1, len(frames) // 8)])).quantize(255 - len(rgb))
-        shades = np.asarray(some.getpalette(), float).reshape(-1, 3)
-    else:
-        greys = np.linspace(0, 255, (255 - len(rgb)) // (len(rgb) + 1))[:, None].repeat(3, 1)
-        shades = np.concatenate([greys] + [(1 - alpha) * greys + alpha * colour for colour in rgb])
-    palette = np.concatenate([shades, rgb, [[255] * 3]])
-    image = Image.new("P", (1, 1))
-    image.putpalette(np.rint(palette).astype(np.uint8).tobytes())
-    return image
+    coloured: bool = True,  # are there colours in the image itself? Grey levels need fewer, and make smaller files
+) -> np.ndarray:  # `(m, 3)`, uint8
+    "At most 256 colours for all frames: those of labels as they are, and others that are near to all there are"
+    exact = np.unique(np.concatenate([np.rint(rgb), [[0] * 3, [255] * 3]]), axis=0).astype(np.uint8)
+    found = _colours_in(frames)
+    if len(found) <= 256:
+        return found
+    if len(exact) > 224:
+        warn_user(f"a GIF has 256 colours in all: those of {len(rgb)} labels are approximate in it")
+        exact = exact[:0]
+    some = np.concatenate([_packed(frame).ravel() for frame in frames[:: max(1, len(frames) // 8)]])
+    colours, counts = np.unique(some, return_counts=True)
+    # what is rare counts, too, or the shades of a small label would be lost
+    training = np.repeat(_unpacked(colours), np.log2(counts).astype(int) + 1, axis=0)
+    wanted = 256 if coloured else 64 + 12 * len(rgb)
+    picture = Image.fromarray(training[None]).quantize(min(wanted, 256 - len(exact)), kmeans=2)
+    shades = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    return np.concatenate([exact, shades])
 
 
 def used_colours(
@@ -143,41 +181,82 @@ def used_colours(
     labels: Sequence,  # that are drawn
 ) -> np.ndarray:  # `(n, 3)`, 0..255
     "The different colours of labels"
-    rgb = label_rgb(view.colours, 1)
-    return rgb[sorted({(k - 1) % len(rgb) for k in labels})]
+    palette = label_palette(view.colours, labels)
+    return palette.rgb[sorted({int(palette.rows(k)) for k in labels})]
+
+# %% ../../nbs/plot/13_animation.ipynb #8e5911fa
+def indexed(
+    frames: list,  # of `(H, W, 3)`, uint8
+    palette: np.ndarray,  # `(m, 3)`, uint8
+) -> list:  # of PIL images
+    "Frames with the nearest colour of a palette in each pixel; Pillow's own search is a few levels off"
+    from scipy.spatial import cKDTree
+
+    colours = _colours_in(frames)
+    nearest = np.zeros(1 << 24, np.uint8)
+    nearest[_packed(colours)] = cKDTree(palette.astype(float)).query(colours.astype(float))[1]
+    images = []
+    for frame in frames:
+        image = Image.fromarray(nearest[_packed(frame)])
+        image.putpalette(palette.tobytes())
+        images.append(image)
+    return images
 
 # %% ../../nbs/plot/13_animation.ipynb #1c7b400a
-def gif_path(path) -> Path:
-    "Where a GIF is to be written"
+def checked_path(
+    path,  # as the user gave it
+    *endings: str,  # that its name may have
+) -> Path:
+    "Where a file is to be written, checked before the work"
+    check_type("path", path, (str, os.PathLike), "the path of a file")
+    name = os.fspath(path)
+    try:
+        length = len(os.fsencode(os.path.basename(name)))
+    except UnicodeEncodeError:
+        length = 0
+    if not 0 < length <= 255 or "\0" in str(name):
+        raise invalid("path", "a name that the file system can hold (1 to 255 bytes, no lone surrogates)", name)
     path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise invalid("path", "a name that ends with .gif", str(path))
-    if not path.parent.is_dir():
+    if path.suffix.lower() not in endings:
+        raise invalid("path", f"a name that ends with {endings[0]}", str(path))
+    if not os.path.isdir(path.parent):
         raise invalid("path", f"in a folder that exists ('{path.parent}' does not)", str(path))
+    if path.is_dir():
+        raise invalid("path", "the name of a file, not of a folder", str(path))
     return path
+
+# %% ../../nbs/plot/13_animation.ipynb #9f0ac7b2
+def check_duration(duration: float):
+    "An error for milliseconds that the frame of a GIF cannot last"
+    check_number("duration", duration, Domain(10))
+    if duration > 655_350:
+        raise invalid("duration", "a number <= 655350 (milliseconds)", duration)
 
 
 def write_gif(
     frames: list,  # of `(H, W, 3)`, uint8
     path: Path,
     duration: float,  # of a frame, in milliseconds
-    palette: Image.Image,
+    rgb: np.ndarray,  # `(n, 3)`, 0..255: colours of labels, to be kept as they are
+    coloured: bool,  # are there colours in the image itself?
 ):
     "Frames as a GIF that runs forever"
     import gif  # here, for it imports pyplot
 
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    images = indexed(frames, gif_palette(frames, rgb, coloured))
     with atomic_path(path) as part:
         gif.save(images, str(part), duration)
 
 # %% ../../nbs/plot/13_animation.ipynb #d45408e9
 @like_view
+@checked
 def gif_series(
     series: Series,
     path: str | Path,  # of the file to write; ends with .gif
     duration: float = 150,  # of a frame, in milliseconds, >= 10
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: int = 384,  # longest side of the largest image, in pixels, about: small ones are enlarged by an integer
+    limit: float = LIMIT,  # largest number of pixels of all frames together, in millions; more is an error
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> Path:  # of the file
     """All steps of a series as an animated GIF that runs forever
@@ -192,12 +271,11 @@ def gif_series(
     ...     path.name, path.exists()
     ('rotation.gif', True)
     """
-    path = gif_path(path)
+    path = checked_path(path, ".gif")
     look = series_view(series, **view)
-    names = check_label_names(labels) or series.labels
-    check_number("duration", duration, Domain(10))
+    names = names_in_pictures(labels, series.labels)
+    check_duration(duration)
     drawn = drawn_labels(series, look)
-    frames = _frames(series, look, drawn, names, size)
-    is_coloured = len(series.case.image) == 3
-    write_gif(frames, path, duration, gif_palette(frames, used_colours(look, drawn), look.alpha, is_coloured))
+    frames = _frames(series, look, drawn, names, size, limit)
+    write_gif(frames, path, duration, used_colours(look, drawn), coloured=len(series.case.image) == 3)
     return path

@@ -6,9 +6,13 @@
 __all__ = ['OKABE_ITO', 'LABEL_COLOURS', 'label_colours']
 
 # %% ../../nbs/plot/01_colours.ipynb #be61b385
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from ..core.checks import Domain, check_number, invalid
+from ..core.checks import Domain, check_number, invalid, is_several, nearest_name
 
 # %% ../../nbs/plot/01_colours.ipynb #f8056feb
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
@@ -26,31 +30,71 @@ def label_colours(
            [1., 0., 0., 1.],
            [0., 1., 0., 1.]])
     """
+    check_number("n", n, Domain(1, whole=True))
+    if n > _MOST:
+        raise invalid("n", f"at most {_MOST}", n)
+    rgba = _different_colours(colours, int(n) - 1)
+    return np.concatenate([np.zeros((1, 4)), rgba[np.arange(int(n) - 1) % len(rgba)]])
+
+# %% ../../nbs/plot/01_colours.ipynb #04391159
+_MOST = 1_000_000  # labels that have a row of their own
+_ALLOWED = "a list of colours, or the name of a matplotlib colormap such as 'turbo'"
+
+
+def _different_colours(
+    colours,  # as `label_colours` takes them
+    n: int,  # that are wanted
+) -> np.ndarray:  # RGBA; of a list all that it has, be it more or less
+    "The colours to be used in turn"
     from matplotlib.colors import to_rgba_array
 
-    check_number("n", n, Domain(1, whole=True))
-    foreground = int(n) - 1
-    if isinstance(colours, str):
-        colours = _from_colormap(colours, foreground)
-    rgba = to_rgba_array(list(LABEL_COLOURS if colours is None else colours))
-    if not len(rgba):
-        raise invalid("colours", "at least one colour", colours)
-    return np.concatenate([np.zeros((1, 4)), rgba[np.arange(foreground) % len(rgba)]])
+    if colours is None:
+        colours = LABEL_COLOURS
+    elif is_colormap(colours):
+        colours = _from_colormap(colours, n)
+    elif not is_several(colours):
+        raise invalid("colours", _ALLOWED, colours, TypeError)
+    listed = list(colours)
+    try:
+        rgba = to_rgba_array(listed)
+    except (ValueError, TypeError):
+        rgba = np.full((0, 4), 0.0)
+    if not len(rgba) or len(rgba) != len(listed) or not ((rgba >= 0) & (rgba <= 1)).all():
+        raise invalid("colours", _ALLOWED, colours)
+    return rgba
+
+# %% ../../nbs/plot/01_colours.ipynb #e35d4a51
+def is_colormap(colours) -> bool:
+    "Does it have as many colours as are wanted?"
+    return isinstance(colours, str) or type(colours).__module__ == "matplotlib.colors"
 
 
 def _from_colormap(
-    name: str,
+    colormap,  # of matplotlib, or its name
     n: int,  # colours
 ) -> list:
     "Colours of a list-like colormap as they are, of a continuous one at equal distances"
-    import matplotlib
-
-    if name not in matplotlib.colormaps:
-        raise invalid("colours", "a list of colours, or the name of a matplotlib colormap such as 'tab10'", name)
-    colormap = matplotlib.colormaps[name]
+    if isinstance(colormap, str):
+        colormap = _colormap_called(colormap)
     if hasattr(colormap, "colors") and colormap.N < 64:
         return list(colormap.colors)
-    return list(colormap(np.linspace(0.1, 0.9, max(n, 1))))
+    at = np.linspace(0.1, 0.9, max(n, 1))
+    if n < 100:
+        return list(colormap(at))
+    levels = np.arange(colormap.N)  # more colours than it has there
+    table = colormap(levels)
+    return list(np.stack([np.interp(at * (colormap.N - 1), levels, channel) for channel in table.T], 1))
+
+# %% ../../nbs/plot/01_colours.ipynb #0be5ad11
+def _colormap_called(name: str):
+    "A colormap of matplotlib"
+    import matplotlib
+    from matplotlib.colors import is_color_like
+
+    if name in matplotlib.colormaps:
+        return matplotlib.colormaps[name]
+    hint = f" (one colour is given as [{name!r}])" if is_color_like(name) else nearest_name(name, matplotlib.colormaps)
+    raise ValueError(f"{invalid('colours', _ALLOWED, name)}{hint}")
 
 # %% ../../nbs/plot/01_colours.ipynb #735261bb
 def label_rgb(
@@ -58,11 +102,58 @@ def label_rgb(
     highest: int,  # label
 ) -> np.ndarray:  # `(n, 3)`, 0..255, of the labels 1, 2, ...; used in turn where there are more labels
     "A list of colours as numbers"
-    if isinstance(colours, str):
-        n = min(highest, 255)
-    else:
-        n = len(LABEL_COLOURS if colours is None else colours)
-    return (label_colours(max(n, 1) + 1, colours)[1:, :3] * 255).astype(np.float32)
+    return np.rint(_different_colours(colours, max(1, min(highest, 255)))[:, :3] * 255).astype(np.float32)
+
+# %% ../../nbs/plot/01_colours.ipynb #1b4ba744
+@dataclass(frozen=True)
+class LabelPalette:
+    "The colours of labels, as numbers"
+
+    rgb: np.ndarray  # `(n, 3)`, 0..255
+    labels: np.ndarray | None = None  # which label has which row, in increasing order; None: 1, 2, ..., in turn
+    fixed: bool = False  # did somebody choose each colour by itself? Then two may be the same
+
+    def rows(
+        self,
+        labels,  # an integer or an array of them, > 0
+    ) -> Any:
+        "Which row each label has"
+        if self.labels is None:
+            return (labels - 1) % len(self.rgb)
+        return np.searchsorted(self.labels, labels) % len(self.rgb)
+
+    def __getitem__(self, labels) -> np.ndarray:  # `(..., 3)`
+        "The colours of these labels"
+        return self.rgb.take(self.rows(labels), axis=0)
+
+# %% ../../nbs/plot/01_colours.ipynb #43fc5736
+def label_palette(
+    colours,  # as `label_colours` takes them
+    labels: Iterable,  # that may be drawn, > 0
+) -> LabelPalette:
+    "The colours of labels; where numbers of labels are large, each that occurs has its own of a colormap all the same"
+    if isinstance(colours, LabelPalette):
+        return colours
+    if not is_colormap(colours):
+        return LabelPalette(label_rgb(colours, 1), fixed=colours is not None)
+    labels = sorted(set(labels))
+    if not labels or labels[-1] <= 255:
+        return LabelPalette(label_rgb(colours, max(labels, default=1)))
+    return LabelPalette(label_rgb(colours, len(labels)), np.array(labels))
+
+
+def first_alike(
+    palette: LabelPalette,
+    labels: Iterable,  # > 0
+) -> tuple | None:
+    "Two labels that cannot be told apart, if there are any"
+    seen: dict = {}  # colour: label
+    for label in labels:
+        row = int(palette.rows(label))
+        first = seen.setdefault(row if palette.fixed else tuple(palette.rgb[row]), label)
+        if first != label:
+            return first, label
+    return None
 
 # %% ../../nbs/plot/01_colours.ipynb #28cc3714
 def label_colour_scale(
@@ -74,22 +165,22 @@ def label_colour_scale(
     from matplotlib.colors import to_hex
 
     numbers = _label_numbers(names, labels)
-    rgba = label_colours() if colours is None else label_colours(max(numbers.values()) + 1, colours)
-    foreground = rgba[1:]
+    palette = label_palette(colours, [number for number in numbers.values() if number])
     scale = {}
     for name, number in numbers.items():
-        scale[name] = "#999999" if number == 0 else to_hex(foreground[(number - 1) % len(foreground)])
+        red, green, blue = (palette[number] / 255).tolist() if number else (0.6, 0.6, 0.6)
+        scale[name] = to_hex((red, green, blue))
     return scale
 
 
 def _label_numbers(names, labels) -> dict:
     "Which label each name belongs to"
     order = list(labels or names)
-    if not labels and order[0].lower() not in ("0", "bg", "background"):
+    if not labels and order[:1] and order[0].lower() not in ("0", "bg", "background"):
         order = ["", *order]
     order += [name for name in names if name not in order]
     numbers = {}
     for name in names:
-        is_number = name.isdigit() and not labels
+        is_number = name.isdecimal() and not labels
         numbers[name] = int(name) if is_number else order.index(name)
     return numbers

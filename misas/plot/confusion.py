@@ -13,21 +13,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.checks import Domain, SomeNames, check_choice, check_number, checked, invalid
 from ..core.sweeps import Series, Step
 from ..eval.steps import labels_present, with_reference_as_truth
 from ..metrics.counts import annotated, confusion
-from .figures import TEXT_STYLE, Picture, panel_pictures, panel_rows
+from .figures import TEXT_STYLE, Picture, check_figure, names_in_pictures, panel_pictures, panel_rows
 from .overlays import checked_series, to_array
 from .series import one_step
-from .text import check_label_names, label_name, text_inches, value_text
+from .text import as_plain, drawable, label_name, text_inches, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+# %% ../../nbs/plot/15_confusion.ipynb #71a9c85e
+def _named(names: Sequence | None) -> set[int]:
+    "Labels that have a name; in a dict of names, those between are called by their numbers"
+    is_list = not isinstance(names, SomeNames)
+    return {label for label, name in enumerate(names or ()) if is_list or name != str(label)}
+
 # %% ../../nbs/plot/15_confusion.ipynb #a4803523
+_MOST = 500  # labels of a matrix that can be looked at
+
+
 def _counts(
     steps: Sequence,  # of `Step`, each with a truth
     names: Sequence | None,  # of the labels 0, 1, 2, ...
@@ -36,10 +45,13 @@ def _counts(
     if any(step.truth is None for step in steps):
         raise ValueError("step must be of a case with a truth, got one without")
     masks = [annotated(_flat(step.truth), _flat(step.pred), step.ignore) for step in steps]
-    found = set(range(len(names or ())))
+    found = _named(names)
     for truth, pred in masks:
         found |= labels_present(truth) | labels_present(pred)
     present = sorted(found)
+    if len(present) > _MOST:
+        remedy = "get_confusion(steps, labels=[...]) counts some of them, to be drawn"
+        raise ValueError(f"steps must have at most {_MOST} labels to be drawn, got {len(present)}: {remedy}")
     known, n = torch.tensor(present), len(present)
     counts = []
     for truth, pred in masks:
@@ -102,7 +114,7 @@ def _is_slanted(names: list, cell: float) -> bool:
 # %% ../../nbs/plot/15_confusion.ipynb #ffbe8c1d
 def _name_room(names: list, cell: float) -> tuple:  # (left of the matrix, below it), in inches
     "Room for the names of labels and of the axes"
-    longest = max(text_inches(n, 10) for n in names)
+    longest = 1.04 * max(text_inches(n, 10) for n in names)  # letters are a little wider in a figure
     height = 0.71 * longest + 0.15 if _is_slanted(names, cell) else 0.15
     return longest + 0.4, 0.35 + height
 
@@ -136,12 +148,14 @@ def _draw_confusion(
         slant = dict(rotation=45, ha="right", rotation_mode="anchor")
     ax.set_xticks(range(len(counts)), style.names, **slant)
     ax.set_yticks(range(len(counts)), style.names)
+    for text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
+        as_plain(text)
     ax.set_xlabel("prediction", color=TEXT_STYLE)
     ax.set_ylabel(style.rows, color=TEXT_STYLE)
     ax.tick_params(colors=TEXT_STYLE, length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_title(title, color=TEXT_STYLE, fontsize=10)
+    as_plain(ax.set_title(title, color=TEXT_STYLE, fontsize=10))
     _write_cells(ax, shares, _cell_texts(counts, style.normalise, style.with_count), style)
     return image
 
@@ -161,11 +175,13 @@ def _write_cells(
         ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
 
 # %% ../../nbs/plot/15_confusion.ipynb #be1cc99e
+@checked
 def plot_confusion(
     matrix,  # `(n, n)` counts of pixels, rows truth, columns prediction; or a `Step`, or a `Series` of one step
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the step, or numbers
     normalise: str | None = "truth",  # share of the "truth" (rows) or "pred" (columns); None: counts alone
     ax: "Axes | None" = None,  # to draw into; None: a new figure
+    series: Series | None = None,  # that a step is from: knows parameter and unit
 ) -> "Figure | Axes":  # the figure, or `ax`
     """Which label is taken for which, as a heat map
 
@@ -174,16 +190,16 @@ def plot_confusion(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['90 %\\n90', '10 %\\n10', '0 %\\n0', '100 %\\n50']
     """
-    names = check_label_names(labels)
+    check_choice("normalise", normalise, ("truth", "pred", None))
     title = ""
-    if isinstance(matrix, Series):
-        matrix, series = one_step(matrix, None)
-        names = names or series.labels
-        title = value_text(series.transform, matrix.value)
-    if isinstance(matrix, Step):
-        (counts,), names = _counts([matrix], names)
+    if isinstance(matrix, (Series, Step)):
+        is_known = series is not None or isinstance(matrix, Series)
+        matrix, series = one_step(matrix, series, "matrix")
+        if is_known:
+            (title,) = drawable([value_text(series.transform, matrix.value)])
+        (counts,), names = _counts([matrix], names_in_pictures(labels, series.labels))
     else:
-        counts, names = _checked_matrix(matrix, names)
+        counts, names = _checked_matrix(matrix, names_in_pictures(labels, None))
 
     figure = None
     if ax is None:
@@ -200,31 +216,40 @@ def plot_confusion(
 def _matrix_figure(names: list, cell: float) -> "Figure":
     "A figure for one matrix"
     left, below = _name_room(names, cell)
-    return Picture(left + cell * len(names) + 0.15, below + cell * len(names) + 0.35)
+    width, height = left + cell * len(names) + 0.15, below + cell * len(names) + 0.35
+    check_figure(width, height)
+    return Picture(width, height)
 
 
 def _checked_matrix(matrix, names: Sequence | None) -> tuple:  # `(n, n)` counts, n names
     "Counts that were handed over, and what their labels are called"
-    counts = to_array(matrix)
+    try:
+        counts = to_array(matrix)
+    except ValueError:
+        counts = np.array(None)
+    if counts.dtype.kind not in "biuf":
+        raise invalid("matrix", "an array (n, n) of counts, a Step or a Series of one step", matrix, TypeError)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"matrix must have a shape (n, n), got {counts.shape}")
-    if not (counts >= 0).all():
-        raise ValueError(f"matrix must hold counts >= 0, got {counts.min()}")
+    if not ((counts >= 0) & (counts < np.inf)).all():
+        raise ValueError(f"matrix must hold counts >= 0, got {counts[~((counts >= 0) & (counts < np.inf))][0]}")
     if names is not None and len(names) != len(counts):
         raise invalid("labels", f"{len(counts)} names, one for each row", names)
     return counts, [label_name(k, names) for k in range(len(counts))]
 
 # %% ../../nbs/plot/15_confusion.ipynb #3975b6ec
+@checked
 def plot_confusion_series(
     series: Series,  # without a truth, the prediction for the unchanged image takes its place
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     normalise: str | None = "truth",  # share of the "truth" (rows) or "pred" (columns); None: counts
     columns: int | None = None,  # panels in a row; None: up to 4, in a figure of at most about 16 inches
     panel: float | None = None,  # width of a matrix, in inches; None: as the numbers need it
 ) -> "Figure":
     "The confusion at each step of a series"
     steps = with_reference_as_truth(checked_series(series))
-    counts, names = _counts(steps, check_label_names(labels) or series.labels)
+    check_choice("normalise", normalise, ("truth", "pred", None))
+    counts, names = _counts(steps, names_in_pictures(labels, series.labels))
     check_number("panel", panel, Domain(0, open=True), optional=True)
     side = _matrix_side(counts, normalise) if panel is None else panel
     top = max(c.max() for c in counts) if normalise is None else 1
@@ -232,8 +257,9 @@ def plot_confusion_series(
     style = _HeatMap(names, normalise, top or 1, side / len(names), rows, with_count=False)
 
     figure, axes = _matrix_panels(len(series), columns, names, side)
-    for ax, step, c in zip(axes, series, counts):
-        image = _draw_confusion(ax, c, style, value_text(series.transform, step.value))
+    titles = drawable([value_text(series.transform, step.value) for step in series])
+    for ax, title, c in zip(axes, titles, counts):
+        image = _draw_confusion(ax, c, style, title)
     for ax in axes:
         ax.label_outer()
     _add_bar(figure, image, axes, style)

@@ -8,7 +8,6 @@ __all__ = ['Picture']
 # %% ../../nbs/plot/09_figures.ipynb #34aea82d
 import inspect
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.cases import Case
-from ..core.checks import AnyFunction, Domain, check_number
-from .colours import label_rgb
+from ..core.checks import AnyFunction, Domain, SomeNames, check_number, warn_user
+from ..core.sweeps import Step
+from .colours import first_alike, label_palette
 from .directions import axis_text
-from .overlays import View, series_view
-from .text import label_name, text_inches
+from .overlays import UNKNOWN, View, series_view
+from .text import as_plain, check_label_names, drawable, label_name, one_line, text_inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/plot/09_figures.ipynb #189b96b6
 TEXT_STYLE = "#777777"  # contrast 4.5 : 1 on white, 4.7 : 1 on black
+MOST_ENTRIES = 60  # labels in a legend
+MOST_PIXELS = 500_000_000  # of a figure
 
 # %% ../../nbs/plot/09_figures.ipynb #88ea091c
 def Picture(
@@ -35,6 +37,8 @@ def Picture(
     height: float,
 ) -> "Figure":
     "A figure that shows itself in a notebook and that pyplot does not hold on to"
+    check_number("width", width, Domain(0, open=True))
+    check_number("height", height, Domain(0, open=True))
     return _picture_class()(figsize=(width, height), layout="constrained", facecolor="none")
 
 
@@ -57,6 +61,25 @@ def _picture_class() -> type:
 
     return Picture
 
+# %% ../../nbs/plot/09_figures.ipynb #6b331903
+def check_figure(
+    width: float,  # in inches
+    height: float,
+    name: str = "panel",  # of the argument that says how large
+):
+    "An error for a figure that matplotlib cannot draw, or that no memory holds"
+    import matplotlib
+
+    dpi = matplotlib.rcParams["figure.dpi"]
+    remedy = f"fewer panels (series[::10]), more columns or a smaller {name}"
+    if max(width, height) * dpi >= 2**16:
+        size = f"{width * dpi:.0f} x {height * dpi:.0f} pixels"
+        raise ValueError(f"{name} must be so small that no side of the figure has 65536 pixels, got {size}; {remedy}")
+    if width * height * dpi**2 > MOST_PIXELS:
+        millions = f"{width * height * dpi**2 / 1e6:.0f} million pixels"
+        most = f"{MOST_PIXELS / 1e6:.0f} million"
+        raise ValueError(f"{name} must be so small that the figure has at most {most} pixels, got {millions}; {remedy}")
+
 # %% ../../nbs/plot/09_figures.ipynb #8ff42fda
 def _empty_picture() -> "Figure":
     "What an unpickled figure starts from"
@@ -72,7 +95,7 @@ def draw_picture(
 ):
     "Show a picture with a title and without ticks"
     ax.imshow(picture, interpolation="antialiased")
-    ax.set_title(title, color=TEXT_STYLE, fontsize=size)
+    as_plain(ax.set_title(title, color=TEXT_STYLE, fontsize=size))
     ax.set_axis_off()
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_visible(False)  # or the layout measures ticks that nobody sees
@@ -83,7 +106,7 @@ def title_size(
     width: float,  # of a panel, in inches
 ) -> float:  # points, from 5, which can just be read, to 10
     "The size of letters at which no title reaches the next one"
-    longest = max(len(t) for t in titles) * 0.075  # in inches, at 10 points
+    longest = max(text_inches(t, 10) for t in titles)
     return min(10, max(5, 10 * (width - 0.1) / max(longest, 0.1)))
 
 # %% ../../nbs/plot/09_figures.ipynb #49b25d54
@@ -103,8 +126,10 @@ def panel_pictures(
     columns: int,
     width: float,  # of the figure, in inches
     height: float,
+    name: str = "panel",  # of the argument that says how large
 ) -> tuple:  # figure, n axes
     "A figure with n axes"
+    check_figure(width, height, name)
     figure = Picture(width, height)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for ax in axes[n:]:
@@ -117,30 +142,36 @@ def legend_entries(
     names: Sequence | None,  # of the labels 0, 1, 2, ...
     view: View,
 ) -> list:  # of (text, `(3,)` colour in 0..255 or None)
-    "What a legend says of labels; of more than 20 the first ones"
-    rgb = label_rgb(view.colours, max(labels, default=1))
-    if view.colours is None:
-        _warn_of_repeats(labels, len(rgb), names)
-    entries = [(label_name(k, names), rgb[(k - 1) % len(rgb)]) for k in labels]
-    if len(entries) <= 20:
+    "What a legend says of labels; of very many the first ones"
+    palette = label_palette(view.colours, labels)
+    alike = first_alike(palette, labels)
+    if alike:
+        pair = " and ".join(repr(label_name(k, names)) for k in alike)
+        several = len(labels) <= 250
+        remedy = "colours='turbo', or a list of colours, tells them apart" if several else "no colormap has so many"
+        warn_user(f"labels {pair} have the same colour; {remedy}")
+    entries = [(label_name(k, names), palette[k]) for k in labels]
+    if len(entries) <= MOST_ENTRIES:
         return entries
-    return entries[:19] + [(f"and {len(entries) - 19} more", None)]
+    shown = MOST_ENTRIES - 1
+    return entries[:shown] + [(f"and {len(entries) - shown} more", None)]
 
-
-def _warn_of_repeats(
-    labels: Sequence,  # numbers
-    n: int,  # colours
-    names: Sequence | None,  # of the labels 0, 1, 2, ...
-):
-    "Tell of two labels that look alike"
-    seen: dict[int, int] = {}  # colour: label
-    for label in labels:
-        first = seen.setdefault(label % n, label)
-        if first != label:
-            pair = f"{label_name(first, names)!r} and {label_name(label, names)!r}"
-            remedy = "colours='turbo', or a list of colours, tells them apart"
-            warnings.warn(f"labels {pair} have the same colour; {remedy}", stacklevel=4)
-            return
+# %% ../../nbs/plot/09_figures.ipynb #39249818
+def names_in_pictures(
+    labels,  # names of the labels, as the user gave them
+    known: Sequence | None,  # names that are known else
+) -> Sequence | None:
+    "What labels are called in a picture, in letters that can be drawn"
+    names = known if labels is None else check_label_names(labels)
+    if names is None:
+        return None
+    large = getattr(names, "large", {})
+    shown = drawable([one_line(name) for name in (*names, *large.values())])
+    if not isinstance(names, SomeNames):
+        return shown
+    listed = SomeNames(shown[: len(names)])
+    listed.large = dict(zip(large, shown[len(names) :]))
+    return listed
 
 # %% ../../nbs/plot/09_figures.ipynb #e6535fc0
 def mask_styles(
@@ -151,12 +182,21 @@ def mask_styles(
     styles = [("prediction", view.pred)]
     if any(step.truth is not None for step in steps):
         styles.append(("truth", view.truth))
+        if view.truth and any(_has_unknown(step, view) for step in steps):
+            styles.append(("not annotated", "hatched"))
     return [(what, style) for what, style in styles if style]
+
+
+def _has_unknown(step: Step, view: View) -> bool:
+    "Are there pixels that are not annotated in what is seen?"
+    if step.truth is None or step.ignore is None:
+        return False
+    return bool((view.cut(step.truth) == step.ignore).any())
 
 
 def _truth_is_dashed(styles: list) -> bool:
     "Of two contours the truth is the dashed one"
-    return [style for _, style in styles] == ["contour"] * 2
+    return [style for _, style in styles if style != "hatched"] == ["contour"] * 2
 
 # %% ../../nbs/plot/09_figures.ipynb #70e6284f
 def style_texts(
@@ -189,6 +229,8 @@ def legend_handles(
     for what, style in styles:
         if style == "fill":
             handles.append(Patch(color=TEXT_STYLE, alpha=0.5, lw=0, label=what))
+        elif style == "hatched":
+            handles.append(Patch(fill=False, ec=[c / 255 for c in UNKNOWN], hatch="/////", lw=0, label=what))
         else:
             line = "--" if what == "truth" and _truth_is_dashed(styles) else "-"
             handles.append(Line2D([], [], color=TEXT_STYLE, ls=line, label=what))
@@ -204,11 +246,13 @@ def legend_columns(handles: Sequence, width: float) -> int:
 
 
 def legend_width(handles: Sequence, title: str | None = None) -> float:
-    "Inches without which an entry or the title of a legend would be cut off"
+    "Inches without which an entry or the title of a legend would be cut off, or many entries form a tower"
     widths = _entry_widths(handles)
+    beside = -(-len(handles) // 12)
+    needed = [min(beside * max(widths, default=0), max(8, *widths, 0))]
     if title:
-        widths.append(text_inches(title, 9) + 0.3)
-    return max(widths, default=0)
+        needed.append(text_inches(title, 9) + 0.3)
+    return max(needed)
 
 # %% ../../nbs/plot/09_figures.ipynb #6995b231
 def _entry_widths(handles: Sequence) -> list:
@@ -224,7 +268,8 @@ def add_legend(
     if not handles and not title:
         return
     legend = figure.legend(
-        handles=handles,
+        handles,
+        ["x"] * len(handles),  # an underscore in front would hide a name
         loc="outside lower center",
         ncols=legend_columns(handles, figure.get_figwidth()),
         frameon=False,
@@ -234,7 +279,10 @@ def add_legend(
         title=title,
         title_fontproperties=dict(size=9),
     )
-    legend.get_title().set_color(TEXT_STYLE)
+    for text, handle in zip(legend.get_texts(), handles):
+        text.set_text(handle.get_label())
+        as_plain(text)
+    as_plain(legend.get_title()).set_color(TEXT_STYLE)
 
 # %% ../../nbs/plot/09_figures.ipynb #83526fc2
 def panel_grid(
@@ -244,15 +292,16 @@ def panel_grid(
     aspect: float,  # height / width
     handles: Sequence = (),  # of the legend
     title: str | None = None,  # of the legend
+    name: str = "panel",  # of the argument that says how wide
 ) -> tuple:  # figure, n axes
     "A figure with panels and a legend"
-    check_number("panel", panel, Domain(0, open=True))
+    check_number(name, panel, Domain(0, open=True))
     rows, columns = panel_rows(n, columns)
     width = max(columns * panel, legend_width(handles, title))
     lines = -(-len(handles) // legend_columns(handles, width)) + bool(title)
     row_height = 1.02 * aspect * (panel - 0.08) + 0.31  # with what the layout leaves free
     legend_height = lines * 0.2 + 0.08 if lines else 0
-    figure, axes = panel_pictures(n, rows, columns, width, rows * row_height + legend_height)
+    figure, axes = panel_pictures(n, rows, columns, width, rows * row_height + legend_height, name)
     add_legend(figure, handles, title)
     return figure, axes
 

@@ -6,20 +6,32 @@
 __all__ = ['intensity_window', 'overlay', 'View', 'series_view']
 
 # %% ../../nbs/plot/08_overlays.ipynb #a7fdb44f
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import Domain, as_numbers, check_choice, check_number, check_type, invalid
+from misas.core.checks import (
+    Domain,
+    as_numbers,
+    check_choice,
+    check_number,
+    check_type,
+    checked,
+    invalid,
+    warn_user,
+)
 from ..core.sweeps import Series, Step
 from ..eval.steps import labels_present
-from .colours import label_colours, label_rgb
+from .colours import LabelPalette, is_colormap, label_palette
 from .directions import plane_sides
 
 # %% ../../nbs/plot/08_overlays.ipynb #abb46140
+@checked
 def intensity_window(
     case: Case,
 ) -> tuple:  # (black, white)
@@ -34,37 +46,99 @@ def intensity_window(
 # %% ../../nbs/plot/08_overlays.ipynb #9e24a015
 def to_array(x) -> np.ndarray:
     "A tensor, a PIL image or an array as an array"
-    return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    if isinstance(x, torch.Tensor):
+        return x.detach().cpu().to(torch.float32 if x.dtype == torch.bfloat16 else x.dtype).numpy()
+    return np.asarray(x)
 
+# %% ../../nbs/plot/08_overlays.ipynb #d8e18df0
+def numbers_of(x, name: str, allowed: str) -> np.ndarray:
+    "What was handed over as an array of real numbers; the error names the argument"
+    try:
+        array = to_array(x)
+    except (ValueError, TypeError):  # lists of different lengths
+        raise invalid(name, allowed, x, TypeError) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be {allowed}, got the dtype {array.dtype} of a {type(x).__name__}")
+    return array
 
+# %% ../../nbs/plot/08_overlays.ipynb #c97c1f89
 def grey_levels(
-    image: np.ndarray,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`
+    image: np.ndarray,  # `(H, W)`, `(C, H, W)` or `(H, W, C)` with 1, 3 or 4 channels
     window: tuple | None,  # intensities (black, white); None: from the image
     channel: int,  # shown where there are neither one nor three
+    shape: tuple | None = None,  # `(H, W)`, where it is known
 ) -> np.ndarray:  # uint8, `(H, W)`, or `(H, W, 3)` for a coloured image
     "Intensities as grey levels or colours"
-    image = _one_or_three_channels(image, channel)
-    low, high = window or intensity_window(Case(np.ascontiguousarray(image)))
+    image = _one_or_three_channels(image, channel, shape)
+    low, high = intensity_window(Case(np.ascontiguousarray(image))) if window is None else window
     levels = (image.astype(np.float32) - low) * np.float32(255 / ((high - low) or 1))
     levels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return levels if levels.ndim == 2 else np.moveaxis(levels, 0, -1)
 
 # %% ../../nbs/plot/08_overlays.ipynb #4710d9a6
-def _one_or_three_channels(image: np.ndarray, channel: int) -> np.ndarray:  # `(H, W)` or `(3, H, W)`
+def _one_or_three_channels(
+    image: np.ndarray,
+    channel: int,
+    shape: tuple | None,  # `(H, W)`, where it is known
+) -> np.ndarray:  # `(H, W)` or `(3, H, W)`
     "What can be seen of an image"
-    if image.ndim not in (2, 3):
-        allowed = "an array (H, W), (C, H, W) or (H, W, 3), such as a slice of a volume"
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        allowed = "an array (H, W), (C, H, W) or (H, W, C), such as a slice of a volume"
         raise ValueError(f"image must be {allowed}, got shape {image.shape}")
     if image.ndim == 2:
         return image
-    if image.shape[-1] == 3 and len(image) > 4:
-        image = np.moveaxis(image, -1, 0)
+    if _is_channels_last(image.shape, shape):
+        image = np.moveaxis(image if image.shape[-1] != 4 else _without_alpha(image), -1, 0)
     if len(image) == 3:
         return image
     check_number("channel", channel, Domain(0, len(image) - 1, whole=True))
     return image[int(channel)]
 
+# %% ../../nbs/plot/08_overlays.ipynb #17fc25f1
+def _is_channels_last(shape: tuple, seen: tuple | None) -> bool:
+    "Are channels the last of three axes?"
+    if seen is not None and (shape[:2] == seen) != (shape[1:] == seen):
+        return shape[:2] == seen
+    return shape[-1] in (1, 3, 4) and shape[0] > 4
+
+
+def _without_alpha(image: np.ndarray) -> np.ndarray:  # `(H, W, 3)`
+    "Colours as they are stored, whatever can be seen through them"
+    alpha = image[..., 3]
+    opaque = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1
+    if (alpha != opaque).any():
+        warn_user("image (H, W, 4) is drawn in its first three channels as colours; hand over image[..., k] for one")
+    return image[..., :3]
+
+# %% ../../nbs/plot/08_overlays.ipynb #c5165247
+def image_numbers(image) -> np.ndarray:
+    "What was handed over as an image, as real numbers"
+    if isinstance(image, Image.Image) and image.mode not in ("1", "L", "I", "F", "RGB", "RGBA", "I;16"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return numbers_of(image, "image", "an array of real numbers")
+
+# %% ../../nbs/plot/08_overlays.ipynb #a3d9b1ae
+def mask_labels(
+    mask,  # `(H, W)`, perhaps with an axis of length 1
+    name: str,  # the argument to name in an error
+    shape: tuple,  # of the image
+) -> np.ndarray:  # `(H, W)` int32
+    "What was handed over as a mask, as labels"
+    array = numbers_of(mask, name, "an array of labels")
+    if array.ndim == 3 and array.size == math.prod(shape) and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if len(array) == 1 else array[..., 0]
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the image's shape {shape}, got {array.shape}")
+    labels = array.astype(np.int32, copy=False)
+    if array.dtype not in (np.int32, np.uint8, bool) and not np.array_equal(labels, array):
+        other = array[labels != array][0]
+        raise ValueError(f"{name} must have labels that are integers from 0 to 2**31 - 1, got {other}")
+    return labels
+
 # %% ../../nbs/plot/08_overlays.ipynb #439bf75c
+LIMIT = 250  # pixels of a picture, in millions, unless the user says otherwise
+
+
 def fit_size(
     shape: tuple,  # `(H, W)`
     size: int,  # wanted length of the longest side, in pixels
@@ -74,6 +148,20 @@ def fit_size(
     check_number("size", size, Domain(1))
     longest = max(n * s for n, s in zip(shape, pixel_stretch(spacing)))
     return max(1, size // longest) if longest <= size else size / longest
+
+# %% ../../nbs/plot/08_overlays.ipynb #619651be
+def check_pixels(
+    pixels: float,  # of a picture, or of several together
+    limit: float,  # in millions
+    what: str,  # they are the pixels of
+    remedy: str,
+):
+    "An error for pictures that are larger than is allowed, before they take memory"
+    if not isinstance(limit, float) or limit != math.inf:
+        check_number("limit", limit, Domain(0, open=True))
+    if not pixels <= limit * 1e6:
+        needed = f"{pixels / 1e6:.3g} (million pixels)"
+        raise ValueError(f"limit must be at least {needed} for {what}, got {limit:g}; {remedy} needs less")
 
 
 def pixel_stretch(
@@ -145,7 +233,9 @@ class Style:
         _check_painting(pred=self.pred, truth=self.truth)
         check_number("alpha", self.alpha, Domain(0, 1))
         if self.window is not None:
-            _check_window(self.window)
+            object.__setattr__(self, "window", _checked_window(self.window))
+        if self.colours is not None:
+            label_palette(self.colours, ())
 
 
 def _check_painting(**styles):  # {name of an argument: its value}
@@ -153,25 +243,26 @@ def _check_painting(**styles):  # {name of an argument: its value}
         check_choice(name, style, ("fill", "contour", None))
 
 # %% ../../nbs/plot/08_overlays.ipynb #bdf765ed
-def _check_window(window):
+def _checked_window(window) -> tuple:
     allowed = "two intensities (black, white), black <= white"
     black, white = as_numbers(window, 2, "window", allowed)
-    if black > white:
+    if black > white or not math.isfinite(white - black):
         raise invalid("window", allowed, window)
+    return black, white
 
 # %% ../../nbs/plot/08_overlays.ipynb #efbf6a3f
 def _blend(
     picture: np.ndarray,  # `(H, W, 3)` float32, 0..255, contiguous; changed in place
     mask: np.ndarray,  # `(H, W)` labels
     shown: np.ndarray,  # `(H, W)` bool: which pixels of the mask are painted
-    rgb: np.ndarray,  # `(n, 3)` of the labels 1, 2, ..., 0..255
+    palette: LabelPalette,
     alpha: float,  # opacity, 0..1
 ):
     "Paint a mask on a picture"
     at = np.flatnonzero(shown)
     pixels = picture.reshape(-1, 3)
     before = pixels.take(at, axis=0)
-    colours = rgb.take((mask.ravel()[at] - 1) % len(rgb), axis=0)
+    colours = palette[mask.ravel()[at]]
     pixels[at] = before + alpha * (colours - before)
 
 
@@ -189,40 +280,68 @@ def _painted(
     style: Style,
     spacing: tuple,  # height and width of a pixel
     scale: float | None,  # size of the picture / size of the image
+    ignore: int | None = None,  # value of pixels of the truth that are not annotated
+    limit: float = LIMIT,  # pixels, in millions
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     "Grey levels with both masks on them; fills come first, so that no contour is hidden"
     if scale is None:
         scale = fit_size(levels.shape[:2], 480, spacing)
-    shape = tuple(max(1, round(n * s * scale)) for n, s in zip(levels.shape, pixel_stretch(spacing)))
+    stretched = [n * s * scale for n, s in zip(levels.shape, pixel_stretch(spacing))]
+    check_pixels(math.prod(stretched), limit, f"a picture at scale={scale:g}", "a smaller scale")
+    shape = tuple(max(1, round(n)) for n in stretched)
     masks = []
+    unknown = None
     for name, mask, how in (("pred", pred, style.pred), ("truth", truth, style.truth)):
         if mask is not None and how:
-            masks.append((_checked_mask(mask, name, levels.shape[:2]), how))
-    rgb = label_rgb(style.colours, max([int(mask.max()) for mask, _ in masks], default=0))
+            labels = mask_labels(mask, name, levels.shape[:2])
+            if name == "truth" and ignore is not None:
+                unknown = resize_nearest(labels == ignore, shape)
+                labels = np.where(labels == ignore, 0, labels)
+            if labels.min() < 0:
+                raise ValueError(f"{name} must have labels that are integers >= 0, got {labels.min()}")
+            masks.append((labels, how))
+    palette = _palette_of(style.colours, [mask for mask, _ in masks])
     fills = [resize_nearest(mask, shape) for mask, how in masks if how == "fill"]
     contours = [resize_nearest(mask, shape) for mask, how in masks if how == "contour"]
 
     picture = _as_picture(scaled_size(levels, shape))
     for mask in fills:
-        _blend(picture, mask, mask > 0, rgb, style.alpha)
+        _blend(picture, mask, mask > 0, palette, style.alpha)
     width = max(1, round(max(shape) / 250))
+    if unknown is not None:
+        picture[unknown & hatching(shape, width)] = UNKNOWN
     for i, mask in enumerate(contours):
         edge = mask_edge(mask, width)
         if i == 1:  # of two contours, the truth is dashed
             edge = edge & dash_pattern(shape, 4 * width)
-        _blend(picture, mask, edge, rgb, 1)
+        _blend(picture, mask, edge, palette, 1)
     return np.rint(picture).astype(np.uint8)
 
+# %% ../../nbs/plot/08_overlays.ipynb #8d618f6b
+def _palette_of(colours, masks: list) -> LabelPalette:
+    "The colours of the labels in these masks"
+    if isinstance(colours, LabelPalette):
+        return colours
+    found: set = set()
+    if is_colormap(colours):
+        found = set().union(*(labels_present(torch.as_tensor(mask)) for mask in masks)) - {0}
+    return label_palette(colours, found)
 
-def _checked_mask(mask, name: str, shape: tuple) -> np.ndarray:
-    mask = to_array(mask)
-    if mask.shape != shape:
-        raise ValueError(f"{name} must have the image's shape {shape}, got {mask.shape}")
-    return mask.astype(np.int32)
+# %% ../../nbs/plot/08_overlays.ipynb #9b0dae10
+UNKNOWN = (128, 128, 128)  # the colour of what is not annotated
+
+
+def hatching(
+    shape: tuple,  # (height, width)
+    width: int,  # of a line, in pixels
+) -> np.ndarray:  # bool
+    "Slanted lines: what is not annotated"
+    rows, columns = (np.arange(n) for n in shape)
+    return (rows[:, None] + columns) // width % 6 < 2
 
 # %% ../../nbs/plot/08_overlays.ipynb #052f2a9e
 def overlay(
-    image,  # `(H, W)`, `(C, H, W)` or `(H, W, 3)`: tensor, array or PIL image
+    image,  # `(H, W)`, `(C, H, W)` or `(H, W, C)` with 1, 3 or 4 channels: tensor, array or PIL image
     pred=None,  # `(H, W)`: labels predicted
     truth=None,  # `(H, W)`: labels of the reference
     window: tuple | None = None,  # intensities (black, white); None: from the image
@@ -233,6 +352,8 @@ def overlay(
     channel: int = 0,  # shown where the image has neither one nor three
     spacing: tuple = (1, 1),  # height and width of a pixel; only their ratio counts
     scale: float | None = None,  # size of the picture / size of the image; None: an integer, for about 480 pixels
+    ignore: int | None = None,  # value of pixels of the truth that are not annotated: they are hatched
+    limit: float = LIMIT,  # largest picture, in millions of pixels; more is an error
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     """An image with its prediction and its truth, as a picture
 
@@ -241,7 +362,24 @@ def overlay(
     """
     _check_painting(pred_as=pred_as, truth_as=truth_as)
     style = Style(pred_as, truth_as, window, colours, alpha)
-    return _painted(grey_levels(to_array(image), window, channel), pred, truth, style, spacing, scale)
+    check_number("channel", channel, Domain(0, whole=True))
+    check_number("scale", scale, Domain(0, open=True), optional=True)
+    check_number("ignore", ignore, Domain(whole=True), optional=True)
+    spacing = _checked_pixel(spacing)
+    given = dict(pred=pred, truth=truth)
+    masks = {k: None if mask is None else numbers_of(mask, k, "an array of labels") for k, mask in given.items()}
+    shapes = [mask.shape for mask in masks.values() if mask is not None and mask.ndim == 2]
+    levels = grey_levels(image_numbers(image), style.window, channel, shapes[0] if shapes else None)
+    scale = None if scale is None else float(scale)
+    return _painted(levels, **masks, style=style, spacing=spacing, scale=scale, ignore=ignore, limit=limit)
+
+
+def _checked_pixel(spacing) -> tuple:
+    allowed = "two numbers > 0 (height, width of a pixel)"
+    height, width = as_numbers(spacing, 2, "spacing", allowed)
+    if not (0 < height < math.inf and 0 < width < math.inf):
+        raise invalid("spacing", allowed, spacing)
+    return height, width
 
 # %% ../../nbs/plot/08_overlays.ipynb #2d04f7b7
 @dataclass(frozen=True)
@@ -284,10 +422,11 @@ class View(Style):
         image = self.cut(step.image)
         return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[self.channel]
 
-    def __call__(self, step: Step, scale: float | None = None) -> np.ndarray:
-        "The step as a picture `(H, W, 3)`, uint8; `scale` as in `overlay`"
+    def __call__(self, step: Step, scale: float | None = None, limit: float = LIMIT) -> np.ndarray:
+        "The step as a picture `(H, W, 3)`, uint8; `scale` and `limit` as in `overlay`"
         levels = grey_levels(to_array(self.pixels(step)), self.window, self.channel)
-        return _painted(levels, self.cut(step.pred), self.cut(step.known_truth), self, self.pixel_size(step), scale)
+        pred, truth = self.cut(step.pred), self.cut(step.truth)
+        return _painted(levels, pred, truth, self, self.pixel_size(step), scale, step.ignore, limit)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
@@ -297,7 +436,8 @@ class View(Style):
 # %% ../../nbs/plot/08_overlays.ipynb #3858e5d5
 def checked_series(series) -> Series:
     "A series with at least one step"
-    check_type("series", series, Series, "a Series, as get_series makes it")
+    remedy = " (plot_transform and view draw a Case)" if isinstance(series, Case) else ""
+    check_type("series", series, Series, f"a Series, as get_series makes it{remedy}")
     if not len(series):
         raise ValueError("series must have at least one step, got none")
     return series
@@ -316,15 +456,16 @@ def series_view(
 ) -> View:
     "The look that all steps of a series share"
     case = checked_series(series).case
+    check_number("channel", channel, Domain(0, whole=True))
+    check_number("axis", axis, Domain(0, 2, whole=True))
+    style: dict[str, Any] = dict(pred=pred, truth=truth, window=window, colours=colours, alpha=alpha, channel=channel)
+    View(**style)
     if window is None:
-        window = intensity_window(case)
-    if isinstance(colours, str):
-        colours = label_colours(min(_highest(series), 255) + 1, colours)[1:]
-    style = dict(pred=pred, truth=truth, window=window, colours=colours, alpha=alpha, channel=channel)
+        style["window"] = intensity_window(case)
+    style["colours"] = _palette_of(colours, _masks(series))
     if case.ndim == 2:
         return View(**style, spacing=case.spacing)
 
-    check_number("axis", axis, Domain(0, 2, whole=True))
     depth = max(step.image.shape[axis + 1] for step in series)
     index = _fullest(series, axis) if index is None else index
     check_number("index", index, Domain(0, depth - 1, whole=True))
@@ -336,10 +477,13 @@ def series_view(
 def _masks(series) -> list:
     return [mask for step in series for mask in (step.pred, step.known_truth) if mask is not None]
 
-
-def _highest(series) -> int:
-    "The highest label"
-    return max([1, *(int(mask.max()) for mask in _masks(series))])
+# %% ../../nbs/plot/08_overlays.ipynb #d7ec15cb
+def series_palette(
+    several,  # `Series`
+    colours,  # as `label_colours` takes them
+) -> LabelPalette:
+    "The colours that series have in common"
+    return _palette_of(colours, [mask for series in several for mask in _masks(series)])
 
 # %% ../../nbs/plot/08_overlays.ipynb #fe2c4381
 def _fullest(series, axis: int) -> int:

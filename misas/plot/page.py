@@ -11,8 +11,10 @@ import hashlib
 import html
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..core.checks import Domain, atomic_path, check_number, invalid
+from ..core.checks import Domain, atomic_path, check_number, checked, one_line, warn_user
 from ..core.sweeps import Series, Step
-from .colours import label_rgb
+from .animation import checked_path
+from .colours import LabelPalette, label_palette
 from .figures import legend_entries, mask_styles
 from misas.plot.overlays import (
+    UNKNOWN,
     View,
     dash_pattern,
     grey_levels,
+    hatching,
     mask_edge,
     pixel_stretch,
     resize_nearest,
     scaled_size,
+    series_palette,
     to_array,
 )
 from .planes import like_look, plane_letters, plane_look, plane_zoom
@@ -49,13 +55,41 @@ from misas.plot.viewer import (
     volume_depths,
 )
 
+# %% ../../nbs/plot/18_page.ipynb #4b2808cc
+@dataclass(frozen=True)
+class _Colours:
+    "The colours of masks in a page: 0 is none, 1 what is not annotated, labels follow"
+
+    palette: LabelPalette
+    places: np.ndarray  # where the colour of each row of the palette stands
+    rgb: np.ndarray  # `(n, 3)`, 0..255, of the colours 1, 2, ...
+
+    def numbers(self, mask: np.ndarray) -> np.ndarray:
+        "The number of the colour of each label > 0"
+        return self.places.take(self.palette.rows(mask))
+
+
+def _page_colours(
+    view: View,
+    labels: list,  # that occur
+) -> _Colours:
+    "Colours for the labels of a page, whose masks have room for 254"
+    palette = label_palette(view.colours, labels)
+    used = sorted({int(palette.rows(label)) for label in labels})
+    if len(used) > 254:
+        warn_user(f"the masks of a page have 254 colours: some of its {len(used)} labels have one in common")
+    places = np.zeros(len(palette.rgb), np.uint8)
+    places[used] = np.arange(len(used)) % 254 + 2
+    return _Colours(palette, places, np.concatenate([[UNKNOWN], palette.rgb[used[:254]]]))
+
 # %% ../../nbs/plot/18_page.ipynb #8551b47f
 def _mask_layer(
     mask: np.ndarray,  # `(H, W)`
     shape: tuple,  # (height, width) of the picture
     style: str,  # "fill" or "contour"
     dashed: bool,
-    colours: int,  # used in turn
+    colours: _Colours,
+    unknown: np.ndarray | None = None,  # `(H, W)`: what is not annotated
 ) -> np.ndarray:  # uint8: number of the colour from 1; 0 where nothing is painted
     "What `overlay` paints of a mask"
     mask = resize_nearest(mask, shape)
@@ -63,7 +97,10 @@ def _mask_layer(
     inside = mask > 0 if style == "fill" else mask_edge(mask, width)
     if dashed:
         inside = inside & dash_pattern(shape, 4 * width)
-    return np.where(inside, (mask - 1) % colours + 1, 0).astype(np.uint8)
+    layer = np.where(inside, colours.numbers(mask), 0).astype(np.uint8)
+    if unknown is not None:
+        layer[resize_nearest(unknown, shape) & hatching(shape, width) & ~inside] = 1
+    return layer
 
 
 def _padded(
@@ -82,7 +119,7 @@ def _step_layers(
     view: View,  # of this step
     zoom: float,  # pixels per mm
     canvas: tuple,  # (height, width)
-    colours: int,
+    colours: _Colours,
 ) -> list:  # image, prediction, truth: uint8, or None
     "The layers of one picture"
     levels = grey_levels(to_array(view.pixels(step)), view.window, view.channel)
@@ -91,15 +128,19 @@ def _step_layers(
     shape = tuple(max(1, round(n)) for n in stretched)
     both_contours = (view.pred, view.truth) == ("contour", "contour")
 
-    def layer(mask, style, dashed):
+    def layer(mask, style, dashed, unknown=None):
         if mask is None or style is None:
             return None
-        return _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, dashed, colours)
+        return _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, dashed, colours, unknown)
+
+    unknown = None
+    if step.truth is not None and step.ignore is not None:
+        unknown = to_array(view.cut(step.truth)) == step.ignore
 
     layers = [
         scaled_size(levels, shape),
         layer(step.pred, view.pred, dashed=False),
-        layer(step.known_truth, view.truth, dashed=both_contours),
+        layer(step.known_truth, view.truth, both_contours, unknown),
     ]
     room: Any = np.maximum(shape, canvas)
     return [None if one is None else _padded(one, room) for one in layers]
@@ -162,25 +203,15 @@ def _filled_page(
 ) -> str:
     "The page `page.html` of this package with everything in it"
     page = files("misas.plot").joinpath("page.html").read_text(encoding="utf-8")
-    for name, text in texts.items():
-        page = page.replace(f"@{name}@", str(text))
-    # no text of a user's can end the script
-    told = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return page.replace("@DATA@", told)
+    # no text of a user's can end the script, and no other script may run
+    told = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    head, script, tail = re.split("(?<=<script>)|(?=</script>)", page)
+    script = script.replace("@DATA@", told)
+    texts["SCRIPT"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    fill = partial(re.sub, "@([A-Z]+)@", lambda place: str(texts.get(place[1], place[0])))
+    return fill(head) + script + fill(tail)
 
 # %% ../../nbs/plot/18_page.ipynb #88ada4d5
-def _page_path(
-    path: str | Path,  # of a file to be written
-) -> Path:
-    "A path that ends with .html, in a folder that is there"
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise invalid("path", "a name that ends with .html", str(path))
-    if not path.parent.is_dir():
-        raise invalid("path", "in a folder that exists", str(path))
-    return path
-
-
 def _page_slices(
     depth: int,  # slices of the volume
     slices: int | None,  # how many of them, at most; None: all
@@ -202,6 +233,7 @@ class _Cut:
     zoom: float  # pixels per mm
     canvas: tuple  # (height, width)
     quality: int | None  # of images
+    colours: _Colours
 
 
 def _page_series(
@@ -210,11 +242,11 @@ def _page_series(
     pictures: _Pictures,  # grows
 ) -> dict:
     "What the script knows of a series"
-    rgb = label_rgb(cut.look.colours, 1)
+    rgb = cut.colours.rgb
 
     def layers(step, index):
         view = step_view(cut.look, step, series.case, cut.axis, index)
-        image, *masks = _step_layers(step, view, cut.zoom, cut.canvas, len(rgb))
+        image, *masks = _step_layers(step, view, cut.zoom, cut.canvas, cut.colours)
         return [pictures.keep(image, quality=cut.quality), *(pictures.keep(mask, rgb) for mask in masks)]
 
     steps = [
@@ -235,7 +267,7 @@ def _cut(several, look, axis, slices, size, quality) -> _Cut:
     zoom = plane_zoom(case, size, axis if case.ndim == 3 else None)
     canvas = np.max([canvas_size(series, axis, zoom) for series in several], 0)
     shown = _page_slices(volume_depths(case)[axis], slices)
-    return _Cut(look, axis, shown, start, zoom, canvas, quality)
+    return _Cut(look, axis, shown, start, zoom, canvas, quality, _page_colours(look, all_labels(several, look)))
 
 
 def _page_data(
@@ -251,6 +283,7 @@ def _page_data(
 
 # %% ../../nbs/plot/18_page.ipynb #5b28a81b
 @like_look
+@checked
 def save_viewer(
     series,  # a `Series`, or a list of series of one case; or a `Case`
     path: str | Path,  # of the file to write; ends with .html
@@ -259,16 +292,17 @@ def save_viewer(
     size: int = 384,  # longest side of a picture, in pixels, about
     quality: int | None = 90,  # of the images, 1..100; None: without losses
     limit: float = 30,  # largest size of the pictures, in MB; more is an error
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> Path:  # of the file
     "One web page with sliders for value and slice, which needs neither Python nor a network"
     several = one_case(series)
-    path = _page_path(path)
+    path = checked_path(path, ".html", ".htm")
     check_number("limit", limit, Domain(0, open=True))
     check_number("quality", quality, Domain(1, 100, whole=True), optional=True)
+    look["colours"] = series_palette(several, look.get("colours"))
     view = plane_look(several[0], **look)
-    names = check_label_names(labels) or several[0].labels
+    names = several[0].labels if labels is None else check_label_names(labels)
     steps = [step for one in several for step in one]
 
     cut = _cut(several, view, axis, slices, size, quality)
@@ -279,7 +313,7 @@ def save_viewer(
     height, width = cut.canvas
     page = _filled_page(
         data,
-        NAME=html.escape(several[0].case.name),
+        NAME=html.escape(one_line(several[0].case.name, 300)),
         LEGEND=html_legend(legend_entries(all_labels(several, view), names, view), styles),
         NOTE=html.escape(_note(several, steps, data)),
         HEIGHT=height,
@@ -292,7 +326,7 @@ def save_viewer(
 
 def _note(several, steps, data) -> str:
     "What stands below the controls: the models, and how much the page holds"
-    models = ", ".join(dict.fromkeys(one.model for one in several if one.model is not None))
+    models = ", ".join(dict.fromkeys(one_line(one.model) for one in several if one.model is not None))
     size = sum(map(len, data["pictures"])) / 1e6
     amount = f"{len(steps)} values, {data['slices']} slices, {size:.1f} MB"
     return f"model: {models}; {amount}" if models else amount

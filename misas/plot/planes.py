@@ -6,6 +6,7 @@
 __all__ = ['plane_letters']
 
 # %% ../../nbs/plot/14_planes.ipynb #c75502fc
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from ..core.cases import Case, as_case
-from ..core.checks import AnyFunction, invalid
+from ..core.checks import AnyFunction, Domain, check_number, checked, invalid, is_several
 from ..core.sweeps import Series, Step, alone, step_of
 from ..core.transform import Function, Intensity, Transform
 from .directions import axis_directions, direction_letters, plane_sides
@@ -119,7 +120,7 @@ def plane_pixels(
     zoom: float,  # pixels per mm
 ) -> np.ndarray:  # `(h, w, 3)`, uint8
     "One plane as a picture"
-    return view(step, zoom * min(view.spacing))
+    return view(step, zoom * min(view.spacing), math.inf)
 
 # %% ../../nbs/plot/14_planes.ipynb #e9c3f332
 def structure_centre(series: Series) -> tuple:  # indices along the three axes, in pixels of the case
@@ -144,18 +145,20 @@ def checked_position(
     if at is None:
         return structure_centre(series)
     shape = series.case.shape
-    if np.shape(at) != (3,) or not all(0 <= k < n and k == int(k) for k, n in zip(at, shape)):
+    indices = list(at) if is_several(at) else []
+    if len(indices) != 3 or any(k not in Domain(0, n - 1, whole=True) for k, n in zip(indices, shape)):
         last = tuple(n - 1 for n in shape)
         raise invalid("at", f"three indices (slice, row, column) from (0, 0, 0) to {last}", at)
-    return tuple(int(k) for k in at)
+    return tuple(int(k) for k in indices)
 
 # %% ../../nbs/plot/14_planes.ipynb #4b0b61a4
 def slice_number_text(
     index: int,
-    spacing: float,  # mm
+    spacing: float,
+    unit: str = "mm",  # of `spacing`; in pixels, the index says it all
 ) -> str:
     "A slice and its distance from the first one"
-    return f"slice {index} · {index * spacing:.4g} mm"
+    return f"slice {index} · {index * spacing:.4g} mm" if unit == "mm" else f"slice {index}"
 
 
 def step_value_text(series: Series, step: Step) -> str:
@@ -201,12 +204,14 @@ def _turn_of_all(compose: Compose, value, case: Case) -> np.ndarray | None:
     return reduce(matmul, turns[::-1])
 
 # %% ../../nbs/plot/14_planes.ipynb #c2b6fb6a
+@checked
 def plane_letters(
     series: Series,
     step: Step,  # of the series
     axis: int = 0,  # across which the volume is cut; an image has one plane only
 ) -> tuple | None:  # (left, right, top, bottom), or None where it is not known
     "What lies beyond the borders of a picture, in the patient"
+    check_number("axis", axis, Domain(0, 2, whole=True))
     case = series.case
     if case.affine is None or step.image.shape[1:] != case.image.shape[1:]:
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_number, invalid
+from ..core.checks import Domain, check_number, check_type, checked, invalid
 from ..core.sweeps import Series, Step, alone, checked_values, step_of
 from ..core.transform import Transform, as_transform
 from misas.plot.figures import (
@@ -21,12 +21,13 @@ from misas.plot.figures import (
     legend_handles,
     like_view,
     mask_styles,
+    names_in_pictures,
     panel_grid,
     slice_text,
     title_size,
 )
 from .overlays import drawn_labels, series_view
-from .text import check_label_names, value_text
+from .text import drawable, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/plot/12_series.ipynb #897506c5
 @like_view
+@checked
 def plot_series(
     series: Series,
     columns: int | None = None,  # panels in a row; None: up to 4
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     panel: float = 2.2,  # width of a panel, in inches
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> "Figure":
@@ -51,14 +53,14 @@ def plot_series(
     ['deg = 0°', 'deg = 45°', 'deg = 90°']
     """
     look = series_view(series, **view)
-    names = check_label_names(labels) or series.labels
+    names = names_in_pictures(labels, series.labels)
     entries = legend_entries(drawn_labels(series, look), names, look)
     handles = legend_handles(entries, mask_styles(look, series))
 
     pictures = [look(step) for step in series]
     aspect = max(p.shape[0] / p.shape[1] for p in pictures)
     figure, axes = panel_grid(len(series), columns, panel, aspect, handles, slice_text(look, series.case))
-    titles = [value_text(series.transform, step.value) for step in series]
+    titles = drawable([value_text(series.transform, step.value) for step in series])
     for ax, picture, title in zip(axes, pictures, titles):
         draw_picture(ax, picture, title, title_size(titles, panel))
     return figure
@@ -93,12 +95,13 @@ def _preview(
 
 # %% ../../nbs/plot/12_series.ipynb #29764105
 @like_view
+@checked
 def plot_transform(
     case,  # a `Case`, or what `load_case` takes
     transform,  # a `Transform`, its name, or a function `(image, value) -> image`
-    values: Sequence | None = None,  # of the transform's parameter; None: up to eight of its own range
+    values=None,  # of the transform's parameter, one or several in an order; None: up to eight of its own range
     columns: int | None = None,  # panels in a row; None: up to 4
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the case, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the case, or numbers
     panel: float = 2.2,  # width of a panel, in inches
     **view,  # truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> "Figure":
@@ -121,33 +124,36 @@ def plot_transform(
 def one_step(
     step,  # a `Step`, or a `Series` of one step
     series: Series | None,  # that the step is from
+    name: str = "step",  # of the argument
 ) -> tuple[Step, Series]:
     "The step and the series it is from; a step alone makes its own"
     if isinstance(step, Series):
         if len(step) != 1:
-            raise ValueError(f"step must be one step, such as series[i:i + 1], got a Series of {len(step)} steps")
+            raise ValueError(f"{name} must be one step, such as series[i:i + 1], got a Series of {len(step)} steps")
         return step[0], step
     if not isinstance(step, Step):
-        raise invalid("step", "a Step or a Series of one step", step, TypeError)
-    return step, series or alone(step)
+        raise invalid(name, "a Step or a Series of one step", step, TypeError)
+    check_type("series", series, Series, "the Series that the step is from", optional=True)
+    return step, series if series is not None and len(series) else alone(step)
 
 # %% ../../nbs/plot/12_series.ipynb #d39105d0
 @like_view
+@checked
 def plot_frame(
-    step: Step | Series,  # a series must have one step, as `series[3:4]` has
+    step,  # a `Step`, or a `Series` of one step, as `series[3:4]` is
     series: Series | None = None,  # that the step is from: knows parameter and unit, label names and window
     ax: "Axes | None" = None,  # to draw into; None: a new figure
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: float = 4,  # width of a new figure, in inches
     **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> "Figure | Axes":  # the figure, or `ax`
     "One step with its parameter"
     shown, series = one_step(step, series)
     check_number("size", size, Domain(0, open=True))
-    names = check_label_names(labels) or series.labels
+    names = names_in_pictures(labels, series.labels)
     look = series_view(series, **view)
     picture = look(shown)
-    title = value_text(series.transform, shown.value)
+    (title,) = drawable([value_text(series.transform, shown.value)])
     if ax is not None:
         draw_picture(ax, picture, title)
         return ax
@@ -155,6 +161,6 @@ def plot_frame(
     entries = legend_entries(drawn_labels([shown], look), names, look)
     handles = legend_handles(entries, mask_styles(look, [shown]))
     aspect = picture.shape[0] / picture.shape[1]
-    figure, (ax,) = panel_grid(1, 1, size, aspect, handles, slice_text(look, series.case))
+    figure, (ax,) = panel_grid(1, 1, size, aspect, handles, slice_text(look, series.case), "size")
     draw_picture(ax, picture, title)
     return figure

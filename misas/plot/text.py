@@ -6,15 +6,20 @@
 __all__ = ['value_text']
 
 # %% ../../nbs/plot/02_text.ipynb #5841b67b
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.checks import invalid
+import numpy as np
+
+from ..core.checks import JOINERS, checked, invalid, is_several, label_names, label_text, one_line, warn_user
 from ..core.transform import Transform
 
 if TYPE_CHECKING:
+    from matplotlib.text import Text
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
 # %% ../../nbs/plot/02_text.ipynb #1b72d849
@@ -22,18 +27,21 @@ def amount_text(value) -> str:
     "A value in a few digits"
     if isinstance(value, (tuple, list)):
         return ", ".join(map(amount_text, value))
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return one_line(value)
+    is_whole = isinstance(value, (int, np.integer))
+    text = str(value) if is_whole else f"{value:.3g}" if abs(float(value)) < 1000 else f"{value:.0f}"
+    return f"−{text[1:]}" if text.startswith("-") else text  # as at the axes of charts
 
 # %% ../../nbs/plot/02_text.ipynb #2d0b2bfe
+@checked
 def value_text(
     transform: Transform,
     value,  # of its parameter
 ) -> str:
     "Parameter, value and unit of a step: `deg = 30°`"
     space = "" if transform.unit in ("°", "%", "×", "") else " "
-    return f"{transform.param} = {amount_text(value)}{space}{transform.unit}"
+    return f"{one_line(transform.param)} = {amount_text(value)}{space}{one_line(transform.unit)}"
 
 # %% ../../nbs/plot/02_text.ipynb #147156c2
 def label_name(
@@ -41,14 +49,15 @@ def label_name(
     names: Sequence | None = None,  # of the labels 0, 1, 2, ...
 ) -> str:
     "The name of a label, or its number"
-    return str(names[label]) if names is not None and label < len(names) else str(label)
+    return one_line(label_text(label, names))
 
 
 def check_label_names(labels) -> Sequence | None:
-    "The names of labels, as they were given"
-    if labels is not None and (isinstance(labels, str) or not isinstance(labels, Sequence)):
-        raise invalid("labels", "a list with the names of the labels 0, 1, 2, ..., or None", labels, TypeError)
-    return labels
+    "The names of labels by their numbers"
+    allowed = "a list with the names of the labels 0, 1, 2, ..., or a dict {label: name}"
+    if labels is not None and not isinstance(labels, Mapping) and not is_several(labels):
+        raise invalid("labels", f"{allowed} or None", labels, TypeError)
+    return labels if labels is None else label_names(labels)
 
 # %% ../../nbs/plot/02_text.ipynb #15fc1f5a
 @lru_cache(maxsize=1)
@@ -59,7 +68,124 @@ def default_font() -> "FreeTypeFont":
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
 
+# %% ../../nbs/plot/02_text.ipynb #85e68f8b
+@lru_cache(maxsize=1)
+def _default_letters() -> frozenset:
+    "The characters of the font that comes with matplotlib"
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(map(chr, FT2Font(default_font().path).get_charmap()))
+
+
+@lru_cache(maxsize=1)
+def _font_files() -> dict:  # {character: path of a font that has it, or None}; grows
+    "What is known of the fonts of this computer"
+    return {}
+
+
+def _find_fonts(characters: Iterable):
+    "Look for fonts that have these characters; plain ones first"
+    from matplotlib.font_manager import findSystemFonts
+    from matplotlib.ft2font import FT2Font
+
+    known = _font_files()
+    wanted = set(characters) - _default_letters() - set(known)
+    known.update(dict.fromkeys(wanted))
+    for path in sorted(findSystemFonts(), key=_oddity) if wanted else ():
+        try:
+            font = FT2Font(path)
+        except (OSError, RuntimeError):  # no outlines, or broken
+            continue
+        found = {c for c in wanted if font.get_char_index(ord(c))}
+        known.update(dict.fromkeys(found, path))
+        wanted -= found
+        if not wanted:
+            return
+
+# %% ../../nbs/plot/02_text.ipynb #4811805f
+def _oddity(path: str) -> tuple:
+    "How far a font is from upright letters without serifs, as its file is called"
+    name = Path(path).stem.lower()
+    styles = ("bold", "italic", "oblique", "light", "thin", "black", "condensed", "serif", "mono", "math")
+    return sum(style in name for style in styles), name
+
+# %% ../../nbs/plot/02_text.ipynb #530322d7
+def drawable(
+    texts: Sequence,  # of str
+) -> list:  # of str
+    "Texts in which a box stands for what no font of this computer has, with a warning"
+    _find_fonts(set("".join(texts)) - set(JOINERS))
+    missing = {c for c, path in _font_files().items() if path is None}
+    shown = ["".join("□" if c in missing else c for c in text) for text in texts]
+    lacking = [text for text, new in zip(texts, shown) if text != new]
+    if lacking:
+        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        warn_user(f"no font has all letters of {lacking[0]!r}{others}, boxes stand for them: a font such as Noto has")
+    return shown
+
+# %% ../../nbs/plot/02_text.ipynb #03138b94
+@lru_cache(maxsize=32)
+def _font(path: str) -> "FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(path, 13)
+
+
+def _text_runs(text: str) -> list:  # of (part, font)
+    "A line of text, cut where another font is needed"
+    if text.isascii():
+        return [(text, default_font())]
+    _find_fonts(set(text))
+    runs: list[tuple] = []
+    for c in text:
+        path = _font_files().get(c)
+        font = _font(path) if path else default_font()
+        joins = c in JOINERS or unicodedata.combining(c)
+        if runs and (joins or runs[-1][1] is font):
+            runs[-1] = (runs[-1][0] + c, runs[-1][1])
+        else:
+            runs.append((c, font))
+    return runs
+
+# %% ../../nbs/plot/02_text.ipynb #12613e1b
+def text_length(text: str) -> float:
+    "How long a line of text is in a picture, in pixels"
+    return sum(font.getlength(part) for part, font in _text_runs(text))
+
 
 def text_inches(text: str, points: float) -> float:
     "How long the longest line of a text is, in letters of so many points"
-    return max(map(default_font().getlength, text.split("\n"))) / 13 * points / 72
+    return max(map(text_length, text.split("\n"))) / 13 * points / 72
+
+# %% ../../nbs/plot/02_text.ipynb #6d085f07
+def draw_text(
+    draw: "ImageDraw",
+    right: float,  # end of the text, in pixels
+    middle: float,  # height of its middle
+    text: str,
+):
+    "A line of white text that ends there"
+    above, below = default_font().getmetrics()
+    x = right - text_length(text)
+    for part, font in _text_runs(text):
+        draw.text((x, middle + (above - below) / 2), part, fill="white", font=font, anchor="ls")
+        x += font.getlength(part)
+
+# %% ../../nbs/plot/02_text.ipynb #6c1cf92c
+def as_plain(text: "Text") -> "Text":
+    "A text of a figure, drawn letter by letter: $ and \\ are no commands, and other fonts lend what one lacks"
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    text.set_usetex(False)
+    text.set_parse_math(False)
+    letters = text.get_text()
+    if not letters.isascii():
+        _find_fonts(set(letters))
+        paths = sorted({path for c in letters if (path := _font_files().get(c))})
+        listed = {font.fname for font in fontManager.ttflist}
+        for path in paths:
+            if path not in listed:  # matplotlib keeps a list of fonts, which may be older than they are
+                fontManager.addfont(path)
+        names = [FontProperties(fname=path).get_name() for path in paths]
+        text.set_fontfamily([*text.get_fontfamily(), "DejaVu Sans", *names])
+    return text

@@ -15,12 +15,21 @@ import numpy as np
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, same_value
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_number,
+    checked,
+    import_optional,
+    invalid,
+    one_line,
+    same_value,
+)
 from ..core.sweeps import Series, Step
 from .animation import centre_on_canvas
 from .directions import axis_text, plane_sides
 from .figures import legend_entries, mask_styles, style_texts
-from .overlays import View, checked_series, drawn_labels
+from .overlays import View, checked_series, drawn_labels, series_palette
 from misas.plot.planes import (
     index_along,
     lettered,
@@ -38,6 +47,9 @@ from misas.plot.planes import (
 from .text import check_label_names
 
 # %% ../../nbs/plot/17_viewer.ipynb #eb0753b3
+MOST_PIXELS = 100_000_000  # of a picture in a browser
+
+
 def step_view(
     view: View,
     step: Step,
@@ -61,7 +73,11 @@ def canvas_size(
     extents = [np.multiply(step.image.shape[1:], step.spacing or case.spacing) * zoom for step in series]
     largest = np.max(extents, 0)
     shown = (0, 1) if case.ndim == 2 else [side for side, _ in plane_sides(axis, case.affine)]
-    return tuple(int(largest[side] + 0.5) for side in shown)
+    height, width = (int(largest[side] + 0.5) for side in shown)
+    if height * width > MOST_PIXELS:
+        pixels = f"{height * width / 1e6:.0f} million pixels"
+        raise ValueError(f"size must give a picture of at most {MOST_PIXELS / 1e6:.0f} million pixels, got {pixels}")
+    return height, width
 
 # %% ../../nbs/plot/17_viewer.ipynb #4c0aa385
 def _picture(
@@ -74,8 +90,9 @@ def _picture(
 ) -> np.ndarray:  # `(h, w, 3)`, uint8
     "A step as the viewer shows it"
     zoom = plane_zoom(series.case, size, axis if series.case.ndim == 3 else None)
+    canvas = canvas_size(series, axis, zoom)
     picture = plane_pixels(step_view(view, step, series.case, axis, index), step, zoom)
-    height, width = np.maximum(picture.shape[:2], canvas_size(series, axis, zoom))
+    height, width = np.maximum(picture.shape[:2], canvas)
     return lettered(centre_on_canvas(picture, height, width), plane_letters(series, step, axis))
 
 # %% ../../nbs/plot/17_viewer.ipynb #39ccd8e7
@@ -97,7 +114,8 @@ def one_case(
     "One or several series, all of one case; a case alone has one step without a prediction"
     if isinstance(series, Case):
         return [without_prediction(series)]
-    several = list(series) if isinstance(series, (list, tuple)) else [series]
+    is_list = isinstance(series, (list, tuple)) and not isinstance(series, Series)
+    several = list(series) if is_list else [series]
     if not several:
         raise invalid("series", "at least one series", series)
     first = checked_series(several[0]).case
@@ -112,7 +130,8 @@ def one_case(
 def series_names(several: list) -> list:
     "What tells the series apart"
     many_models = len({series.model for series in several}) > 1
-    return [f"{series.model}, {series.transform}" if many_models else str(series.transform) for series in several]
+    names = [f"{series.model}, {series.transform}" if many_models else str(series.transform) for series in several]
+    return [one_line(name, 120) for name in names]
 
 # %% ../../nbs/plot/17_viewer.ipynb #f977eb9a
 def start_value(series: Series) -> int:
@@ -135,7 +154,7 @@ def step_caption(
     if series.case.ndim == 2:
         return text
     spacing = (step.spacing or series.case.spacing)[axis]
-    where = slice_number_text(index_along(step, series.case, axis, index), spacing)
+    where = slice_number_text(index_along(step, series.case, axis, index), spacing, series.case.unit)
     return f"{text} · {where}" if text else where
 
 # %% ../../nbs/plot/17_viewer.ipynb #f287ef4e
@@ -233,7 +252,7 @@ class _Viewer:
         self.entries = legend_entries(all_labels(several, look), names, look)
         self.controls = _controls(several, look, axis, at)
         self.picture = w.Image(format="png")
-        self.caption = w.Label()
+        self.caption = w.HTML()  # a Label would typeset what stands between two $
         self.legend = w.HTML()
         self.controls["series"].observe(self.choose_series, "value")
         self.controls["axis"].observe(self.choose_axis, "value")
@@ -248,7 +267,7 @@ class _Viewer:
         step = series[min(now["value"], len(series) - 1)]
         shown = replace(self.look, pred=now["pred"], truth=now["truth"], alpha=now["alpha"])
         self.picture.value = _png(_picture(series, step, shown, now["axis"], now["slice"], self.size))
-        self.caption.value = step_caption(series, step, now["axis"], now["slice"])
+        self.caption.value = html.escape(step_caption(series, step, now["axis"], now["slice"]))
         self.legend.value = html_legend(self.entries, mask_styles(shown, [step]))
 
     def choose_series(self, change):
@@ -265,19 +284,21 @@ class _Viewer:
 
 # %% ../../nbs/plot/17_viewer.ipynb #702171db
 @like_look
+@checked
 def view(
     series,  # a `Series`, or a list of series of one case; or a `Case`
     axis: int = 0,  # across which a volume is cut at first: 0, 1 or 2
     index: int | None = None,  # of the slice shown first; None: through the centre of mass of the foreground
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: int = 480,  # longest side of the picture, in pixels, about
     **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ):  # an ipywidgets.HBox
     "Sliders for value and slice, and switches for prediction and truth, in a notebook"
     w = _widgets()
     several = one_case(series)
-    names = check_label_names(labels) or several[0].labels
+    names = several[0].labels if labels is None else check_label_names(labels)
     at = first_slices(several[0], axis, index)
+    look["colours"] = series_palette(several, look.get("colours"))
     viewer = _Viewer(several, plane_look(several[0], **look), axis, at, names, size)
     seen = w.VBox([viewer.picture, viewer.caption, viewer.legend])
     chosen = w.VBox(list(viewer.controls.values()))

@@ -15,24 +15,34 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import Domain, check_number, invalid
+from ..core.checks import Domain, check_number, checked, invalid, is_several
 from ..core.sweeps import Series, Step
-from .animation import captioned, centre_on_canvas, gif_palette, gif_path, used_colours, write_gif
+from misas.plot.animation import (
+    captioned,
+    centre_on_canvas,
+    check_duration,
+    check_frames,
+    checked_path,
+    used_colours,
+    write_gif,
+)
 from .directions import axis_text
 from misas.plot.figures import (
     TEXT_STYLE,
     Picture,
     add_legend,
+    check_figure,
     draw_picture,
     legend_columns,
     legend_entries,
     legend_handles,
     legend_width,
     mask_styles,
+    names_in_pictures,
     panel_grid,
     title_size,
 )
-from .overlays import View, drawn_labels
+from .overlays import LIMIT, View, drawn_labels
 from misas.plot.planes import (
     as_volumes,
     checked_position,
@@ -49,7 +59,7 @@ from misas.plot.planes import (
     step_spacing,
     step_value_text,
 )
-from .text import check_label_names
+from .text import as_plain, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +77,7 @@ def _slices(
     depth = step.image.shape[axis + 1]
     if index is None:
         return list(range(depth)) if n is None else _slices_through_foreground(step, axis, n)
-    slices = np.atleast_1d(index).tolist()
+    slices = list(index) if is_several(index) else [index]
     if not slices or any(k not in Domain(0, depth - 1, whole=True) for k in slices):
         raise invalid("index", f"one or several integers from 0 to {depth - 1}", index)
     return [int(k) for k in slices]
@@ -89,7 +99,8 @@ def _slices_through_foreground(
     first, last = found[0], found[-1]
     if n == 1:
         return [(first + last) // 2]
-    return np.unique(np.floor(np.linspace(first, last, int(n)) + 0.5).astype(int)).tolist()
+    n = min(int(n), depth)
+    return np.unique(np.floor(np.linspace(first, last, n) + 0.5).astype(int)).tolist()
 
 # %% ../../nbs/plot/16_volumes.ipynb #e856410c
 def _write_letters(
@@ -122,13 +133,14 @@ def _labels_in(
 
 # %% ../../nbs/plot/16_volumes.ipynb #070e4635
 @like_look
+@checked
 def plot_montage(
     volume,  # a `Case`, or what `load_case` takes; a `Series` of one step; a `Step`, which is shown as it is stored
     axis: int = 0,  # across which the volume is cut: 0, 1 or 2
     n: int | None = 8,  # slices, at equal distances through the structure; None: all slices of the volume
-    index: int | Sequence | None = None,  # the slices themselves, one or several, instead of `n`
+    index=None,  # the slices themselves, one or several, instead of `n`
     columns: int | None = None,  # panels in a row; None: up to 4
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     panel: float = 2.2,  # width of a panel, in inches
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> "Figure":
@@ -136,23 +148,29 @@ def plot_montage(
     series = one_volume(volume)
     step, case = series[0], series.case
     look = plane_look(series, **view)
-    names = check_label_names(labels) or series.labels
+    names = names_in_pictures(labels, series.labels)
     slices = _slices(step, axis, index, n)
     plane = plane_of(look, step, case, axis, 0)
     views = [replace(plane, index=k) for k in slices]
     entries = legend_entries(_labels_in([(step, v) for v in views]), names, look)
     handles = legend_handles(entries, mask_styles(look, series))
 
-    pictures = [v(step) for v in views]
+    first = views[0](step)
     spacing = step_spacing(step, case)
-    titles = [slice_number_text(k, spacing[axis]) for k in slices]
-    about = _joined(", ", step_value_text(series, step), f"slices along {axis_text(axis, case.affine)}")
-    aspect = pictures[0].shape[0] / pictures[0].shape[1]
+    titles = [slice_number_text(k, spacing[axis], series.case.unit) for k in slices]
+    about = _joined(", ", *_value_texts(series), f"slices along {axis_text(axis, case.affine)}")
+    aspect = first.shape[0] / first.shape[1]
     figure, axes = panel_grid(len(views), columns, panel, aspect, handles, about)
-    for ax, picture, title in zip(axes, pictures, titles):
+    for ax, view_of_slice, title in zip(axes, views, titles):
+        picture = view_of_slice(step)
         draw_picture(ax, picture, title, title_size(titles, panel))
         _write_letters(ax, plane_letters(series, step, axis), picture.shape)
     return figure
+
+
+def _value_texts(series: Series) -> list:
+    "What was done to the image at each step, in letters that can be drawn"
+    return drawable([step_value_text(series, step) for step in series])
 
 
 def _joined(separator: str, *texts: str) -> str:
@@ -166,6 +184,7 @@ def _draw_plane(
     sides: tuple,  # pairs (axis, 1 or -1 for backwards): what runs down and across it
     extents: np.ndarray,  # of the step along its axes, in mm
     spacing: tuple,  # mm
+    unit: str = "mm",  # of all of them
 ):
     "A plane in mm from the first pixel"
     from matplotlib.ticker import FixedLocator, MaxNLocator
@@ -176,7 +195,7 @@ def _draw_plane(
     for side, i in ((ax.xaxis, column), (ax.yaxis, row)):
         is_short = extents[i] <= 0.3 * max(extents)
         side.set_major_locator(FixedLocator([0]) if is_short else MaxNLocator(3, steps=[1, 2, 5, 10]))
-        side.set_label_text(f"axis {i} (mm)", color=TEXT_STYLE, fontsize=8)
+        side.set_label_text(f"axis {i} ({unit})", color=TEXT_STYLE, fontsize=8)
     ax.tick_params(colors=TEXT_STYLE, labelsize=7, length=2)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -209,17 +228,19 @@ def _plane_axes(
     lines = -(-len(handles) // legend_columns(handles, total))
     legend_height = lines * 0.2 + 0.25 if lines else 0
     row_height = max(height for height, _ in sizes) + 0.35
+    check_figure(total, rows * row_height + 0.3 + legend_height)
     figure = Picture(total, rows * row_height + 0.3 + legend_height)
     add_legend(figure, handles)
     return figure, figure.subplots(rows, 3, squeeze=False, width_ratios=widths)
 
 # %% ../../nbs/plot/16_volumes.ipynb #0f4301ca
 @like_look
+@checked
 def plot_planes(
     volume,  # a `Series`, its values in rows; a `Case`, or what `load_case` takes; a `Step`, shown as it is stored
-    at: Sequence | None = None,  # indices (slice, row, column) where the planes meet; None: centre of the foreground
+    at=None,  # indices (slice, row, column) where the planes meet; None: centre of the foreground
     crosshair: bool = True,  # draw the lines in which the planes cut each other?
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     panel: float = 2.2,  # length of the longest side, in inches
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> "Figure":
@@ -229,7 +250,7 @@ def plot_planes(
     check_number("panel", panel, Domain(0, open=True))
     look = plane_look(series, **view)
     at = checked_position(series, at)
-    names = check_label_names(labels) or series.labels
+    names = names_in_pictures(labels, series.labels)
     rows = [(step, [plane_of(look, step, case, axis, at[axis]) for axis in range(3)]) for step in series]
     shown = [(step, plane) for step, planes in rows for plane in planes]
     handles = legend_handles(legend_entries(_labels_in(shown), names, look), mask_styles(look, series))
@@ -255,7 +276,9 @@ def _draw_step_plane(ax: "Axes", series: Series, step: Step, plane: View, zoom: 
     "One plane of a step, with letters"
     spacing = step_spacing(step, series.case)
     picture = plane_pixels(plane, step, zoom)
-    _draw_plane(ax, picture, cast(tuple, plane.sides), np.multiply(step.image.shape[1:], spacing), spacing)
+    _draw_plane(
+        ax, picture, cast(tuple, plane.sides), np.multiply(step.image.shape[1:], spacing), spacing, series.case.unit
+    )
     _write_letters(ax, plane_letters(series, step, plane.axis), picture.shape)
 
 # %% ../../nbs/plot/16_volumes.ipynb #415cf1e2
@@ -273,16 +296,16 @@ def _label_planes(
 ):
     "Titles above the planes, at least of the first row; values at the left; axes below"
     alike = len({step.image.shape for step in series}) == 1
-    for i, (step, planes) in enumerate(rows):
+    for i, ((step, planes), value) in enumerate(zip(rows, _value_texts(series))):
         spacing = step_spacing(step, series.case)
         for ax, plane in zip(axes[i], planes):
             if i == 0 or not alike:
-                title = slice_number_text(plane.index, spacing[plane.axis])
+                title = slice_number_text(plane.index, spacing[plane.axis], series.case.unit)
                 ax.set_title(title, color=TEXT_STYLE, fontsize=10)
             if i < len(rows) - 1:
                 ax.set_xlabel("")
         left = axes[i, 0]
-        left.set_ylabel(_joined("\n", step_value_text(series, step), left.get_ylabel()), color=TEXT_STYLE, fontsize=9)
+        as_plain(left.set_ylabel(_joined("\n", value, left.get_ylabel()), color=TEXT_STYLE, fontsize=9))
 
 # %% ../../nbs/plot/16_volumes.ipynb #bc80655d
 @dataclass(frozen=True)
@@ -301,8 +324,8 @@ def _slice_frames(series: Series, look: View, axis: int, index) -> list:
     plane = plane_of(look, step, series.case, axis, 0)
     frames = []
     for k in slices:
-        place = slice_number_text(k, step_spacing(step, series.case)[axis])
-        title = _joined(" · ", step_value_text(series, step), place)
+        place = slice_number_text(k, step_spacing(step, series.case)[axis], series.case.unit)
+        title = _joined(" · ", *_value_texts(series), place)
         frames.append(_Frame(title, step, [replace(plane, index=k)]))
     return frames
 
@@ -310,9 +333,9 @@ def _slice_frames(series: Series, look: View, axis: int, index) -> list:
 def _step_frames(series: Series, look: View, at: tuple) -> list:
     "One frame for each step, with the three planes through a point"
     frames = []
-    for step in series:
+    for step, title in zip(series, _value_texts(series)):
         planes = [plane_of(look, step, series.case, axis, at[axis]) for axis in range(3)]
-        frames.append(_Frame(step_value_text(series, step), step, planes))
+        frames.append(_Frame(title, step, planes))
     return frames
 
 # %% ../../nbs/plot/16_volumes.ipynb #8b42f401
@@ -330,23 +353,38 @@ def _frame_picture(
     return np.concatenate([centre_on_canvas(p, height, p.shape[1] + 8) for p in pictures], 1)
 
 # %% ../../nbs/plot/16_volumes.ipynb #0810435b
+def _frame_shape(
+    frames: list,  # of `_Frame`
+    zoom: float,  # pixels per mm
+) -> tuple:  # (height, width)
+    "How large the largest frame is"
+    heights, widths = [], []
+    for frame in frames:
+        sides = [np.multiply(plane.cut(frame.step.image).shape[-2:], plane.spacing) * zoom for plane in frame.planes]
+        heights.append(max(height for height, _ in sides))
+        widths.append(sum(width for _, width in sides))
+    return max(heights), max(widths)
+
+
 @like_look
+@checked
 def gif_volume(
     volume,  # a `Series`; a `Case`, or what `load_case` takes; a `Step`, which is shown as it is stored
     path: str | Path,  # of the file to write; ends with .gif
     axis: int = 0,  # across which one step is cut: 0, 1 or 2
-    index: int | Sequence | None = None,  # slices of one step, in their order; None: all
-    at: Sequence | None = None,  # indices (slice, row, column) where the planes of several steps meet; None: centre
+    index=None,  # slices of one step, in their order; None: all
+    at=None,  # indices (slice, row, column) where the planes of several steps meet; None: centre
     duration: float = 150,  # of a frame, in milliseconds, >= 10
-    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of series or case, or numbers
+    labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     size: int = 384,  # longest side of a plane, in pixels, about
+    limit: float = LIMIT,  # largest number of pixels of all frames together, in millions; more is an error
     **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
 ) -> Path:  # of the file
     "An animated GIF of one step, slice after slice, or of the three planes of several, value after value"
     series = as_volumes(volume)
-    path = gif_path(path)
-    names = check_label_names(labels) or series.labels
-    check_number("duration", duration, Domain(10))
+    path = checked_path(path, ".gif")
+    names = names_in_pictures(labels, series.labels)
+    check_duration(duration)
     look = plane_look(series, **view)
     if len(series) == 1:
         shown = _slice_frames(series, look, axis, index)
@@ -354,11 +392,11 @@ def gif_volume(
     else:
         shown = _step_frames(series, look, checked_position(series, at))
         zoom = plane_zoom(series.case, size)
+    check_frames(len(shown), _frame_shape(shown, zoom), limit, "fewer slices (index=range(0, 100, 4)) or values")
 
     present = _labels_in([(frame.step, plane) for frame in shown for plane in frame.planes])
     pictures = [_frame_picture(frame, series, zoom) for frame in shown]
     entries = legend_entries(present, names, look)
     frames = captioned(pictures, [frame.title for frame in shown], entries, mask_styles(look, series))
-    is_coloured = len(series.case.image) == 3
-    write_gif(frames, path, duration, gif_palette(frames, used_colours(look, present), look.alpha, is_coloured))
+    write_gif(frames, path, duration, used_colours(look, present), coloured=len(series.case.image) == 3)
     return path

@@ -15,6 +15,7 @@ from misas.plot.animation import (
     centre_on_canvas,
     gif_palette,
     gif_series,
+    indexed,
     used_colours,
 )
 from misas.plot.colours import label_rgb
@@ -89,13 +90,15 @@ def test_256_colours_are_enough(series):
     rgb = used_colours(View(), [1, 2, 3])
     assert np.array_equal(rgb, label_rgb(None, 3)[:3])
     assert np.array_equal(used_colours(View(), [1, 15]), rgb[:1])  # they repeat
-    palette = gif_palette(frames, rgb, 0.5, False)
-    assert len(palette.getpalette()) <= 768
-    assert len(gif_palette(frames, rgb, 0.5, True).getpalette()) <= 768
-    reduced = np.asarray(Image.fromarray(frames[1]).quantize(palette=palette, dither=0).convert("RGB"), float)
-    off = np.abs(reduced - frames[1])
-    assert off.mean() < 2
-    assert off.max() < 60  # grey levels, fills and contours keep their colour
+    palette = gif_palette(frames, rgb)
+    assert len(palette) <= 256
+    assert set(map(tuple, rgb)) <= set(map(tuple, palette))
+    for frame, image in zip(frames, indexed(frames, palette)):
+        off = np.abs(np.asarray(image.convert("RGB"), float) - frame)
+        assert off.mean() < 2
+        assert off.max() < 60  # grey levels, fills and contours keep their colour
+        for colour in rgb:
+            assert (off[(frame == colour).all(-1)] == 0).all()
 
 
 def test_a_gif_runs_forever_at_the_speed_wanted(case, stubborn, tmp_path):

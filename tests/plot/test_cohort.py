@@ -207,7 +207,7 @@ def test_where_a_case_fared_worst_is_told_whole():
 
 @pytest.mark.parametrize(
     "value, text",
-    [(30, "30"), ("0.70710678", "0.707"), (-150, "-150"), (1234, "1234"), ("a" * 41, "a" * 39 + "…")],
+    [(30, "30"), ("0.70710678", "0.707"), (-150, "−150"), (1234, "1234"), ("a" * 41, "a" * 39 + "…")],
 )
 def test_values_are_short(value, text):
     assert _short(value) == text

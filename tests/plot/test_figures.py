@@ -18,7 +18,7 @@ from misas.plot.figures import (
     style_texts,
     title_size,
 )
-from misas.plot.overlays import series_view
+from misas.plot.overlays import View, series_view
 from misas.plot.series import plot_series
 from misas.plot.text import text_inches
 
@@ -73,14 +73,15 @@ def test_panels_fill_rows_of_four():
     assert panel_rows(9, 2.0) == (5, 2)
 
 
-def test_a_legend_names_at_most_20_labels(series):
+def test_a_legend_names_at_most_60_labels(series):
     names = ("bg", "LV", "MY", "RV")
     view = series_view(series, pred="contour")
     assert [text for text, _ in legend_entries([1, 3], names, view)] == ["LV", "RV"]
-    many = legend_entries(range(1, 31), None, series_view(series, colours=["red"]))
-    assert len(many) == 20
-    assert many[-1] == ("and 11 more", None)
-    assert len(legend_handles(many, [])) == 20
+    many = legend_entries(range(1, 81), None, View(colours="turbo"))
+    assert len(many) == 60
+    assert many[-1] == ("and 21 more", None)
+    assert len(legend_handles(many, [])) == 60
+    assert len(legend_entries(range(1, 41), None, View(colours="turbo"))) == 40
 
 
 def test_labels_that_look_alike_are_warned_of(series):

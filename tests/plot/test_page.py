@@ -16,7 +16,7 @@ from misas.core.sweeps import Series, get_series
 from misas.data.phantoms import phantom
 from misas.models.demo import demo_model
 from misas.plot.overlays import overlay, series_view
-from misas.plot.page import _filled_page, _padded, _step_layers, save_viewer
+from misas.plot.page import _filled_page, _padded, _page_colours, _step_layers, save_viewer
 from misas.plot.planes import plane_of, plane_pixels, plane_zoom
 from misas.plot.viewer import _picture
 from misas.transforms.basic import Brightness, Dihedral, Resize, Rotate
@@ -82,7 +82,7 @@ def test_masks_cover_what_overlay_paints(plain):
     filled = series_view(plain, index=4)
     outlined = series_view(plain, index=4, pred="contour")
     for view, style in ((filled, "fill"), (outlined, "contour")):
-        layer = _step_layers(plain[0], view, 2, (180, 160), 7)[1]
+        layer = _step_layers(plain[0], view, 2, (180, 160), _page_colours(view, [1, 2, 3]))[1]
         black = np.zeros((72, 64))
         painted = overlay(black, plain[0].pred[4], window=(0, 1), alpha=1, pred_as=style, scale=5).any(-1)
         assert np.array_equal(layer > 0, painted)
@@ -96,7 +96,7 @@ def test_padding_puts_an_array_in_the_middle():
 def test_no_text_ends_the_script():
     page = _filled_page(dict(x="</script>", series="°"), NAME="a &lt; b", WIDTH=3)
     assert "<h1>a &lt; b</h1>" in page
-    assert '{"x":"\\u003c/script>","series":"°"}' in page
+    assert '{"x":"\\u003c/script>","series":"\\u00b0"}' in page
     assert page.count("</script>") == 1
 
 

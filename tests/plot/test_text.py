@@ -9,7 +9,7 @@ from misas.transforms.basic import Brightness, Resize, Rotate
 
 def test_values_have_few_digits_and_a_unit():
     assert value_text(Rotate(), 30) == "deg = 30°"
-    assert value_text(Rotate(), -2.5) == "deg = -2.5°"
+    assert value_text(Rotate(), -2.5) == "deg = −2.5°"
     assert value_text(Brightness(), 2**0.5) == "factor = 1.41×"
     assert value_text(Resize(), 128) == "pixels = 128 px"
 
@@ -30,8 +30,9 @@ def test_labels_without_a_name_go_by_their_number():
     assert label_name(3) == "3"
 
 
-@pytest.mark.parametrize("bad", ["LV", 3, {1: "LV"}])
+@pytest.mark.parametrize("bad", ["LV", b"LV", 3, {1, 2}])
 def test_names_come_in_a_list(bad):
     with pytest.raises(TypeError, match="labels must be a list with the names"):
         check_label_names(bad)
     assert check_label_names(None) is None
+    assert check_label_names({1: "LV"}) == ("0", "LV")
