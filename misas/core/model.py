@@ -500,6 +500,11 @@ def _check_is_model(obj):
     if isinstance(obj, type):
         name = obj.__name__
         raise TypeError(f"model must be an object, as in as_model({name}(...)), got the class {name}")
+    if inspect.isfunction(obj) and not _takes_an_image(obj):
+        name = obj.__name__
+        raise TypeError(
+            f"model must be a function of one image, got {name}{inspect.signature(obj)}: as_model({name}())"
+        )
     if isinstance(obj, FunctionType) and _is_of_misas(obj):
         name = obj.__name__
         raise TypeError(
@@ -509,11 +514,6 @@ def _check_is_model(obj):
         kind = f"a {type(obj).__name__} with the keys {short_repr(list(obj)[:4])}"
         advice = "if these are its weights, load them with net.load_state_dict(weights), and then as_model(net)"
         raise TypeError(f"model must be a network, got {kind}: {advice}")
-    if inspect.isfunction(obj) and not _takes_an_image(obj):
-        name = obj.__name__
-        raise TypeError(
-            f"model must be a function of one image, got {name}{inspect.signature(obj)}: as_model({name}())"
-        )
 
 # %% ../../nbs/core/05_model.ipynb #58a9471a
 def _own_labels(obj) -> tuple | None:

@@ -54,7 +54,6 @@ REFUSED = {
     "*/[01].dcm": "mosaic of 48 slices .Siemens., and must hold 7 x 7 of one size, got a picture of 256 x 256",
     "*.dcm.gz": "a compressed file; unpack it first",
     "*.bin.gz": "a compressed file; unpack it first",
-    "*/[01].dcm": "it is a mosaic of 48 slices .Siemens., and must hold 7 x 7 of one size",
     "*/csa_slice_norm.dcm": "it holds no image",
     "*.txt": "a table or text; it has no pixels",
     "*.bin": "its format is not known",
