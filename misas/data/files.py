@@ -59,6 +59,11 @@ class Reading:
     max_pixels: int | None = None  # that a file may hold, channels counted; None: as above
     labels: bool = False  # a mask: values as they are stored, not as they are shown
 
+    def __post_init__(self):
+        number = isinstance(self.page, (int, np.integer)) and not isinstance(self.page, bool)
+        if not (self.page is None or number and self.page >= 0 or isinstance(self.page, str) and self.page == "all"):
+            raise invalid("page", 'an integer >= 0, "all" or None', self.page)
+
     def check_size(
         self,
         shape: Sequence,  # of what is going to be read

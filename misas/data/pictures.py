@@ -190,7 +190,7 @@ def chosen_pages(
 ) -> list[int] | None:  # None: all
     "Which pages of a file are to be read"
     page = reading.page
-    if n == 1 and page in (None, "all", 0):
+    if n == 1:  # there is nothing to choose; another file, that of the truth, may have several
         return [0]
     if page is None:
         raise InvalidImageError(
@@ -199,7 +199,7 @@ def chosen_pages(
         )
     if page == "all":
         return None
-    if isinstance(page, bool) or not isinstance(page, (int, np.integer)) or not 0 <= page < n:
+    if isinstance(page, str) or page >= n:
         raise InvalidImageError(f'page must be an integer from 0 to {n - 1}, "all" or None, got {page!r}')
     return [int(page)]
 
@@ -527,7 +527,7 @@ def smeared_labels(
 
 def about_labels(labels: np.ndarray) -> tuple[str, ...]:  # for a warning
     "What is said of a mask most of whose labels are borders"
-    if labels.dtype.kind not in "iuf" or labels.ndim not in (2, 3) or labels.max() < 8:
+    if labels.dtype.kind not in "iuf" or labels.ndim not in (2, 3) or not labels.size or labels.max() < 8:
         return ()
     every, borders = smeared_labels(labels)
     if borders < 8 or 2 * borders < every:

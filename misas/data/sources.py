@@ -140,6 +140,14 @@ def _check_folder(path: Path) -> None:
 _A_FILE = f"a file that can be read ({', '.join(READABLE)})"
 
 
+def _exists(path: Path) -> bool:
+    "Is there such a file or folder? A name may be longer than any can be"
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def naming_file(
     reader: Callable,
     x: str | Path,  # a file or a folder
@@ -148,7 +156,7 @@ def naming_file(
 ):
     "What `reader` finds in the file or folder `x`, or an error that names it"
     path = Path(x)
-    if not path.exists():
+    if not _exists(path):
         raise invalid(argument, "a file that exists, or a folder of DICOM files", str(x))
     try:
         return reader(path, *args)
@@ -171,8 +179,12 @@ def _from_tensor(x: torch.Tensor) -> Raw:
 
 
 def _from_array(x) -> Raw:
-    # what is masked stays so
-    return Raw(x if isinstance(x, np.ma.MaskedArray) else np.asarray(x))
+    if isinstance(x, np.ma.MaskedArray):  # what is masked stays so
+        return Raw(x)
+    try:
+        return Raw(np.asarray(x))
+    except ValueError as e:
+        raise InvalidImageError("it must be an array of numbers, got lists of different lengths") from e
 
 
 OBJECT_READERS: tuple[tuple[Any, tuple[str, ...], Callable[[Any], Raw]], ...] = (

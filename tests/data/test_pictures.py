@@ -302,6 +302,18 @@ def test_pages_are_chosen(films, ending):
     assert [int(case.image.max()) for case in cases] == [10, 20, 30]
 
 
+@pytest.mark.parametrize("page", ["first", -1, True, 1.0, [0], np.array([0, 1])])
+def test_what_is_no_page(page):
+    with pytest.raises(ValueError, match='page must be an integer >= 0, "all" or None'):
+        load_case(np.zeros((3, 4)), page=page)
+
+
+def test_a_mask_of_one_page_beside_an_image_of_several(films):
+    folder, pages = films
+    Image.fromarray(pages[0]).save(folder / "one.png")
+    assert (load_case(folder / "film.tif", folder / "one.png", page=2).image == 30).all()
+
+
 def test_a_gif_has_the_greys_it_was_made_of(tmp_path):
     stored = np.where(labels(2), 200, 90).astype(np.uint8)
     Image.fromarray(stored).save(tmp_path / "m.gif")

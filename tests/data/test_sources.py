@@ -87,6 +87,13 @@ def test_a_single_file_has_no_series(tmp_path):
         read_source(tmp_path / "grey.png", "image", 1)
 
 
+def test_odd_sources_are_named():
+    for odd, words in (([[1, 2], [3]], "lists of different lengths"), ("a" * 5000, "a file that exists")):
+        with pytest.raises(ValueError, match=f"image.* must be .*{words}"):
+            read_source(odd, "image")
+    assert read_mask(np.zeros((0, 0), int)).array.shape == (0, 0)
+
+
 # ---- masks
 
 LABELS = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8))
