@@ -36,8 +36,8 @@ from misas.compat.pictures import (
     spikeTransform,
     zoomTransform,
 )
-from ..core.cases import to_source
-from ..core.model import as_model
+from ..core.cases import Case, to_source
+from ..core.model import PlainModel, as_model
 from ..core.sweeps import Series, get_series
 from ..core.transform import Transform
 from ..metrics.counts import confusion, counts
@@ -114,8 +114,20 @@ def _listed(series: Series) -> list:
 
 # %% ../../nbs/compat/01_series.ipynb #74886eeb
 def _sweep(image, truth, model, transform, values) -> list:
-    case = picture_case(image, truth)
-    return _listed(get_series(as_model(model), case, transform, _allowed(transform, values)))
+    values = _allowed(transform, values)
+    case = picture_case(image)
+    if truth is None or np.shape(truth)[:2] == case.shape:
+        return _listed(get_series(as_model(model), picture_case(image, truth), transform, values))
+    # sizes differ: each is changed by itself, and the model brings both to its own size
+    steps = _listed(get_series(as_model(model), case, transform, values))
+    return [[*step[:3], _ready(moved, case, model)] for step, moved in zip(steps, _truths(truth, transform, values))]
+
+
+def _ready(mask, case: Case, model) -> Image.Image:
+    "A mask as the model's `prepareSize` makes it"
+    labels = mask_case(mask).truth
+    own = as_model(model)
+    return mask_picture(own.prepare_truth(case, labels) if isinstance(own, PlainModel) else labels)
 
 
 def get_generic_series(

@@ -17,14 +17,14 @@ from copy import copy
 from functools import wraps
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate, pad
 
-from .cases import Case, Source, as_labels, to_source
+from .cases import Case, Source, UnlikeShapesError, as_case, as_labels, to_source
 from misas.core.checks import (
     AnyFunction,
     check_callable,
@@ -338,10 +338,21 @@ class PlainModel(Model):
         except Exception as e:
             raise ValueError(f"prepareSize of model {self.name!r} failed on {case}: {type(e).__name__}: {e}") from e
         shape = tuple(image.shape[1:])
-        if truth is not None and truth.shape != shape:
+        if truth is not None:
+            self._check_one_size(shape, truth)
+        return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, shape))
+
+    def _check_one_size(self, shape: tuple, truth: torch.Tensor):
+        "An error unless image and truth have one size after they are prepared"
+        if truth.shape != shape:
             sizes = f"{shape} and {tuple(truth.shape)}"
             raise ValueError(f"prepareSize of model {self.name!r} must bring image and truth to one size, got {sizes}")
-        return case.replace(image=image, truth=truth, spacing=self._prepared_spacing(case, shape))
+
+    def prepare_truth(self, case: Case, truth: torch.Tensor) -> torch.Tensor:
+        "A truth, of whatever size, as `prepareSize` makes it for an image of this kind"
+        if self._prepare is None:
+            return truth
+        return cast(torch.Tensor, self._prepared_truth(case.replace(truth=truth)))
 
     def _prepared_spacing(self, case: Case, shape: tuple) -> tuple:
         "Distance of pixels afterwards"
@@ -377,6 +388,12 @@ class PlainModel(Model):
         if case.truth is None:
             return None
         mask = case.truth.numpy()
+        if case.ignore is not None and not 0 <= case.ignore <= 255:
+            # a palette has no room for it: meanwhile a label that does not occur stands for it
+            stand_in = next(label for label in range(mask.size + 1) if not (mask == label).any())
+            renamed = torch.from_numpy(np.where(mask == case.ignore, stand_in, mask).astype(np.int32))
+            prepared = cast(torch.Tensor, self._prepared_truth(case.replace(truth=renamed, ignore=None)))
+            return prepared.masked_fill(prepared == stand_in, case.ignore)
         as_items: dict[str, Any] = {"pil": _palette, "array": np.asarray, "tensor": torch.from_numpy}
         as_item = as_items[self._form(case).kind]
         prepared = as_labels(np.asarray(self._prepare(as_item(mask))), "the prepared truth")
@@ -384,6 +401,28 @@ class PlainModel(Model):
         if strange:
             raise ValueError(f"it invents the labels {sorted(strange)}; resample masks by nearest neighbour")
         return prepared
+
+# %% ../../nbs/core/05_model.ipynb #adb6aa04
+def case_for(
+    model: Model,
+    x,  # whatever `as_case` takes
+    ignore: int | bool | None = None,  # see `as_case`
+) -> Case:
+    "`x` as a case; where image and truth differ in size, as the model's `prepareSize` brings them together"
+    try:
+        return as_case(x, ignore)
+    except UnlikeShapesError as e:
+        if getattr(model, "_prepare", None) is None:
+            raise
+        case = e.case.checked(None)
+        truth = e.case.truth
+        own = cast(PlainModel, model)
+        ready = own.prepare(case)
+        moved = own.prepare_truth(case, truth)
+        own._check_one_size(ready.shape, moved)
+        sizes = f"image {case.shape} and truth {tuple(truth.shape)}"
+        warn_user(f"case {case.name!r}: prepareSize brings {sizes} to {ready.shape} before anything is changed")
+        return ready.replace(truth=moved)
 
 # %% ../../nbs/core/05_model.ipynb #3c35a1eb
 ADAPTERS: list[tuple[Callable, Callable]] = []  # pairs (recognises, make), in the order in which they are tried

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from .cases import Case, as_case, known_part, labels_text
+from .cases import Case, known_part, labels_text
 from .checks import Domain, as_value_list, check_number, invalid, one_line, progress_bar
-from .model import Model, as_model
+from .model import Model, as_model, case_for
 from .reference import AlignmentError, with_own_reference
 from .transform import Transform, as_transform
 
@@ -128,7 +128,7 @@ def sweep(
 ) -> Iterator[Step]:
     "Walk over `values`: change the case, run the model, yield a `Step` (on the model's device)"
     model = as_model(model)
-    case = as_case(case)
+    case = case_for(model, case)
     transform = as_transform(transform)
     values = checked_values(transform, values, case)
     check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
@@ -200,7 +200,7 @@ def get_series(
     torch.Size([64, 64])
     """
     model = as_model(model)
-    case = as_case(case)
+    case = case_for(model, case)
     transform = as_transform(transform)
     with model.session():
         known = _with_reference(model, case)

@@ -6,16 +6,21 @@
 __all__ = ['find_cases', 'read_cases']
 
 # %% ../../nbs/data/07_folders.ipynb #bf0e0023
+import difflib
+import json
+import os
 import re
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from csv import reader as csv_reader
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ..core.cases import Case, as_case, checked_ignore
-from ..core.checks import invalid
+from ..core.checks import invalid, nearest_name, warn_user
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
@@ -137,32 +142,259 @@ def find_cases(
         warnings.warn(f"left out, because they have no partner of the same name: {names}", stacklevel=2)
     return [CaseFile(path, str(truths[key]), key, rois) for key, path in images.items() if key in truths]
 
+# %% ../../nbs/data/07_folders.ipynb #5564e45c
+@dataclass(frozen=True)
+class Table:
+    "Rows of a file, or of a pandas table"
+
+    name: str  # to be named in errors
+    folder: Path  # that paths are relative to
+    heads: list  # of the columns
+    rows: list  # of pairs (number of the row, {head: cell})
+    is_json: bool = False
+
+    def path(self, cell) -> str | tuple | None:
+        "The path in a cell, or several as channels; None where the cell is empty"
+        if isinstance(cell, (list, tuple)):
+            return tuple(str(self.path(part)) for part in cell)
+        text = str(cell).strip().strip("\"'")
+        if not text:
+            return None
+        if text.startswith("file://"):
+            text = unquote(urlsplit(text).path)
+        if os.name != "nt" and re.match(r"[A-Za-z]:[\\/]", text):
+            return text
+        if re.match(r"\w\w+://", text):
+            raise ValueError(f"{self.name} must name files on this computer, got {text!r}: download it first")
+        path = self.folder / Path(text).expanduser()
+        as_here = self.folder / text.replace("\\", "/")  # as written on Windows
+        return str(as_here if as_here.exists() and not path.exists() else path)
+
+    def exists(self, cell) -> bool:
+        "Does the cell name a file or folder that is there?"
+        try:
+            paths = self.path(cell)
+            return bool(paths) and all(Path(p).exists() for p in ([paths] if is_path(paths) else paths))
+        except (ValueError, OSError):  # a link, or a long text
+            return False
+
+# %% ../../nbs/data/07_folders.ipynb #3f70a656
+def read_table(
+    source,  # a CSV or JSON file, or a pandas table
+) -> Table:
+    "The rows of a table, their cells as text"
+    if not is_path(source):
+        return _from_pandas(source)
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise invalid("csv", "a file that exists", str(source))
+    text = _decoded(path)
+    is_json = path.suffix.lower() == ".json"
+    heads, rows = _json_rows(text, path) if is_json else _csv_rows(text, path)
+    return Table(f"csv {str(path)!r}", path.parent, heads, rows, is_json)
+
+
+def _decoded(path: Path) -> str:
+    "The text of a file, whichever way Excel and others have written it"
+    raw = path.read_bytes()
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        warn_user(f"{str(path)!r} is not in UTF-8, and is read as Windows-1252")
+        return raw.decode("cp1252", errors="replace")
+
+# %% ../../nbs/data/07_folders.ipynb #018132fe
+def _csv_rows(text: str, path: Path) -> tuple[list, list]:  # heads, pairs (number of the row, {head: cell})
+    "Rows of a text with commas, semicolons or tabs"
+    lines = text.lstrip("\n").splitlines(keepends=True)
+    told = re.match(r"sep=(.)\s*$", lines[0]) if lines else None  # Excel says so in a first line
+    if told:
+        lines = lines[1:]
+    if not lines:
+        raise ValueError(f"csv must have a first line with the names of its columns, but {str(path)!r} is empty")
+    bare = re.sub(r'"[^"]*"', "", lines[0])
+    separator = told[1] if told else max(",;\t|", key=bare.count)
+    table = list(csv_reader(lines, delimiter=separator, skipinitialspace=True))
+    heads = [head.strip() for head in table[0]]
+    _check_heads(heads, f"csv {str(path)!r}")
+    rows = []
+    for number, cells in enumerate(table[1:], 2):
+        if any(cell.strip() for cell in cells[len(heads) :]):
+            counts = f"{len(cells)} cells in row {number}, and {len(heads)} in the first line"
+            raise ValueError(
+                f"csv {str(path)!r} must have as many cells in each row, got {counts} (quote a cell with {separator!r})"
+            )
+        if any(cell.strip() for cell in cells):
+            rows.append((number, {head: cell.strip() for head, cell in zip(heads, cells) if head}))
+    return [head for head in heads if head], rows
+
+
+def _check_heads(heads: list, table: str) -> None:
+    "An error where two columns have one name"
+    named = [_plain(head) for head in heads if head]
+    for name in named:
+        if named.count(name) > 1:
+            raise ValueError(f"{table} must have different names of columns, got {name!r} twice")
+
+# %% ../../nbs/data/07_folders.ipynb #549d77f5
+def _json_rows(text: str, path: Path) -> tuple[list, list]:  # as in `_csv_rows`
+    "Cases in a list, or under `training` and `validation`, as MONAI and nnU-Net keep them"
+    try:
+        found = json.loads(text)
+    except ValueError as e:
+        raise ValueError(f"csv must be a table, but {str(path)!r} is no JSON: {e}") from e
+    if isinstance(found, dict):
+        if found.get("test"):
+            warn_user(f"{str(path)!r}: the cases under 'test' are left out, as they have no truth")
+        found = [*found.get("training", []), *found.get("validation", [])]
+    if not found or not all(isinstance(case, dict) for case in found):
+        allowed = "a list of {'image': path, 'label': path}, or have one under 'training'"
+        remedy = "where nnU-Net keeps cases in folders, give the folder above imagesTr"
+        raise ValueError(f"csv {str(path)!r} must be {allowed}, got none ({remedy})")
+    return list(dict.fromkeys(head for case in found for head in case)), list(enumerate(found, 1))
+
+
+def _from_pandas(table) -> Table:
+    "The rows of a pandas table; paths are relative to the folder in which Python runs"
+    if not (hasattr(table, "to_dict") and hasattr(table, "columns")):
+        raise invalid("csv", "the path of a CSV or JSON file, or a pandas table", table, TypeError)
+    heads = [str(head).strip() for head in table.columns]
+    _check_heads(heads, "csv")
+    rows = table.set_axis(heads, axis=1).astype(object).where(table.notna().to_numpy(), "").to_dict("records")
+    return Table("csv", Path(), heads, list(enumerate(rows)))
+
+# %% ../../nbs/data/07_folders.ipynb #20233f0a
+# what columns are called elsewhere
+_SYNONYMS = {
+    "image": ("img", "images", "scan", "volume", "file", "path", "filename", "image_path", "image_file", "img_path"),
+    "truth": (
+        *("label", "labels", "segmentation", "segmentations", "seg", "gt", "ground_truth", "groundtruth", "annotation"),
+        *("reference", "target", "masks", "mask_path", "mask_file", "truth_path", "label_path", "seg_path"),
+    ),
+    "name": (),
+}
+_EXACT = {"image": ("image",), "truth": ("truth", "mask"), "name": ("name",)}
+
+
+def _plain(head: str) -> str:
+    "The head of a column without what does not matter: spaces, capitals"
+    return re.sub(r"[\s-]+", "_", head.strip().lower())
+
+
+def _roles(table: Table) -> dict[str, str]:  # {"image", "truth", "name": head of the column}
+    "Which column is which"
+    plain = {_plain(head): head for head in table.heads}
+    roles = {}
+    for role, names in _EXACT.items():
+        found = [plain[name] for name in names if name in plain]
+        if len(found) > 1:
+            raise ValueError(f"{table.name} must have one column of truths, got {' and '.join(map(repr, found))}")
+        if found:
+            roles[role] = found[0]
+    for role, names in _EXACT.items():
+        candidates = [head for name, head in plain.items() if head not in roles.values() and _is_like(name, role)]
+        if role not in roles:
+            _take_candidate(table, role, candidates, roles)
+        elif role != "truth":
+            for head in candidates:
+                if _is_misspelt(_plain(head), role):
+                    warn_user(f"{table.name}: column {head!r} is taken as one more column (did you mean {names[0]!r}?)")
+    return roles
+
+# %% ../../nbs/data/07_folders.ipynb #8c28d907
+def _is_like(
+    name: str,  # of a column
+    role: str,
+) -> bool:
+    "Is a column called as one of that role may be called elsewhere, or is it misspelt?"
+    return name in _SYNONYMS[role] or _is_misspelt(name, role)
+
+
+def _is_misspelt(name: str, role: str) -> bool:
+    "Is a name nearly that of the role's column: a letter more or less, or two in another order?"
+    near = difflib.get_close_matches(name, _EXACT[role], 1, 0.76)
+    return bool(near) or any(sorted(name) == sorted(right) for right in _EXACT[role])
+
+
+def _take_candidate(table: Table, role: str, candidates: list, roles: dict) -> None:
+    "Take the one column that must be meant, and say so; where it is not clear, say that"
+    there = [head for head in candidates if any(table.exists(row.get(head, "")) for _, row in table.rows)]
+    wanted = " or ".join(map(repr, _EXACT[role]))
+    columns = ", ".join(map(repr, table.heads))
+    if len(there) == 1 and role != "name":
+        roles[role] = there[0]
+        if not (table.is_json and there == ["label"]):  # there, it is the rule
+            warn_user(f"{table.name}: column {there[0]!r} is taken for {wanted}, as it names files")
+    elif role == "image" or len(there) > 1 or any(_plain(head) not in _SYNONYMS[role] for head in candidates):
+        hint = f" (did you mean {' or '.join(map(repr, there))}?)" if there else ""
+        if candidates and not there:
+            hint = f" ({' and '.join(map(repr, candidates))} may be meant, but names no file that exists)"
+        if role != "name":
+            raise ValueError(f"{table.name} must have a column {wanted}, got the columns {columns}{hint}")
+        warn_user(f"{table.name}: column {candidates[0]!r} is taken as one more column (did you mean {wanted}?)")
+    elif role == "truth" and candidates:
+        warn_user(f"{table.name}: column {candidates[0]!r} names no files; without {wanted}, cases have no truth")
+    elif role == "truth":
+        others = [head for head in table.heads if head not in roles.values()]
+        for head in others:
+            if any(table.exists(row.get(head, "")) for _, row in table.rows):
+                warn_user(f"{table.name}: column {head!r} names files, but without {wanted}, cases have no truth")
+
+# %% ../../nbs/data/07_folders.ipynb #7af8cabe
+def _check_files(table: Table, cases: list) -> None:
+    "Say which files are not there"
+    paths = [path for case in cases for path in case.paths]
+    missing = [path for path in dict.fromkeys(paths) if not Path(path).exists()]
+    if not missing:
+        return
+    first = Path(missing[0])
+    beside = [p.name for p in first.parent.iterdir()] if first.parent.is_dir() else []
+    hint = nearest_name(first.name, beside) or ("" if first.parent.is_dir() else ": there is no such folder")
+    message = f"{len(missing)} of {len(set(paths))} files do not exist, the first is {missing[0]!r}{hint}"
+    if all(any(path in missing for path in case.paths) for case in cases):
+        raise ValueError(f"{table.name} must name files that exist, but {message}")
+    warn_user(f"{table.name}: {message}")
+
+
+def _warn_of_twins(table: Table, cases: list, named: bool) -> None:
+    "Say which rows look like each other; `named`: have they names of their own?"
+    alike = {"image and truth": Counter(case.paths for case in cases)}
+    if named:
+        alike["name"] = Counter(case.name for case in cases)
+    for what, counted in alike.items():
+        twin, number = counted.most_common(1)[0]
+        if number > 1:
+            shown = twin if what == "name" else twin[0]
+            warn_user(f"{table.name}: {number} rows have the same {what}, {shown!r}")
+            return
+
 # %% ../../nbs/data/07_folders.ipynb #82030e6e
 def read_cases(
-    csv: str | Path,  # a CSV file with columns image, truth (or mask; may be empty), name (optional)
+    # a table with columns image, truth (or mask; may be empty), name (optional), and any others: a CSV or JSON file,
+    # or a pandas table
+    csv,
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
+    ignore: int | None = None,  # value of truths that is not annotated: see `load_case`
 ) -> list[CaseFile]:
-    "The cases that a CSV file names"
-    import pandas as pd
-
-    csv = Path(csv)
-    if not csv.is_file():
-        raise invalid("csv", "a file that exists", str(csv))
-    table = pd.read_csv(csv, dtype=str).rename(columns={"mask": "truth"})
-    if "image" not in table:
-        columns = ", ".join(map(str, table))
-        raise ValueError(
-            f"csv must have the columns image, truth (or mask) and name, but {str(csv)!r} has the columns {columns}"
-        )
-
-    def beside(path):
-        return None if pd.isna(path) else str(csv.parent / path)
-
+    "The cases that a table names"
+    table = read_table(csv)
+    roles = _roles(table)
     cases = []
-    for row in table.reindex(columns=["image", "truth", "name"]).itertuples(index=False):
-        truth = beside(row.truth)
-        name = None if pd.isna(row.name) else row.name
-        cases.append(CaseFile(beside(row.image), truth, name, None if truth is None else rois))
+    for number, row in table.rows:
+        paths = {role: table.path(row.get(head, "")) for role, head in roles.items() if role != "name"}
+        image, truth = paths["image"], paths.get("truth")
+        if image is None:
+            raise ValueError(f"{table.name} must name an image in each row, got none in row {number}")
+        if image == truth:
+            raise ValueError(f"{table.name} must not have an image as its own truth, got {truth!r} in row {number}")
+        name = str(row.get(roles.get("name"), "")).strip() or None
+        others = {head: cell for head, cell in row.items() if head not in roles.values()}
+        cases.append(CaseFile(image, truth, name, None if truth is None else rois, ignore, others or None))
+    if not cases:
+        raise ValueError(f"{table.name} must have at least one row, got none")
+    _check_files(table, cases)
+    _warn_of_twins(table, cases, "name" in roles)
     return cases
 
 # %% ../../nbs/data/07_folders.ipynb #d9cabcc3
@@ -187,6 +419,7 @@ def as_list(
 def _unread(
     x,  # one case: see `as_cases`
     ignore: int | bool | None,  # see `as_cases`
+    read: Callable,  # see `as_cases`
 ) -> Case | CaseFile:
     "A case that is in memory, or says where it is"
     if is_path(x):
@@ -195,7 +428,7 @@ def _unread(
         x = CaseFile(*map(str, x))
     if isinstance(x, CaseFile):
         return x if ignore is None else replace(x, ignore=ignore)
-    return as_case(x, ignore)
+    return read(x, ignore)
 
 # %% ../../nbs/data/07_folders.ipynb #299aea8a
 def _distinct_names(names: Sequence[str]) -> list[str]:
@@ -218,17 +451,26 @@ def _renamed(case: Case | CaseFile, name: str) -> Case | CaseFile:
     return case.replace(name=name) if isinstance(case, Case) else replace(case, name=name)
 
 # %% ../../nbs/data/07_folders.ipynb #ea05956c
+_TABLES = (".csv", ".tsv", ".json")
+
+
+def _is_table(x) -> bool:
+    "Is it a pandas table?"
+    return hasattr(x, "to_dict") and hasattr(x, "columns")
+
+
 def as_cases(
-    cases,  # a folder, a CSV file, one case or several
+    cases,  # a folder, a table (CSV or JSON file, pandas), one case or several
     ignore: int | bool | None = None,  # value of truths that is not annotated; False: none; None: as the cases say
+    read: Callable = as_case,  # makes a `Case` of what is in memory, as `as_case` does
 ) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "Cases as a list; files stay unread"
     if is_path(cases) and Path(cases).is_dir():
         cases = find_cases(cases)
-    elif is_path(cases) and str(cases).lower().endswith(".csv"):
+    elif is_path(cases) and str(cases).lower().endswith(_TABLES) or _is_table(cases):
         cases = read_cases(cases)
     several = [cases] if _is_pair(cases) else as_list(cases, (str, Path, Case, CaseFile))
-    several = [_unread(case, checked_ignore(ignore)) for case in several]
+    several = [_unread(case, checked_ignore(ignore), read) for case in several]
     # other processes may stand in another folder
     several = [case.resolved() if isinstance(case, CaseFile) else case for case in several]
     names = _distinct_names([case.name for case in several])

@@ -71,6 +71,8 @@ class CaseFile:
 
     def __post_init__(self):
         object.__setattr__(self, "rois", chosen_rois(self.rois))
+        if self.columns is not None:
+            object.__setattr__(self, "columns", tuple(dict(self.columns).items()))
         if self.name is None:
             object.__setattr__(self, "name", _name_of(self.image))
 

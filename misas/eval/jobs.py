@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.cases import Case, as_case
+from ..core.cases import Case
 from ..core.checks import chosen_labels, invalid, warn_user
 from ..core.memory import reused_memory
-from ..core.model import Model, as_model
+from ..core.model import Model, as_model, case_for
 from ..core.reference import with_own_reference
 from ..core.sweeps import checked_values, sweep
 from ..core.transform import Transform
@@ -33,8 +33,9 @@ def with_reference(
     case,  # anything that `load_case` takes
 ) -> Case:
     "The case with a truth: its own, or the model's prediction on the untransformed image"
-    case = as_case(case)
-    return case if case.truth is not None else with_own_reference(as_model(model), case)
+    model = as_model(model)
+    case = case_for(model, case)
+    return case if case.truth is not None else with_own_reference(model, case)
 
 # %% ../../nbs/eval/05_jobs.ipynb #24e18c4c
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _computed_tables(
     "Tables of a case, each kept as soon as it is there"
     if store and not store.can_be_written:
         raise OSError(f"store must be a folder that can be written to, as results are missing in it: {store.folder}")
-    loaded = as_case(case).replace(name=case.name)
+    loaded = case_for(job.model, case).replace(name=case.name)
     with _resources(job):
         for transform, table in _case_tables(job, loaded, transforms, stored=store is not None):
             if store:

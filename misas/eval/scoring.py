@@ -9,6 +9,7 @@ __all__ = ['score', 'evaluate', 'get_confusion']
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..core.cases import as_case
 from misas.core.checks import (
     Domain,
     as_value_list,
@@ -30,7 +32,7 @@ from misas.core.checks import (
     progress_bar,
     warn_user,
 )
-from ..core.model import Model, as_model
+from ..core.model import Model, as_model, case_for
 from ..core.sweeps import Series, Step
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
@@ -236,6 +238,17 @@ def _run(jobs: list[Job], cases: list, folder: str | Path | None, n_jobs: int, p
     results = in_processes(_run_one, tasks, min(n_jobs, len(tasks)))
     return progress_bar(results, progress, total=len(tasks), desc="cases")
 
+# %% ../../nbs/eval/06_scoring.ipynb #ac6b6b5c
+def _warn_of_no_truth(cases: list) -> None:
+    "Say which cases are compared with the model's own prediction"
+    names = [repr(case.name) for case in cases if case.truth is None]
+    if not names:
+        return
+    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    share = f" ({len(names)} of {len(cases)})" if 1 < len(cases) else ""
+    scored = "scores compare the model with its own prediction for the unchanged image, not with a truth"
+    warn_user(f"case {named}{share}: no truth is given, so {scored}")
+
 # %% ../../nbs/eval/06_scoring.ipynb #6bcac32c
 @checked
 def evaluate(
@@ -277,9 +290,11 @@ def evaluate(
     allowed = "a folder, a CSV file or an image that exists, or a list of cases"
     if not _check_path("cases", cases, allowed):
         raise invalid("cases", allowed, str(cases))
-    cases = as_cases(cases, ignore)
+    read = partial(case_for, models[0]) if len(models) == 1 else as_case
+    cases = as_cases(cases, ignore, read)
     if not cases:
         raise invalid("cases", "at least one case", cases)
+    _warn_of_no_truth(cases)
     show_each = progress and len(models) * len(cases) == 1
     settings = (
         transforms,

@@ -46,13 +46,14 @@ def _content(path: Path) -> str | None:
 
 # %% ../../nbs/eval/02_store.ipynb #3685f376
 _PLACES = ("image", "truth", "name")  # of a case in files: where they are
+_SAID = ("columns",)  # of a case, that no score depends on
 
 
 def _case_key(
     case,  # a `Case` or a `CaseFile`
 ) -> str:
     "The cache key of a case: its pixels, or the content of its files, and all settings"
-    settings = {field.name: getattr(case, field.name) for field in fields(case) if field.name not in _PLACES}
+    settings = {field.name: getattr(case, field.name) for field in fields(case) if field.name not in (*_PLACES, *_SAID)}
     if isinstance(case, Case):
         return checksum(settings, case.image, case.truth)
     # the ending of a file says how it is read, and the names of those in a folder may say in which order

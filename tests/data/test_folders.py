@@ -129,7 +129,7 @@ def test_a_table_of_cases(put, tmp_path):
 
 def test_a_table_must_exist_and_have_its_columns(tmp_path):
     (tmp_path / "wrong.csv").write_text("file\nx.png\n")
-    with pytest.raises(ValueError, match="has the columns file"):
+    with pytest.raises(ValueError, match="must have a column .image., got the columns .file."):
         read_cases(tmp_path / "wrong.csv")
     with pytest.raises(ValueError, match="csv must be a file that exists"):
         read_cases(tmp_path / "nowhere.csv")
