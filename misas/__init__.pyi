@@ -36,7 +36,6 @@ from .core.sweeps import (
     Series,
     Step,
     get_series,
-    step_of,
     sweep,
 )
 from .core.transform import (
@@ -230,17 +229,8 @@ from .models.orientation import (
 )
 from .models.outputs import (
     OUTPUTS,
-    entry,
-    plausible_maps,
-)
-from .models.preprocessing import (
-    framework_of,
 )
 from .models.pytorch import (
-    DEPENDS,
-    HIDDEN,
-    LEFT_ON,
-    RANDOM,
     TorchModel,
 )
 from .models.remote import (
@@ -274,9 +264,6 @@ from .eval.scoring import (
     evaluate,
     get_confusion,
     score,
-)
-from .eval.steps import (
-    labels_present,
 )
 from .eval.table import (
     COLUMNS,
@@ -440,7 +427,6 @@ __all__ = [
     "Corruption",
     "Crop",
     "CropTo",
-    "DEPENDS",
     "Defocus",
     "Dihedral",
     "Distances",
@@ -459,7 +445,6 @@ __all__ = [
     "Ghosting",
     "Gibbs",
     "GraphModel",
-    "HIDDEN",
     "INTENSITIES",
     "ImpulseNoise",
     "InSize",
@@ -471,7 +456,6 @@ __all__ = [
     "KerasModel",
     "LABELS",
     "LABEL_COLOURS",
-    "LEFT_ON",
     "LOADERS",
     "Lightness",
     "MEASURES",
@@ -501,7 +485,6 @@ __all__ = [
     "Preparation",
     "PreparationAdvice",
     "QuantumNoise",
-    "RANDOM",
     "READERS",
     "Raw",
     "Relabelled",
@@ -572,10 +555,8 @@ __all__ = [
     "dice",
     "direction_letters",
     "draw_tissues",
-    "entry",
     "evaluate",
     "find_cases",
-    "framework_of",
     "get_answers",
     "get_confusion",
     "get_series",
@@ -591,7 +572,6 @@ __all__ = [
     "known_metric",
     "known_transforms",
     "label_colours",
-    "labels_present",
     "load_bundle",
     "load_case",
     "load_cine",
@@ -612,7 +592,6 @@ __all__ = [
     "pair_scores",
     "phantom",
     "plane_letters",
-    "plausible_maps",
     "plot_boxes",
     "plot_calibration",
     "plot_compare",
@@ -657,7 +636,6 @@ __all__ = [
     "specificity",
     "spread_scores",
     "staple",
-    "step_of",
     "suggest_augmentation",
     "suggest_preparation",
     "summarise",

@@ -174,7 +174,7 @@ class _Trials:
             return np.nan, str(e)
         truth = cast(torch.Tensor, step.truth)
         pred = step.pred.to(truth.device)
-        known = dict(spacing=prepared.spacing, unit=prepared.unit, ignore=prepared.ignore)
+        known: dict[str, Any] = dict(spacing=prepared.spacing, unit=prepared.unit, ignore=prepared.ignore)
         scores = measure(truth, pred, self.labels, self.metrics, **known)
         finite = [score for column in scores.values() for score in column if not np.isnan(score)]
         return (float(np.mean(finite)) if finite else np.nan), ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+from ..core.checks import checked
 
 # %% ../../nbs/compat/02_plots.ipynb #788b805d
 COLORMAPS = dict(default_cmap="viridis", default_cmap_true_mask="plasma_r")
@@ -79,6 +80,7 @@ def _draw_step(ax, step, title, colours, with_truth):
     ax.set_axis_off()
 
 # %% ../../nbs/compat/02_plots.ipynb #b7191f2d
+@checked
 def plot_series(
     series: list,  # of [value, image, prediction, truth]
     nrow: int = 1,
@@ -100,6 +102,7 @@ def plot_series(
     return figure
 
 # %% ../../nbs/compat/02_plots.ipynb #cf177657
+@checked
 def plot_frame(
     param: float,  # the value
     img: Image.Image,
@@ -132,6 +135,7 @@ def _as_series(series: list, param_name: str) -> Series:
     return Series(tuple(steps), shown, picture_case(series[0][1]))
 
 # %% ../../nbs/compat/02_plots.ipynb #a7ace3c6
+@checked
 def gif_series(
     series: list,  # of [value, image, prediction, truth]
     fname: str | Path,
@@ -148,6 +152,7 @@ def gif_series(
     write_gif(_as_series(series, param_name), fname, duration, colours=_colours(cmap, vmin, vmax))
 
 # %% ../../nbs/compat/02_plots.ipynb #593329ed
+@checked
 def get_confusion(
     prediction,  # mask
     truth,  # mask
@@ -169,6 +174,7 @@ def _shares(
     return np.divide(confusion_matrix, total, out=empty, where=total > 0)
 
 # %% ../../nbs/compat/02_plots.ipynb #41925405
+@checked
 def plot_confusion(
     confusion_matrix: np.ndarray,  # of `get_confusion`
     norm_axis: int = 0,  # along which shares add up to 1
@@ -196,6 +202,7 @@ def plot_confusion(
     return ax
 
 # %% ../../nbs/compat/02_plots.ipynb #0296b6a7
+@checked
 def plot_confusion_series(
     series: list,  # of [value, image, prediction, truth]
     nrow: int = 1,

@@ -13,7 +13,7 @@ __all__ = ['dice_by_component', 'precision_by_component', 'recall_by_component',
 # %% ../../nbs/compat/01_series.ipynb #449b73dc
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ def _sweep(image, truth, model, transform, values) -> list:
 
 def _ready(mask, case: Case, model) -> Image.Image:
     "A mask as the model's `prepareSize` makes it"
-    labels = mask_case(mask).truth
+    labels = cast(torch.Tensor, mask_case(mask).truth)
     own = as_model(model)
     return mask_picture(own.prepare_truth(case, labels) if isinstance(own, PlainModel) else labels)
 

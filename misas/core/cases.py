@@ -19,6 +19,7 @@ from misas.core.checks import (
     as_numbers,
     check_choice,
     check_type,
+    checked,
     checked_spacing,
     invalid,
     label_names,
@@ -52,6 +53,7 @@ def to_dtype(
     return np.clip(np.rint(array.astype(np.float64)), info.min, info.max).astype(dtype)
 
 # %% ../../nbs/core/03_cases.ipynb #49ae9d12
+@checked
 def to_source(
     image: torch.Tensor,  # `(C, *S)`
     source: Source,  # the form wanted
@@ -467,6 +469,7 @@ def with_ignore(
 READERS: list[Callable[..., Case]] = []
 
 
+@checked
 def as_case(
     x,  # a `Case`, or anything that a reader takes: a path, a PIL image, an array, a tensor, a pair of image and truth
     ignore: int | bool | None = None,  # value of a truth that is not annotated: see `Case`; None: as `x` says

@@ -29,6 +29,7 @@ from misas.core.checks import (
     AnyFunction,
     check_callable,
     check_type,
+    checked,
     label_names,
     plain_message,
     renamed_arguments,
@@ -448,6 +449,7 @@ def adapter(
     return register
 
 # %% ../../nbs/core/05_model.ipynb #be83fa5f
+@checked
 def as_model(
     obj,  # a `Model`, an object with `predict(image)`, a function on arrays, or a network of any framework
     name: str | None = None,  # stands in the score table; None: the object's own name

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case, as_labels
-from ..core.checks import atomic_path, invalid
+from ..core.checks import atomic_path, checked, invalid
 
 # %% ../../nbs/data/00_files.ipynb #2aca5e98
 @dataclass(frozen=True, eq=False)
@@ -467,6 +467,7 @@ def _write_nifti(
     return path
 
 # %% ../../nbs/data/00_files.ipynb #3fb8ed18
+@checked
 def save_mask(
     mask: np.ndarray | torch.Tensor,  # `(*S)`, labels >= 0, such as `step.pred`
     case: Case,  # that it belongs to
@@ -481,6 +482,7 @@ def save_mask(
     return _write_nifti(labels.astype(dtype), case, path)
 
 
+@checked
 def save_image(
     image: np.ndarray | torch.Tensor,  # `(*S)` or `(C, *S)`, such as `step.image`
     case: Case,  # that it belongs to

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..core.cases import Case, as_case, checked_ignore
-from ..core.checks import invalid, nearest_name, warn_user
+from ..core.checks import checked, invalid, nearest_name, warn_user
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
@@ -115,6 +115,7 @@ def _image_paths(
     return dict(sorted(paths.items()))
 
 # %% ../../nbs/data/07_folders.ipynb #2a7a51d9
+@checked
 def find_cases(
     folder: str | Path,  # of images, and of their masks where there are any
     masks: str | Path | None = None,  # folder of the masks; None: they are found in `folder`, see above
@@ -370,6 +371,7 @@ def _warn_of_twins(table: Table, cases: list, named: bool) -> None:
             return
 
 # %% ../../nbs/data/07_folders.ipynb #82030e6e
+@checked
 def read_cases(
     # a table with columns image, truth (or mask; may be empty), name (optional), and any others: a CSV or JSON file,
     # or a pandas table

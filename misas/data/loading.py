@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..core.cases import READERS, Case, Source, check_real, check_unmasked
-from ..core.checks import Domain, as_numbers, check_choice, check_number, invalid, warn_user
+from ..core.checks import Domain, as_numbers, check_choice, check_number, checked, invalid, warn_user
 from .dicom import is_dicom, read_film
 from .files import Raw, Reading, slice_along
 from .pictures import TURNED, grey_labels, without_alpha
@@ -290,6 +290,7 @@ def _naming(image, truth, error: Exception) -> Exception:
     return type(error)(f"{', '.join(names)}: {error}{helps}") if names else error
 
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
+@checked
 def load_case(
     # path of a picture, DICOM, NIfTI, NRRD, MetaImage or NumPy file, or of a folder of DICOM files; list of paths, one
     # for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI, nibabel
@@ -407,6 +408,7 @@ def _masks_of(
     ]
 
 # %% ../../nbs/data/06_loading.ipynb #d035bde7
+@checked
 def load_cine(
     # DICOM file with several frames; folder of DICOM files; NIfTI file with time as its fourth dimension;
     # GIF or TIFF with several pages; array or tensor `(T, H, W)` or `(T, D, H, W)`, or with channels;
@@ -442,6 +444,7 @@ def load_cine(
     return [c.replace(scale=(black, white)) for c in cases]
 
 # %% ../../nbs/data/06_loading.ipynb #3db8367c
+@checked
 def slices_of(
     case: Case,  # a volume
     axis: int | None = None,  # along which the slices follow each other; None: the one with the largest spacing

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.cases import Case, Source
-from ..core.checks import check_choice, invalid
+from ..core.checks import check_choice, checked, invalid
 
 # %% ../../nbs/data/01_phantoms.ipynb #a4af9ff9
 def _heart_grid(
@@ -221,6 +221,7 @@ def _right_ventricle(
 LABELS = ("bg", "LV", "MY", "RV")
 
 
+@checked
 def heart_mask(
     shapes: SimpleNamespace,  # with the signed distances `endo`, `epi` and `rv`
 ) -> np.ndarray:  # uint8, 0 bg, 1 LV, 2 MY, 3 RV
@@ -247,6 +248,7 @@ TISSUES = dict(
 )
 
 
+@checked
 def draw_tissues(
     rng: np.random.Generator,
     fixed: Mapping[str, float] | None = None,  # tissue name -> signal, taken as it is
@@ -595,6 +597,7 @@ def phantom_arrays(
     return image.reshape(shape), heart_mask(shapes).reshape(shape), spacing
 
 # %% ../../nbs/data/01_phantoms.ipynb #e627d20d
+@checked
 def phantom(
     shape: tuple = (256, 256),  # (H, W), or (D, H, W) for a stack of short-axis slices from base to apex
     seed: int = 0,  # same seed, same person

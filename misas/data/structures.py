@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import invalid, nearest_name
+from ..core.checks import checked, invalid, nearest_name
 from .dicom import is_dicom, slice_depths
 from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .headers import frame_facts, header_values, quiet_pydicom, read_header, slice_position
@@ -242,6 +242,7 @@ def _regions(
     return found
 
 # %% ../../nbs/data/05_structures.ipynb #75e85cb9
+@checked
 def roi_names(
     path: str | Path,  # of an RTSTRUCT or SEG file, or of a folder that holds nothing else
 ) -> list[str]:

@@ -44,6 +44,7 @@ from ..metrics.base import as_metrics
 from ..metrics.counts import annotated, as_places, confusion
 
 # %% ../../nbs/eval/06_scoring.ipynb #348be6d2
+@checked
 def score(
     series: Series,  # as `get_series` makes it
     metrics=("dice",),  # names (dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict

@@ -222,6 +222,7 @@ def _mixed_units(table: pd.DataFrame) -> str:
     return ", ".join(name for name, known in facts.items() if " or " in known.get("unit", ""))
 
 # %% ../../nbs/eval/00_table.ipynb #f36cbde0
+@checked
 def concat_scores(
     tables: Iterable[pd.DataFrame],  # score tables
 ) -> pd.DataFrame:

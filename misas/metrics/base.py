@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..core.cases import as_labels
-from ..core.checks import check_choice, checked_spacing, invalid, nearest_name, short_repr, warn_user
+from ..core.checks import check_choice, checked, checked_spacing, invalid, nearest_name, short_repr, warn_user
 from .counts import annotated, check_shapes, label_counts
 
 # %% ../../nbs/metrics/01_base.ipynb #57e64eed
@@ -63,6 +63,7 @@ METRICS: dict[
 ] = {}  # name -> `Metric`; all of them are there as soon as any module of `misas.metrics` is imported
 
 
+@checked
 def register_metric(
     family: Callable,  # as in `Metric`, as are all that follow
     unit: str = "",
@@ -80,6 +81,7 @@ def register_metric(
     return register
 
 # %% ../../nbs/metrics/01_base.ipynb #9f2a409f
+@checked
 def known_metric(
     name: str,  # "dice", "nsd@2mm", ...
 ) -> Metric | None:  # None where there is none of that name
@@ -245,6 +247,7 @@ def _scores(metric: Metric, shared, absent: float, unit: str | None) -> np.ndarr
     return metric(shared, absent) if factor == 1 else metric(shared, absent / factor) * factor
 
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b
+@checked
 def measure(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels

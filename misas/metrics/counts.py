@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.checks import invalid
+from ..core.checks import checked, invalid
 
 # %% ../../nbs/metrics/00_counts.ipynb #1b2b649c
 def check_shapes(
@@ -36,6 +36,7 @@ def annotated(
     return truth[known], pred[known]
 
 # %% ../../nbs/metrics/00_counts.ipynb #39012833
+@checked
 def confusion(
     truth: torch.Tensor,  # `(*S)`, labels from 0 to n - 1
     pred: torch.Tensor,  # `(*S)`, labels from 0 to n - 1

@@ -12,7 +12,7 @@ from functools import partial, wraps
 import numpy as np
 import torch
 
-from ..core.checks import Domain, checked_spacing, invalid
+from ..core.checks import Domain, checked, checked_spacing, invalid
 from .base import METRICS, Metric, register_metric
 from .counts import check_shapes
 
@@ -90,6 +90,7 @@ def _by_label(
     return [points[i:j] for i, j in zip(first, last)]
 
 
+@checked
 def surface_distances(
     truth: torch.Tensor,  # `(*S)`, labels
     pred: torch.Tensor,  # `(*S)`, labels
@@ -164,6 +165,7 @@ def nsd(d: Distances, tolerance: float = 1.0) -> float:
     return (d.both <= tolerance * (1 + 1e-6)).mean()
 
 # %% ../../nbs/metrics/04_distance.ipynb #aca10a75
+@checked
 def surface_dice(
     tolerance: float,  # in mm, >= 0
 ) -> Metric:  # with a name such as "nsd@2mm"

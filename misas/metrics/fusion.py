@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..core.cases import as_labels, stored_ignore
-from ..core.checks import Domain, check_number, chosen_labels, invalid
+from ..core.checks import Domain, check_number, checked, chosen_labels, invalid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ def _as_masks(
     return named
 
 # %% ../../nbs/metrics/02_fusion.ipynb #47a61be2
+@checked
 def majority(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`
     undecided: int = 0,  # label >= 0 of pixels where the most frequent labels tie
@@ -123,6 +124,7 @@ def _spread(
     return whole, maps
 
 # %% ../../nbs/metrics/02_fusion.ipynb #746b2b79
+@checked
 def staple(
     masks,  # a list, or a dict {name: mask}, of masks `(H, W)` or `(D, H, W)`: tensors, arrays, PIL images
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of some, others are background; None: all

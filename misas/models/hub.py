@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from ..core.cases import Case
-from ..core.checks import import_optional, warn_user
+from ..core.checks import checked, import_optional, warn_user
 from ..core.model import Model, adapter
 from ..core.segments import merge_objects, objects_in
 from .inputs import to_eight_bits
@@ -379,6 +379,7 @@ def _parsed_config(folder: Path):  # `monai.bundle.ConfigParser`
 
 
 @model_loader("configs/inference.json", "configs/inference.yaml")
+@checked
 def load_bundle(
     folder: str | Path,  # with `configs/inference.json` or `.yaml`, `configs/metadata.json` and `models/model.pt`
     trust: bool = False,  # run the code in its configuration?

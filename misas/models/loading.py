@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.checks import check_flag, check_type, invalid, plain_message, short_repr
+from ..core.checks import check_flag, check_type, checked, invalid, plain_message, short_repr
 from ..core.model import Model, adapter, as_model
 
 # %% ../../nbs/models/04_loading.ipynb #96ee49f6
@@ -301,6 +301,7 @@ def _loaded(spec: str, trust: bool):
     return obj, path.stem if load else spec.partition(":")[2]
 
 # %% ../../nbs/models/04_loading.ipynb #9c2a64e6
+@checked
 def load_model(
     spec: str | Path,  # "demo", the path of a file or folder that `LOADERS` knows, or "package.module:object"
     trust: bool = False,  # load files that can run code of their own?

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import import_optional
+from ..core.checks import checked, import_optional
 from ..core.model import Model, adapter
 from .loading import check_trust, checked_folder, model_loader
 from .orientation import Oriented
@@ -135,6 +135,7 @@ def _nnunet(
 
 # %% ../../nbs/models/09_nnunet.ipynb #beb144a7
 @model_loader("plans.json")
+@checked
 def load_nnunet(
     folder: str | Path,  # `.../nnUNetTrainer__nnUNetPlans__3d_fullres`, with `plans.json`, `dataset.json`, `fold_...`
     trust: bool = False,  # unpickle its checkpoints?

@@ -27,6 +27,7 @@ from misas.core.checks import (
     check_flag,
     check_number,
     check_type,
+    checked,
     import_optional,
     invalid,
     renamed_arguments,
@@ -511,6 +512,7 @@ def _names_of(
     return [name.lower() for name in (*own, *others)]
 
 
+@checked
 @contextmanager
 def serve(
     model,  # anything that `as_model` takes

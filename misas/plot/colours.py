@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.checks import Domain, check_number, invalid, is_several, nearest_name
+from ..core.checks import Domain, check_number, checked, invalid, is_several, nearest_name
 
 # %% ../../nbs/plot/01_colours.ipynb #f8056feb
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 LABEL_COLOURS = (*OKABE_ITO, "#8778FF", "#785A4B", "#0FF0FF", "#B41E87", "#C30000", "#96C387", "#D2F0C3")
 
 # %% ../../nbs/plot/01_colours.ipynb #4fd8a4d5
+@checked
 def label_colours(
     n: int = 15,  # number of labels, with the background, >= 1
     colours=None,  # of the labels 1, 2, ...: matplotlib colours, or the name of a colormap; None: `LABEL_COLOURS`

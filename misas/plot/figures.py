@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.cases import Case
-from ..core.checks import AnyFunction, Domain, SomeNames, check_number, warn_user
+from ..core.checks import AnyFunction, Domain, SomeNames, check_number, checked, warn_user
 from ..core.sweeps import Step
 from .colours import first_alike, label_palette
 from .directions import axis_text
@@ -32,6 +32,7 @@ MOST_ENTRIES = 60  # labels in a legend
 MOST_PIXELS = 500_000_000  # of a figure
 
 # %% ../../nbs/plot/09_figures.ipynb #88ea091c
+@checked
 def Picture(
     width: float,  # in inches
     height: float,

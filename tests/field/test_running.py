@@ -413,7 +413,7 @@ def test_without_a_transform_the_unchanged_images_are_scored(tmp_path):
 @pytest.mark.parametrize(
     "bad, message",
     [
-        (dict(model=ms.demo_model), r"model must be a function of one image, got demo_model.*: as_model\(demo_model\(\)\)"),
+        (dict(model=ms.demo_model), r"function of one image, got demo_model.*: as_model\(demo_model\(\)\)"),
         (dict(model=[]), "model must be at least one model"),
         (dict(model=[bright, None]), "model must be"),
         (dict(transforms=[ms.Rotate]), r"transform must be a Transform such as Rotate.*call it: Rotate\(\)"),

@@ -147,6 +147,7 @@ def own() -> dict:
         Ensemble=dict(models=[threshold, threshold]),
         Oriented=dict(model=threshold),
         CropTo=dict(shape=8),
+        Relabelled=dict(model=threshold, relabel={1: 2}),
         ResizeTo=dict(shape=8),
         SliceWise=dict(model=threshold),
         SlidingWindow=dict(model=Soft(), roi_size=8),
