@@ -461,6 +461,7 @@ _NAMED_KINDS: dict[str, tuple[str, Callable]] = {
     "DataFrame": ("a pandas table", lambda value: _has_class(value, "DataFrame")),
     "Tensor": ("a tensor", lambda value: _has_class(value, "Tensor")),
     "ndarray": ("an array", lambda value: isinstance(value, np.ndarray)),
+    "Counts": ("Counts (measure takes the two masks themselves)", lambda value: _has_class(value, "Counts")),
     "Case": ("a Case (load_case makes one)", lambda value: _has_class(value, "Case")),
     # pandas has a Series, too
     "Series": ("a Series (get_series makes one)", lambda value: _has_class(value, "Series", "misas")),

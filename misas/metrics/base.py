@@ -249,8 +249,8 @@ def _scores(metric: Metric, shared, absent: float, unit: str | None) -> np.ndarr
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b
 @checked
 def measure(
-    truth: torch.Tensor,  # `(*S)`, labels
-    pred: torch.Tensor,  # `(*S)`, labels
+    truth: torch.Tensor | np.ndarray,  # `(*S)`, labels
+    pred: torch.Tensor | np.ndarray,  # `(*S)`, labels
     labels: Sequence[int],  # label values to score; all others count as "something else"
     metrics=("dice",),  # names, functions of two boolean masks, ...: see `as_metrics`
     absent: float = np.nan,  # the score of a label that is in neither mask

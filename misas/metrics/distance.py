@@ -110,8 +110,10 @@ def _each_label(function):
     "A function of the distances of one label as one of all labels, with `absent` for those that are in neither mask"
 
     @wraps(function)
-    def scores(distances, absent=np.nan, **options):
-        found = [function(d, **options) if d.there else absent for d in distances]
+    def scores(d, absent=np.nan, **options):
+        if not isinstance(d, (list, tuple)) or not all(isinstance(one, Distances) for one in d):
+            raise invalid("d", "a list of Distances (surface_distances makes one from two masks)", d, TypeError)
+        found = [function(one, **options) if one.there else absent for one in d]
         return np.array(found, dtype=float)
 
     return scores
@@ -172,4 +174,5 @@ def surface_dice(
     "Normalised surface Dice at another tolerance"
     if tolerance not in Domain(0):
         raise invalid("tolerance", f"{Domain(0)}, in mm", tolerance)
+    tolerance = float(tolerance)
     return replace(METRICS["nsd"], name=f"nsd@{tolerance:g}mm", function=partial(nsd, tolerance=tolerance))

@@ -9,6 +9,7 @@ __all__ = ['OVERLAP', 'dice', 'iou', 'precision', 'recall', 'specificity', 'volu
 # %% ../../nbs/metrics/03_overlap.ipynb #b2eef72d
 import numpy as np
 
+from ..core.checks import checked
 from .base import METRICS, register_metric
 from .counts import Counts, label_counts
 
@@ -26,30 +27,35 @@ def _overlap(part, whole, c: Counts, absent: float) -> np.ndarray:
 
 # %% ../../nbs/metrics/03_overlap.ipynb #66704bac
 @register_metric(label_counts)
+@checked
 def dice(c: Counts, absent: float = np.nan) -> np.ndarray:
     "2 TP / (2 TP + FP + FN)"
     return _overlap(2 * c.tp, 2 * c.tp + c.fp + c.fn, c, absent)
 
 
 @register_metric(label_counts)
+@checked
 def iou(c: Counts, absent: float = np.nan) -> np.ndarray:
     "TP / (TP + FP + FN)"
     return _overlap(c.tp, c.tp + c.fp + c.fn, c, absent)
 
 # %% ../../nbs/metrics/03_overlap.ipynb #d04d6280
 @register_metric(label_counts)
+@checked
 def precision(c: Counts, absent: float = np.nan) -> np.ndarray:
     "TP / (TP + FP)"
     return _overlap(c.tp, c.tp + c.fp, c, absent)
 
 
 @register_metric(label_counts)
+@checked
 def recall(c: Counts, absent: float = np.nan) -> np.ndarray:
     "TP / (TP + FN)"
     return _overlap(c.tp, c.tp + c.fn, c, absent)
 
 # %% ../../nbs/metrics/03_overlap.ipynb #3b473a97
 @register_metric(label_counts)
+@checked
 def specificity(c: Counts, absent: float = np.nan) -> np.ndarray:
     "TN / (TN + FP)"
     return _ratio(c.tn, c.tn + c.fp, absent)
@@ -78,6 +84,7 @@ def _check_axes(c: Counts, n: int, metric: str, instead: str) -> None:
 
 # %% ../../nbs/metrics/03_overlap.ipynb #9edeead1
 @register_metric(label_counts, "ml", "zero")
+@checked
 def volume_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
     "Volume of the prediction minus that of the truth, in ml"
     _check_axes(c, 3, "volume_difference", "area_difference")
@@ -85,6 +92,7 @@ def volume_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
 
 
 @register_metric(label_counts, "cm²", "zero")
+@checked
 def area_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
     "Area of the prediction minus that of the truth, in cm²"
     _check_axes(c, 2, "area_difference", "volume_difference")
@@ -92,6 +100,7 @@ def area_difference(c: Counts, absent: float = np.nan) -> np.ndarray:
 
 # %% ../../nbs/metrics/03_overlap.ipynb #f4779396
 @register_metric(label_counts, "%", "zero")
+@checked
 def volume_difference_percent(c: Counts, absent: float = np.nan) -> np.ndarray:
     "Volume (in 2D: area) of the prediction minus that of the truth, in percent of the truth's"
     return _ratio(100 * (c.fp - c.fn), c.tp + c.fn, np.where(c.fp > 0, np.inf, absent))
