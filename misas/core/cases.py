@@ -188,20 +188,6 @@ def _looks_ignored(
     grey_levels = abs(steps - gap).max() <= 2  # at equal distances
     return False if grey_levels else None
 
-# %% ../../nbs/core/03_cases.ipynb #6ff045b9
-def _warn_of_many(labels: list, truth: torch.Tensor, case: str):
-    "Say so where labels look like grey levels of a mask that was smoothed or stored as JPEG"
-    near_black, near_white = (sum(low <= label < high for label in labels) for low, high in ((1, 11), (200, 255)))
-    if near_white < 3 and (near_black < 3 or len(labels) <= 20):
-        return
-    counts = truth.flatten().bincount()
-    # two grey levels, and others that hardly occur
-    if counts.topk(2).values.sum() > 0.9 * truth.numel():
-        warn_user(
-            f"case {case!r}: the truth has {len(labels)} labels, most of them in few pixels: if it is a mask that was "
-            "stored as JPEG or resized smoothly, use a threshold (its `labels` say that they are meant)"
-        )
-
 # %% ../../nbs/core/03_cases.ipynb #cff814c6
 def checked_ignore(ignore) -> int | bool | None:
     "The value of pixels that are not annotated, as the user gave it"
@@ -221,11 +207,9 @@ def _found_ignore(
 ) -> int | None:
     "255 where it seems to mean: not annotated"
     has_name = names is not None and len(names) > 255 and names[255] != "255"
-    if has_name or truth.numel() == 0 or not 200 <= truth.max() <= 255:
+    if has_name or truth.numel() == 0 or truth.max() != 255:
         return None
     labels = truth.flatten().bincount().nonzero()[:, 0].tolist()
-    if names is None:
-        _warn_of_many(labels, truth, case)
     found = _looks_ignored(labels)
     if found:
         warn_user(
@@ -389,9 +373,8 @@ class Case:
 class UnlikeShapesError(ValueError):
     "An image and a truth that do not fit together, unless a model's `prepareSize` brings both to one size"
 
-    def __init__(self, case):
-        super().__init__(f"truth must have the image's shape {case.shape}, got {tuple(case.truth.shape)}")
-        self.case = case
+    image: Any = None  # the `Case` without truth
+    truth: Any = None  # labels of another shape
 
     def __reduce__(self):  # what goes to another process is the message
         return ValueError, self.args
@@ -406,7 +389,10 @@ def _check_case(case: Case):
         bad = (~case.image.isfinite()).sum()
         raise ValueError(f"image must be finite, got {bad} pixels that are NaN or infinite")
     if case.truth is not None and case.truth.shape != case.shape:
-        raise UnlikeShapesError(case)
+        error = UnlikeShapesError(f"truth must have the image's shape {case.shape}, got {tuple(case.truth.shape)}")
+        error.truth = case.truth
+        error.image = case.checked(None)
+        raise error
     if case.affine is not None and (case.affine.shape != (4, 4) or not np.isfinite(case.affine).all()):
         raise invalid("affine", "a 4 x 4 array of finite numbers", case.affine)
     check_choice("unit", case.unit, ("mm", "px", None))

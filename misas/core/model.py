@@ -413,17 +413,21 @@ def case_for(
     try:
         return as_case(x, ignore)
     except UnlikeShapesError as e:
-        if getattr(model, "_prepare", None) is None:
+        if getattr(model, "_prepare", None) is None or e.image is None:
             raise
-        case = e.case.checked(None)
-        truth = e.case.truth
-        own = cast(PlainModel, model)
-        ready = own.prepare(case)
-        moved = own.prepare_truth(case, truth)
-        own._check_one_size(ready.shape, moved)
-        sizes = f"image {case.shape} and truth {tuple(truth.shape)}"
-        warn_user(f"case {case.name!r}: prepareSize brings {sizes} to {ready.shape} before anything is changed")
-        return ready.replace(truth=moved)
+        return _brought_together(cast(PlainModel, model), e.image, e.truth)
+
+
+def _brought_together(model: PlainModel, case: Case, truth) -> Case:
+    "A case without truth, and a truth of another size, as the model's `prepareSize` makes both"
+    blank = np.zeros(np.shape(truth), np.float32)
+    mask = Case(blank, truth, case.name, labels=case.labels, ignore=case.ignore)
+    ready = model.prepare(case).replace(ignore=mask.ignore)
+    moved = model.prepare_truth(case.replace(ignore=mask.ignore), cast(torch.Tensor, mask.truth))
+    model._check_one_size(ready.shape, moved)
+    sizes = f"image {case.shape} and truth {mask.shape}"
+    warn_user(f"case {case.name!r}: prepareSize brings {sizes} to {ready.shape} before anything is changed")
+    return ready.replace(truth=moved)
 
 # %% ../../nbs/core/05_model.ipynb #3c35a1eb
 ADAPTERS: list[tuple[Callable, Callable]] = []  # pairs (recognises, make), in the order in which they are tried

@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
-from ..core.cases import READERS, Case, Source, check_real, check_unmasked
+from ..core.cases import READERS, Case, Source, UnlikeShapesError, check_real, check_unmasked
 from ..core.checks import Domain, as_numbers, check_choice, check_number, checked, invalid, warn_user
 from .dicom import is_dicom, read_film
 from .files import Raw, Reading, slice_along
@@ -346,7 +347,11 @@ def load_case(
     try:
         case, remarks = _case_of(raw, mask, name, spacing, scale, window, channels, labels, ignore, columns)
     except (ValueError, TypeError) as e:
-        raise _naming(image, truth, e) from e
+        error = _naming(image, truth, e)
+        if isinstance(error, UnlikeShapesError):
+            error.truth = cast(UnlikeShapesError, e).truth
+            error.image, _ = _case_of(raw, None, name, spacing, scale, window, channels, labels, ignore, columns)
+        raise error from e
     known = () if mask is None else mask.remarks + about_axes(mask, raw)
     _say(name, (image, remarks), (truth, known), _given(spacing, scale, window))
     return case

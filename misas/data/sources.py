@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from misas.core.cases import to_numpy_dtype
+from misas.core.cases import UnlikeShapesError, to_numpy_dtype
 from misas.core.checks import invalid
 from misas.data.dicom import from_dicom, is_dicom
 from misas.data.files import (
@@ -428,4 +428,6 @@ def check_shape(
         hint = f"; {_BY_HAND}"
     elif labels.shape == shape[::-1] and len(shape) == 2:
         hint = "; one of them may have lost its orientation tag (EXIF)"
-    raise ValueError(f"truth must have the image's shape {shape}, got {labels.shape}{hint}")
+    error = UnlikeShapesError(f"truth must have the image's shape {shape}, got {labels.shape}{hint}")
+    error.truth = labels
+    raise error
