@@ -17,6 +17,7 @@ from csv import reader as csv_reader
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from ..core.cases import Case, as_case, checked_ignore
@@ -174,8 +175,9 @@ class Table:
     def exists(self, cell) -> bool:
         "Does the cell name a file or folder that is there?"
         try:
-            paths = self.path(cell)
-            return bool(paths) and all(Path(p).exists() for p in ([paths] if is_path(paths) else paths))
+            found = self.path(cell)
+            paths = found if isinstance(found, (tuple, list)) else [found]
+            return all(path is not None and Path(path).exists() for path in paths)
         except (ValueError, OSError):  # a link, or a long text
             return False
 
@@ -392,7 +394,9 @@ def read_cases(
             raise ValueError(f"{table.name} must not have an image as its own truth, got {truth!r} in row {number}")
         name = str(row.get(roles.get("name"), "")).strip() or None
         others = {head: cell for head, cell in row.items() if head not in roles.values()}
-        cases.append(CaseFile(image, truth, name, None if truth is None else rois, ignore, others or None))
+        cases.append(
+            CaseFile(image, cast(str | None, truth), name, None if truth is None else rois, ignore, others or None)
+        )
     if not cases:
         raise ValueError(f"{table.name} must have at least one row, got none")
     _check_files(table, cases)
@@ -427,7 +431,8 @@ def _unread(
     if is_path(x):
         x = CaseFile(str(x))
     elif isinstance(x, tuple) and all(map(is_path, x)):
-        x = CaseFile(*map(str, x))
+        paths: Any = map(str, x)
+        x = CaseFile(*paths)
     if isinstance(x, CaseFile):
         return x if ignore is None else replace(x, ignore=ignore)
     return read(x, ignore)

@@ -155,7 +155,7 @@ def staple(
             rows.append((rater, wanted[value], float(sensitivity), float(specificity)))
     probabilities = torch.from_numpy(np.stack(maps))
     mask = torch.tensor(values, dtype=torch.int32)[probabilities.argmax(0)]
-    if not known.all():
+    if ignore is not None and not known.all():
         mask, probabilities = _spread(mask[0], probabilities[:, 0], torch.from_numpy(known), stored_ignore(ignore))
     raters = pd.DataFrame(rows, columns=["rater", "label", "sensitivity", "specificity"])
     return Consensus(mask, raters, probabilities, tuple(values))
