@@ -114,7 +114,7 @@ def _is_slanted(names: list, cell: float) -> bool:
 # %% ../../nbs/plot/15_confusion.ipynb #ffbe8c1d
 def _name_room(names: list, cell: float) -> tuple:  # (left of the matrix, below it), in inches
     "Room for the names of labels and of the axes"
-    longest = 1.04 * max(text_inches(n, 10) for n in names)  # letters are a little wider in a figure
+    longest = max(text_inches(n, 10) for n in names)
     height = 0.71 * longest + 0.15 if _is_slanted(names, cell) else 0.15
     return longest + 0.4, 0.35 + height
 
@@ -210,6 +210,8 @@ def plot_confusion(
         cell = min(ax.get_window_extent().size) / ax.figure.dpi / len(names)
     top = counts.max() if normalise is None else 1
     _draw_confusion(ax, counts, _HeatMap(names, normalise, top or 1, cell), title)
+    if figure and _is_slanted(names, cell):
+        figure.draw_without_rendering()  # beside long slanted names, the layout needs a second look
     return figure or ax
 
 # %% ../../nbs/plot/15_confusion.ipynb #bd599a80

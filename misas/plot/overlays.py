@@ -340,7 +340,6 @@ def hatching(
     return (rows[:, None] + columns) // width % 6 < 2
 
 # %% ../../nbs/plot/08_overlays.ipynb #052f2a9e
-@checked
 def overlay(
     image,  # `(H, W)`, `(C, H, W)` or `(H, W, C)` with 1, 3 or 4 channels: tensor, array or PIL image
     pred=None,  # `(H, W)`: labels predicted
@@ -444,7 +443,6 @@ def checked_series(series) -> Series:
     return series
 
 # %% ../../nbs/plot/08_overlays.ipynb #f22a869e
-@checked
 def series_view(
     series: Series,
     pred: str | None = "fill",  # how predictions are drawn: "fill", "contour" or None

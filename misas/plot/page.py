@@ -308,7 +308,7 @@ def save_viewer(
     cut = _cut(several, view, axis, slices, size, quality)
     data = _page_data(several, cut, limit)
     styles = mask_styles(view, steps)
-    data |= dict(alpha=view.alpha, styles=dict(styles))
+    data |= dict(alpha=float(view.alpha), styles=dict(styles))
 
     height, width = cut.canvas
     page = _filled_page(
