@@ -496,7 +496,8 @@ def _checks_of(function: Callable) -> tuple[dict[str, Kind], dict[str, Kind]]:
             continue
         words, tests = zip(*map(_kind, kinds))
         text = " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-        is_number = set(kinds) <= {"int", "float", "None"}
+        is_flag = set(kinds) <= {"bool", "None"}
+        is_number = set(kinds) <= {"int", "float", "bool", "None"} and not is_flag
         (of_numbers if is_number else in_advance)[parameter.name] = (text, list(tests))
     return in_advance, of_numbers
 
