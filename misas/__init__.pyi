@@ -267,6 +267,8 @@ from .eval.scoring import (
 )
 from .eval.table import (
     COLUMNS,
+    all_metric_facts,
+    all_transform_facts,
     concat_scores,
     metric_facts,
     transform_facts,
@@ -301,6 +303,7 @@ from .analysis.explore import (
 )
 from .analysis.measures import (
     bootstrap_curves,
+    checked_matrix,
     corruption_error,
     degradation,
     local_slope,
@@ -333,6 +336,7 @@ from .analysis.probability import (
 )
 from .analysis.summary import (
     MEASURES,
+    lost_cases_text,
     summarise,
     verdicts,
 )
@@ -532,6 +536,8 @@ __all__ = [
     "Wrapper",
     "Zoom",
     "adapter",
+    "all_metric_facts",
+    "all_transform_facts",
     "area_difference",
     "as_case",
     "as_metrics",
@@ -543,6 +549,7 @@ __all__ = [
     "bootstrap_curves",
     "calibration_error",
     "can_undo",
+    "checked_matrix",
     "common_corruptions",
     "compare",
     "concat_scores",
@@ -578,6 +585,7 @@ __all__ = [
     "load_model",
     "load_nnunet",
     "local_slope",
+    "lost_cases_text",
     "majority",
     "masd",
     "mean_curve",

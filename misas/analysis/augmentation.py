@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .summary import check_summary
-from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.checks import Domain, as_numbers, check_choice, check_number, check_type, invalid
 from ..core.transform import Transform, as_transform
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #8178b8da
@@ -322,8 +322,10 @@ def _check_limits(
     "An error unless limits are ranges of transforms of the summary"
     for name, ends in limits.items():
         check_choice("transform of limits", name, names)
-        if len(ends) != 2 or not ends[0] <= ends[1]:
-            raise invalid(f"limits of {name}", "two numbers (low, high) with low <= high", ends)
+        allowed = "two numbers (low, high) with low <= high"
+        low, high = as_numbers(ends, 2, f"limits of {name}", allowed)
+        if low > high:
+            raise invalid(f"limits of {name}", allowed, ends)
 
 
 def _check_one_model(summary: pd.DataFrame):
@@ -343,6 +345,7 @@ def suggest_augmentation(
     "The augmentation that a model still needs, as numbers and as a torchio `Compose`"
     import torchio as tio
 
+    check_type("limits", limits, dict, "a dict {transform: (low, high)}", optional=True)
     summary, limits = check_summary(summary), limits or {}
     _check_one_model(summary)
     check_number("p", p, Domain(0, 1))

@@ -7,14 +7,14 @@ __all__ = ['SPREADS', 'spread_scores', 'rank_cases']
 
 # %% ../../nbs/analysis/02_cohort.ipynb #54c9422c
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..core.checks import check_choice
-from ..eval.table import check_scores, metric_facts, with_facts
+from ..core.checks import Domain, check_choice, check_number, invalid
+from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
 SPREADS = dict(
@@ -109,11 +109,14 @@ def spread_scores(
 ) -> pd.DataFrame:  # columns model, transform, param, value, label, metric, cases, centre, low, high
     "Centre and spread of the cases at each value"
     check_choice("spread", spread, SPREADS)
+    check_number("seed", seed, Domain(0, whole=True))
     keys = ["model", "transform", "param", "value", "label", "metric"]
-    numbers = pd.to_numeric(check_scores(scores).score)
-    groups = {key: x.to_numpy(float) for key, x in numbers.groupby([scores[k] for k in keys], sort=False)}
-    spreads = _spread_of_groups(list(groups.values()), spread, seed)
-    table = pd.DataFrame(list(groups), columns=keys).join(spreads)
+    rows = without_facts(check_scores(scores))
+    numbers = pd.to_numeric(rows.score)
+    groups = numbers.groupby([rows[k] for k in keys], sort=False, dropna=False)
+    found = [(key, x.to_numpy(float)) for key, x in groups]
+    spreads = _spread_of_groups([x for _, x in found], spread, int(seed))
+    table = pd.DataFrame([key for key, _ in found], columns=keys).join(spreads)
     return with_facts(table, scores)
 
 # %% ../../nbs/analysis/02_cohort.ipynb #ed363235
@@ -126,32 +129,25 @@ def plottable_scores(
     return scores.assign(**texts, score=pd.to_numeric(scores.score).astype(float))
 
 # %% ../../nbs/analysis/02_cohort.ipynb #d803b740
-def _case_row(
-    part: pd.DataFrame,  # of one model, metric and case
+def _case_rows(
+    scores: pd.DataFrame,  # of one model and metric
     sign: int,  # 1 where high is good, -1 where low is
-) -> dict:
-    "Mean and worst score of a case, and where the worst is"
-    known = part[part.score.notna()]
-    row = dict(
-        score=known.score.mean(),
-        worst=np.nan,
-        best=np.nan,
-        worst_transform=None,
-        worst_value=None,
-        worst_label=None,
-        missing=len(part) - len(known),
-    )
-    if not len(known):
-        return row
-    ordered = known.iloc[(sign * known.score).argsort(kind="stable")]
-    worst = ordered.iloc[0]
-    return row | dict(
-        worst=worst.score,
-        best=ordered.score.iloc[-1],
-        worst_transform=worst["transform"],
-        worst_value=worst.value,
-        worst_label=worst.label,
-    )
+) -> pd.DataFrame:
+    "Mean and worst score of each case, and where the worst is"
+    cases = scores.groupby("case", sort=False)
+    known = scores[scores.score.notna()]
+    ordered = known.iloc[(sign * known.score).argsort(kind="stable")].groupby("case", sort=False)
+    worst = ordered.head(1).set_index("case")
+    table = pd.DataFrame(dict(score=cases.score.mean()))
+    table["worst"] = worst.score
+    table["best"] = ordered.tail(1).set_index("case").score
+    for column in ("transform", "value", "label"):
+        table[f"worst_{column}"] = worst[column].astype(object)
+    table = table.astype({f"worst_{column}": object for column in ("transform", "value", "label")})
+    lost = table.worst.isna()
+    table.loc[lost, ["worst_transform", "worst_value", "worst_label"]] = None
+    table["missing"] = cases.size() - cases.score.count()
+    return table.reset_index()
 
 # %% ../../nbs/analysis/02_cohort.ipynb #4674b4c0
 def _directions(
@@ -159,11 +155,12 @@ def _directions(
     lower_is_better,  # names of metrics, or one name
 ) -> dict:  # {metric: "higher", "lower" or "zero"}
     "Of which metrics more is better"
+    if not isinstance(lower_is_better, Iterable):
+        raise invalid("lower_is_better", "a list of names of metrics", lower_is_better, TypeError)
     lower = [lower_is_better] if isinstance(lower_is_better, str) else list(lower_is_better)
-    metrics = list(scores.metric.unique())
     for name in lower:
-        check_choice("lower_is_better", name, metrics)
-    return {m: "lower" if m in lower else metric_facts(scores, m)["better"] for m in metrics}
+        check_choice("lower_is_better", name, scores.metric.unique())
+    return {metric: facts["better"] for metric, facts in all_metric_facts(scores, lower).items()}
 
 
 def _ranked_cases(
@@ -175,8 +172,7 @@ def _ranked_cases(
     if better == "zero":
         scores = scores.assign(score=scores.score.abs())  # a difference counts by its size
     sign = 1 if better == "higher" else -1
-    cases = [dict(case=case) | _case_row(rows, sign) for case, rows in scores.groupby("case", sort=False)]
-    table = pd.DataFrame(cases)
+    table = _case_rows(scores, sign)
     badness = sign * table["score" if by == "mean" else "worst"].where(table.score.notna())
     table = table.loc[badness.sort_values(kind="stable").index]
     table.insert(0, "rank", range(1, len(table) + 1))
@@ -192,6 +188,7 @@ def rank_cases(
     check_choice("by", by, ("mean", "worst"))
     scores = plottable_scores(scores)
     better = _directions(scores, lower_is_better)
+    scores = without_facts(scores)
     tables = []
     for (model, metric), rows in scores.groupby(["model", "metric"], sort=False):
         table = _ranked_cases(rows, by, better[metric])

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .summary import per_metric
-from ..core.checks import Domain, check_choice, check_number
-from ..eval.table import check_scores, metric_facts
+from ..core.checks import Domain, check_choice, check_number, warn_user
+from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
 KEY_COLUMNS = ["case", "transform", "value", "label", "metric"]
@@ -32,7 +32,7 @@ def _upright_scores(
 ) -> pd.Series:
     "Scores as numbers; of differences with a sign their size"
     score = pd.to_numeric(scores.score).astype(float)
-    signed = [m for m in scores.metric.unique() if metric_facts(scores, m)["better"] == "zero"]
+    signed = [metric for metric, facts in all_metric_facts(scores).items() if facts["better"] == "zero"]
     return score.mask(scores.metric.isin(signed), score.abs())
 
 # %% ../../nbs/analysis/04_comparison.ipynb #3c20bd81
@@ -60,7 +60,7 @@ def keyed_scores(
         pick = f"{name}[{name}.model == {str(models[0])!r}]"
         raise ValueError(f"{name} must be a table of one model, got the models {listed}: pick one with {pick}")
     texts = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
-    keyed = scores.assign(**texts, value=scores.value.map(_value_key), score=_upright_scores(scores))
+    keyed = without_facts(scores).assign(**texts, value=scores.value.map(_value_key), score=_upright_scores(scores))
     keyed = keyed.reset_index(drop=True)
     twice = keyed.duplicated(KEY_COLUMNS)
     if twice.any():
@@ -106,7 +106,7 @@ def _check_match(
         allowed = "the same cases, transforms, values, labels and metrics"
         remedy = "give `evaluate` the labels, or compare what both have with join='inner'"
         raise ValueError(f"scores_a and scores_b must have {allowed}, but {differ}: {remedy}")
-    warnings.warn(f"{differ}: only what both tables have is compared", stacklevel=3)
+    warn_user(f"{differ}: only what both tables have is compared")
 
 # %% ../../nbs/analysis/04_comparison.ipynb #050200b6
 def _difference(a, b) -> pd.Series:
@@ -289,7 +289,8 @@ def compare(
     check_choice("values", values, ("mean", "each"))
     check_number("alpha", alpha, Domain(0, 1))
     pairs = pair_scores(scores_a, scores_b, join)
-    facts = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}
+    compared = set(pairs.metric)
+    facts = {str(metric): own for metric, own in all_metric_facts(scores_a).items() if str(metric) in compared}
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
     good = _good_scores(good, facts)
     keys = _row_keys(values)

@@ -17,7 +17,16 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_choice, check_number, chosen_labels, invalid, progress_bar
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_flag,
+    check_number,
+    check_type,
+    chosen_labels,
+    invalid,
+    progress_bar,
+)
 from ..core.model import as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
@@ -255,6 +264,7 @@ def _check_delta(delta):
 
 def _check_threshold_table(scores, metric):
     "An error unless `scores` is a table of thresholds with a metric of which more is better"
+    check_type("scores", scores, pd.DataFrame, "a table from threshold_scores")
     needed = ("model", "case", "transform", "label", "metric", "value", "score")
     missing = [c for c in needed if c not in scores]
     if missing:
@@ -277,6 +287,7 @@ def optimal_thresholds(
     "The threshold that serves each label best; losses next to it are fractions of the best score"
     _check_threshold_table(scores, metric)
     _check_delta(delta)
+    check_flag("pooled", pooled)
     chosen = scores[(scores.metric == metric) & (scores["transform"] == "threshold")]
     if pooled:
         mean = chosen.groupby(["model", "label", "value"], sort=False).score.mean().reset_index()
@@ -375,11 +386,31 @@ def reliability(
             tables.append(table[["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]])
     return pd.concat(tables, ignore_index=True)
 
+# %% ../../nbs/analysis/06_probability.ipynb #ef15e154
+BIN_COLUMNS = ["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]
+
+
+def check_table(
+    table,  # of a function of misas
+    columns: Sequence,  # that it must have
+    made_by: str,  # name of the function
+):
+    "An error that says what a table lacks"
+    allowed = f"the table that {made_by} makes"
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"table must be {allowed}, got a {type(table).__name__}")
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(f"table must be {allowed}, got one without the columns {', '.join(map(repr, missing))}")
+    if not len(table):
+        raise ValueError("table must have at least one row, got an empty table")
+
 # %% ../../nbs/analysis/06_probability.ipynb #6fb31a61
 def pool_reliability(
     table: pd.DataFrame,  # from `reliability`
 ) -> pd.DataFrame:  # the same columns without `case`
     "The bins of all cases put together"
+    check_table(table, [column for column in BIN_COLUMNS if column != "case"], "reliability")
     counts = table.assign(confidence=table.confidence * table.pixels, frequency=table.frequency * table.pixels)
     groups = counts.groupby(["model", "label", "low", "high"], sort=False)
     sums = groups[["pixels", "confidence", "frequency"]].sum().reset_index()
@@ -391,6 +422,8 @@ def calibration_error(
     pooled: bool = False,  # all cases together?
 ) -> pd.DataFrame:  # columns model, case (unless pooled), label, ece
     "Expected calibration error of each label"
+    check_table(table, BIN_COLUMNS, "reliability")
+    check_flag("pooled", pooled)
     by = ["model", "label"] if pooled else ["model", "case", "label"]
     groups = (pool_reliability(table) if pooled else table).groupby(by, sort=False)
     return pd.DataFrame([dict(zip(by, key)) | dict(ece=expected_error(rows)) for key, rows in groups])
@@ -476,6 +509,7 @@ def prominence_correlation(
 ) -> pd.DataFrame:  # columns measure (size, contrast, prominence), structures, r, p_value
     "Pearson correlation of the best threshold with the prominence of a structure: means over the cases of each"
     measures = ["size", "contrast", "prominence"]
+    check_table(table, ["model", "label", *measures, "threshold"], "probability_table")
     known = table.dropna(subset=["prominence", "threshold"])
     structures = known.groupby(["model", "label"], sort=False)[[*measures, "threshold"]].mean()
     if len(structures) < 3:

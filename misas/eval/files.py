@@ -26,6 +26,7 @@ from misas.eval.table import (
     described_metric,
     described_transform,
     metric_in_columns,
+    rows_by,
     transform_in_columns,
     value_column,
     value_from_text,
@@ -65,8 +66,10 @@ def _neutral_text(facts: dict, case: str) -> str | None:
 
 def _with_fact_columns(scores: pd.DataFrame) -> pd.DataFrame:
     "A score table with its facts in columns, empty where nobody knows them"
-    transforms = {name: described_transform(scores, name) or {} for name in scores["transform"].unique()}
-    metrics = {name: described_metric(scores, name) or {} for name in scores.metric.unique()}
+    known = scores.attrs.get("transforms", {})
+    transforms = {t: described_transform(rows, t, known) or {} for t, rows in rows_by(scores, "transform").items()}
+    known = scores.attrs.get("metrics", {})
+    metrics = {m: described_metric(rows, m, known) or {} for m, rows in rows_by(scores, "metric").items()}
     columns = dict(
         unit=[transforms[name].get("unit") for name in scores["transform"]],
         neutral=[_neutral_text(transforms[name], case) for name, case in zip(scores["transform"], scores.case)],

@@ -9,8 +9,10 @@ __all__ = []
 import base64
 import functools
 import io
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
@@ -66,9 +68,86 @@ def inline_data(
     names: bool,  # are values names?
 ) -> dict:  # data of a chart
     "A table as Altair takes it without a limit on its rows; as CSV, because Altair checks lists entry by entry"
-    numbers = {"score"} if names else {"score", "value"}
+    numbers = {"score", "low", "high"} if names else {"score", "low", "high", "value"}
     kinds = {column: "number" if column in numbers else "string" for column in table}
-    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
+    return dict(values=table.to_csv(index=False, float_format="%.7g"), format=dict(type="csv", parse=kinds))
+
+# %% ../../nbs/plot/03_charts.ipynb #04597284
+MOST_SCORES = 5_000
+NOTE = dict(fontSize=12, fontWeight="normal", anchor="start")  # how a note above all panels looks
+MOST_POINTS = 20_000
+MOST_PANELS = 250
+
+
+def most_points(
+    table: pd.DataFrame,  # its names are written once a point
+    columns: Sequence = ("model", "label"),  # that hold names
+    most: int = MOST_POINTS,
+) -> int:
+    "How many points a chart may have: fewer where names are long"
+    letters = sum(np.mean([len(str(name)) for name in table[column].unique()]) for column in columns)
+    return int(min(most, 3e6 // (60 + letters)))
+
+
+def every(
+    k: int,
+) -> str:
+    "Every one, every 2nd, 3rd, 4th ..."
+    return f"every {k}{dict(enumerate(['th', 'st', 'nd', 'rd'])).get(k % 10 if k // 10 % 10 != 1 else 0, 'th')}"
+
+# %% ../../nbs/plot/03_charts.ipynb #2b1a1101
+def _every_value(
+    rows: pd.DataFrame,  # of one transform
+    k: int,
+    neutral,  # value that stays; None: there is none
+) -> pd.DataFrame:
+    "Rows at every k-th value, with the neutral value and the ends among them"
+    values = list(rows.value.unique())
+    if all(isinstance(value, Real) for value in values):
+        values = sorted(values)
+    at = values.index(neutral) if neutral in values else 0
+    kept = {values[0], values[-1], *values[at % k :: k]}
+    return rows[rows.value.isin(kept)]
+
+
+def _first_of(scores: pd.DataFrame, columns: list, most: int) -> tuple:  # table, how many there were
+    "The rows of the first so many entries of some columns"
+    number = scores.groupby(columns, sort=False).ngroup()
+    there = int(number.max()) + 1
+    return (scores[number < most], there) if there > most else (scores, there)
+
+# %% ../../nbs/plot/03_charts.ipynb #98e46e71
+def fitting_scores(
+    scores: pd.DataFrame,  # without facts
+    panels: list,  # columns whose entries tell panels apart
+    neutral: dict,  # {transform: neutral value}
+) -> tuple[pd.DataFrame, list]:  # what is drawn, and in words what is left out
+    "As much of a score table as a chart holds: the first panels, every k-th value, the first curves"
+    words = []
+    scores, there = _first_of(scores, panels, MOST_PANELS)
+    if there > MOST_PANELS:
+        words.append(f"the first {MOST_PANELS} of {there} panels; choose rows of the table for others")
+    most = most_points(scores)
+    curves = ["model", "transform", "metric", "label"]
+    points = len(scores[[*curves, "value"]].drop_duplicates())
+    if points > most and scores.value.nunique() > 2:
+        k = -(-points // most)
+        parts = [_every_value(rows, k, neutral.get(t)) for t, rows in scores.groupby("transform", sort=False)]
+        scores = pd.concat(parts)
+        words.append(f"{every(k)} value")
+        points = len(scores[[*curves, "value"]].drop_duplicates())
+    if points > most:
+        there = scores.groupby(curves, sort=False).ngroups
+        scores, there = _first_of(scores, curves, max(1, there * most // points))
+        words.append(f"the first {scores.groupby(curves, sort=False).ngroups} of {there} curves")
+    return scores, words
+
+
+def fitting_note(
+    words: list,  # from `fitting_scores`
+) -> list:  # of lines
+    "What a chart says of what it leaves out"
+    return [f"Too much for one chart, so drawn are: {', '.join(words)}"] if words else []
 
 # %% ../../nbs/plot/03_charts.ipynb #589b6299
 def score_domain(
@@ -122,7 +201,7 @@ def _ticks(
     last = int(np.ceil(np.log(high) / np.log(base)))
     powers = [float(base) ** k for k in range(first, last + 1)]
     inside = [tick for tick in powers if low * 0.999 <= tick <= high * 1.001]
-    return inside or [low, high]
+    return inside if len(inside) > 1 else sorted({low, *inside, high})
 
 # %% ../../nbs/plot/03_charts.ipynb #595f6ab4
 def _axis_ends(low: float, high: float, log: bool) -> list:
@@ -317,6 +396,50 @@ def check_panel_size(
     check_number("width", width, Domain(1))
     check_number("height", height, Domain(1))
 
+# %% ../../nbs/plot/03_charts.ipynb #131f52b9
+_TAG = re.compile("<(?=[a-zA-Z/!?])")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_IN_TITLE = str.maketrans({"\\": "∖", '"': "”"} | {sign: " " for sign in [*map(chr, range(32)), "\u2028", "\u2029"]})
+
+
+def harmless_text(
+    text: str,
+    title: bool = False,  # does Vega-Lite write it into expressions?
+) -> str:
+    "Text that is no more than text in a page and in a chart"
+    text = _HALF_CHARACTER.sub("\ufffd", _TAG.sub("<\u2060", text))
+    return text.translate(_IN_TITLE) if title else text
+
+# %% ../../nbs/plot/03_charts.ipynb #22e1b529
+def _harmless_table(table: pd.DataFrame) -> pd.DataFrame:
+    "A table whose texts are harmless"
+    texts = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    return table.assign(**{column: table[column].map(_harmless_part) for column in texts})
+
+
+def _harmless_part(part, name: str = ""):
+    "A part of a chart whose texts are harmless; `name` is what it is in the part above"
+    if isinstance(part, str):
+        return harmless_text(part, title=name == "title")
+    if isinstance(part, dict):
+        return {key: _harmless_part(own, key) for key, own in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_harmless_part(own, name) for own in part]
+    if isinstance(part, pd.DataFrame):
+        return _harmless_table(part)
+    if isinstance(part, alt.SchemaBase):
+        make_harmless(part)
+    return part
+
+
+def make_harmless(
+    chart,  # of Altair, or a part of it
+):
+    "Make all texts of a chart harmless"
+    for name, part in chart._kwds.items():
+        chart._kwds[name] = _harmless_part(part, name)
+    object.__setattr__(chart, "_args", tuple(map(_harmless_part, chart._args)))
+
 # %% ../../nbs/plot/03_charts.ipynb #5f26235b
 SPECIFICATION = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -349,7 +472,7 @@ class _Displayed:
         if "google.colab" in sys.modules:
             page = usual[0] if isinstance(usual, tuple) else usual
             return bundle | page
-        return bundle | {SPECIFICATION: self.to_dict() | {"$schema": SCHEMA}, "text/plain": repr(type(self).__name__)}
+        return bundle | {SPECIFICATION: self.to_dict() | {"$schema": SCHEMA}, "text/plain": type(self).__name__}
 
 
 @functools.cache
@@ -361,7 +484,8 @@ def _displayed_class(cls: type) -> type:
 def displayed(
     chart,  # of Altair
 ):  # the same chart
-    "Have a chart show itself alive without a network, and as a picture where no script runs"
+    "Have a chart show itself alive without a network, and as a picture where no script runs; names in it are only data"
+    make_harmless(chart)
     object.__setattr__(
         chart, "__class__", _displayed_class(type(chart))
     )  # Altair takes other attributes for words of Vega-Lite

@@ -15,25 +15,33 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.cohort import SPREADS, plottable_scores, rank_cases, spread_scores
-from ..core.checks import Domain, check_number, invalid
+from ..core.checks import Domain, check_flag, check_number, invalid
 from misas.eval.table import (
+    all_metric_facts,
+    all_transform_facts,
     finite_rows,
     has_named_values,
-    metric_facts,
     plain_column,
-    transform_facts,
     without_facts,
 )
 from misas.plot.charts import (
     INFINITY_BAND,
+    MOST_PANELS,
+    MOST_POINTS,
+    MOST_SCORES,
+    NOTE,
     alt,
     chart_field,
     chart_mark,
     check_panel_size,
     displayed,
+    every,
+    fitting_note,
+    fitting_scores,
     infinite_part,
     infinity_marks,
     infinity_strip,
+    most_points,
     neutral_line,
     score_axis,
     score_domain,
@@ -60,7 +68,7 @@ def _csv(
 ) -> dict:  # data of a chart
     "A table as altair takes it without a limit on its rows, and without a check of each entry"
     kinds = {c: "number" if pd.api.types.is_numeric_dtype(table[c]) else "string" for c in table}
-    return dict(values=table.to_csv(index=False), format=dict(type="csv", parse=kinds))
+    return dict(values=table.to_csv(index=False, float_format="%.7g"), format=dict(type="csv", parse=kinds))
 
 # %% ../../nbs/plot/06_cohort.ipynb #76ddb54e
 @dataclass(frozen=True)
@@ -76,11 +84,11 @@ def _known_facts(
     scores: pd.DataFrame,
 ) -> tuple:  # {transform: facts}, {metric: `_Metric`}
     "What is known of the transforms and metrics of a table"
-    transforms = {t: transform_facts(scores, t) for t in scores["transform"].unique()}
+    transforms, bare = all_transform_facts(scores), without_facts(scores)
     metrics = {}
-    for name in scores.metric.unique():
-        own = scores.score[scores.metric == name]
-        title = score_title(name, metric_facts(scores, name)["unit"])
+    for name, facts in all_metric_facts(scores).items():
+        own = bare.score[bare.metric == name]
+        title = score_title(name, facts["unit"])
         metrics[name] = _Metric(title, score_domain(own), bool(np.isinf(own).any()))
     return transforms, metrics
 
@@ -211,6 +219,9 @@ def _tell_apart(
     return {channel: chart_field("model:N", sort=models, title=titles.get(channel, "model"), legend=legend)}
 
 # %% ../../nbs/plot/06_cohort.ipynb #22eb223e
+_SPREAD = ["model", "value", "cases", "centre", "low", "high", "line", "dot", "run", "fewer"]
+
+
 def _drawn_spread(
     panel: _Panel,
     middle: pd.DataFrame,  # from `spread_scores`, with the columns `of` and `run` of `value_runs`
@@ -231,7 +242,7 @@ def _named_spread_layers(
     mixed: bool,
 ) -> list:
     "Dots and bars, where values are names"
-    data = _csv(middle)
+    data = _csv(middle[_SPREAD])
     band = dict(x=panel.x, y=panel.y("low"), y2=dict(field="high")) | panel.beside
     dot = dict(x=panel.x, y=panel.y("dot"), tooltip=_tooltip(True, "cases", "centre", "low", "high")) | panel.beside
     shape = _tell_apart("shape", panel.models, mixed)
@@ -247,7 +258,7 @@ def _spread_layers(
     mixed: bool,
 ) -> list:
     "The centre as a bold line, the spread as a band, where values are numbers"
-    data = _csv(middle)
+    data = _csv(middle[_SPREAD])
     look: dict[str, Any] = dict(color=panel.colour, opacity=0.25, clip=True)
     detail = [chart_field("model:N"), chart_field("run:N")]
     band = dict(x=panel.x, y=panel.y("low"), y2=dict(field="high"))
@@ -268,13 +279,15 @@ def _case_layers(
     panel: _Panel,
     hover,  # the selection
     number: int,  # of the panel; the first one holds the selection
+    drawn: set,  # names of the cases that are drawn
 ) -> tuple:  # layers below the spread, the layer above it
     "Each case as a thin line or tick that stands out when pointed at"
 
     def strong(pointed_at, otherwise):
         return alt.when(hover, empty=False).then(alt.value(pointed_at)).otherwise(alt.value(otherwise))
 
-    rows = panel.rows.assign(score=finite_rows(panel.rows.score))
+    rows = panel.rows[panel.rows.case.isin(drawn)]
+    rows = rows.assign(score=finite_rows(rows.score))
     data = _csv(rows[["model", "case", "value", "score"]])
     detail = [chart_field("case:N"), chart_field("model:N")]
     where = dict(x=panel.x, y=panel.y("score"), detail=detail)
@@ -293,16 +306,17 @@ def _spread_panel(
     panel: _Panel,
     middle: pd.DataFrame,  # from `spread_scores`
     mixed: bool,  # do some panels of the chart have lines and others dots?
-    hover,  # the selection of a case; None: no single cases
+    hover,  # the selection of a case
     number: int,  # of the panel
+    cases: set,  # names of those that are drawn
 ) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
     runs = value_runs(panel.rows)[["model", "value", "of", "run"]]
     middle = _drawn_spread(panel, _plain_values(middle, panel.names).merge(runs, on=["model", "value"]))
     draw = _named_spread_layers if panel.names else _spread_layers
     layers = [*draw(panel, middle, mixed), *_infinity_layers(panel, panel.x, stacked=True)]
-    if hover is not None:
-        below, above = _case_layers(panel, hover, number)
+    if cases:
+        below, above = _case_layers(panel, hover, number, cases)
         layers = [*below, *layers, above]
     return _finished(panel, panel.x, layers)
 
@@ -310,6 +324,7 @@ def _spread_panel(
 def _chart_note(
     scores: pd.DataFrame,
     text: str,
+    words: list,  # on what is left out, from `fitting_scores`
     fewer: bool = False,  # are some dots of fewer cases?
 ) -> "alt.Title":
     "What is said above all panels"
@@ -321,7 +336,7 @@ def _chart_note(
         lines.append(f"{mark}: infinite distance (missing or spurious); the number of such cases, where there is room")
     if fewer:
         lines.append("hollow dots: of fewer cases")
-    return alt.Title(lines, fontSize=12, fontWeight="normal", anchor="start")
+    return alt.Title([*lines, *fitting_note(words)], **NOTE)
 
 
 def _listen_everywhere(
@@ -332,11 +347,26 @@ def _listen_everywhere(
     for param in chart.params:
         param.views = [f"cases_{i}" for i in range(n)]
 
+# %% ../../nbs/plot/06_cohort.ipynb #17448b1b
+def _drawn_cases(
+    scores: pd.DataFrame,
+    cases: bool | None,  # as in `plot_spread`
+) -> tuple[set, str]:  # names, and in words
+    "Which cases are drawn: all, every k-th, or none"
+    names = list(scores.case.unique())
+    most = most_points(scores, ("model", "case"), MOST_SCORES)
+    if cases is None:
+        cases = len(names) <= 60 and len(scores) <= most
+    if not cases:
+        return set(), ""
+    k = -(-len(scores) // most)
+    return set(names[::k]), "; thin lines single cases" if k == 1 else f"; thin lines {every(k)} case"
+
 # %% ../../nbs/plot/06_cohort.ipynb #9504c4dd
 def plot_spread(
     scores: pd.DataFrame,  # a score table of several cases
     spread: str = "ci",  # "ci", "sd", "quartiles" or "range", see `spread_scores`
-    cases: bool | None = None,  # draw each case as a thin line? None: up to 60 cases
+    cases: bool | None = None,  # draw each case as a thin line? None: up to 60 cases and 5,000 scores
     labels: Sequence | None = None,  # names of the labels 0, 1, 2, ..., for colours; None: in order of appearance
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
     columns: int | None = None,  # panels in a row; None: one for each label
@@ -346,9 +376,13 @@ def plot_spread(
 ) -> "alt.ConcatChart":
     "Mean and spread of many cases against the values of each transform, with the cases: an interactive chart"
     check_panel_size(columns, width, height)
+    if cases is not None:
+        check_flag("cases", cases)
     scores = plottable_scores(scores)
     transforms, metrics = _known_facts(scores)
-    scores = without_facts(scores)  # pandas would copy them with every part of the table
+    everyone = scores.case.nunique()
+    neutral = {t: facts["neutral"] for t, facts in transforms.items()}
+    scores, words = fitting_scores(without_facts(scores), ["transform", "metric", "label"], neutral)
     models = list(scores.model.unique())
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     middle = dict(list(spread_scores(scores, spread, seed).groupby(["transform", "metric", "label"])))
@@ -363,15 +397,13 @@ def plot_spread(
             rows, transforms[t], metrics[m], models, beside, colour[l], width, height, names, infinity_rows=len(models)
         )
         panels.append((panel, middle[t, m, l]))
-    if cases is None:
-        cases = scores.case.nunique() <= 60
+    drawn, thin = _drawn_cases(scores, cases)
     hover = alt.selection_point(name="case_hover", fields=["case"], on="pointerover", clear="pointerout")
     mixed = len({panel.names for panel, _ in panels}) > 1
-    charts = [_spread_panel(p, rows, mixed, hover if cases else None, i) for i, (p, rows) in enumerate(panels)]
-    text = f"{scores.case.nunique()} cases: line {SPREADS[spread]}" + ("; thin lines single cases" if cases else "")
-    title = _chart_note(scores, text, fewer)
+    charts = [_spread_panel(p, rows, mixed, hover, i, drawn) for i, (p, rows) in enumerate(panels)]
+    title = _chart_note(scores, f"{everyone} cases: line {SPREADS[spread]}{thin}", words, fewer)
     chart = alt.concat(*charts, columns=columns or scores.label.nunique(), title=title)
-    if cases:
+    if drawn:
         _listen_everywhere(chart, len(panels))
     return displayed(chart)
 
@@ -446,11 +478,12 @@ def _box_panel(
     panel: _Panel,
     stats: pd.DataFrame,  # from `_box_stats`
     numbers: bool,  # are values numbers?
+    dots: bool,  # draw single cases?
 ) -> "alt.LayerChart":
     "The chart of one transform, metric and label"
     x = panel.x | dict(axis=dict(labelAngle=0, labelOverlap="parity", labelSeparation=5))
     layers = _box_layers(panel, x, _csv(_box_table(stats, numbers, panel.top)))
-    if panel.rows.case.nunique() <= 60:
+    if dots:
         layers.append(_dot_layer(panel, x))
     return _finished(panel, x, [*layers, *_infinity_layers(panel, x, stacked=False)])
 
@@ -467,7 +500,10 @@ def plot_boxes(
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
     transforms, metrics = _known_facts(scores)
-    scores = without_facts(scores)  # pandas would copy them with every part of the table
+    everyone = scores.case.nunique()
+    neutral = {t: facts["neutral"] for t, facts in transforms.items()}
+    scores, words = fitting_scores(without_facts(scores), ["transform", "metric", "label"], neutral)
+    few = len(scores) <= most_points(scores, ("model", "case"), MOST_SCORES)
     models = list(scores.model.unique())
     if len(models) > 2:
         raise invalid("scores", "a table of one or two models", models)
@@ -481,11 +517,13 @@ def plot_boxes(
             rows = rows.sort_values("value", key=pd.to_numeric, kind="stable")
         rows = _plain_values(rows, names=True)
         panel = _Panel(rows, transforms[t], metrics[m], models, _beside(models), colour[l], width, height, names=True)
-        panels.append(_box_panel(panel, stats[t, m, l], numbers))
-    note = f"{scores.case.nunique()} cases: box middle half, black line median, whiskers lowest to highest"
+        panels.append(_box_panel(panel, stats[t, m, l], numbers, dots=few and rows.case.nunique() <= 60))
+    note = f"{everyone} cases: box middle half, black line median, whiskers lowest to highest"
+    if not few:
+        note += "; too many scores for a dot each"
     if len(models) == 2:
         note += f"; filled: {models[0]}, open: {models[1]}"
-    title = _chart_note(scores, note)
+    title = _chart_note(scores, note, words)
     return displayed(alt.concat(*panels, columns=columns or scores.label.nunique(), title=title))
 
 # %% ../../nbs/plot/06_cohort.ipynb #2aa32830
@@ -630,6 +668,26 @@ def _groups(
         return {f"all {len(ranked)} cases": ranked}
     return {f"{n} worst of {len(ranked)} cases": ranked[:n], f"{n} best": ranked[-n:]}
 
+
+def _fitting_groups(
+    n: int,  # cases
+    groups: dict,  # {(model, metric): rows}
+    scores: pd.DataFrame,
+) -> tuple[int, dict, list]:  # cases, groups, and in words what is left out
+    "As many cases and groups as a chart holds"
+    words = []
+    most = MOST_PANELS // 2
+    if len(groups) > most:
+        words.append(f"the first {most} of {len(groups)} pairs of model and metric")
+        groups = dict(list(groups.items())[:most])
+    points = min(MOST_SCORES, most_points(scores, ("case",), MOST_POINTS) // scores.label.nunique())
+    fitting = max(1, points // (2 * len(groups)))
+    longest = max(map(len, groups.values()))
+    if min(2 * n, longest) > 2 * fitting:
+        words.append(f"{fitting} of the worst and of the best cases")
+        n = fitting
+    return n, groups, words
+
 # %% ../../nbs/plot/06_cohort.ipynb #8b913047
 def plot_ranked(
     scores: pd.DataFrame,  # a score table of several cases
@@ -649,18 +707,23 @@ def plot_ranked(
         raise ValueError("scores must have at least one score that is a number, got NaN only")
     facts, metrics = _known_facts(scores)
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
+    scores = without_facts(scores)
+    whole, own_rows = dict(iter(ranked.groupby(["model", "metric"], sort=False))), {}
+    for key, rows in scores.groupby(["model", "metric"], sort=False):
+        own_rows[key] = rows
+    n, shown, words = _fitting_groups(int(n), whole, scores)
     panels = []
-    for (model, metric), part in ranked.groupby(["model", "metric"], sort=False):
-        own = scores[(scores.model == model) & (scores.metric == metric)]
+    for (model, metric), part in shown.items():
+        own = own_rows[model, metric]
         means = own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna()
         look = _Ranking(metrics[metric], facts, colour, len(part), width)
         whose = f"{model}: " if scores.model.nunique() > 1 else ""
-        for title, group in _groups(part, int(n)).items():
+        for title, group in _groups(part, n).items():
             panel = _ranked_panel(group, means, look)
             title = alt.Title(whose + title, anchor="start")
             panels.append(panel.properties(width=width, height=20 * len(group), title=title))
     note = ["Grey: lowest to highest score of a case; black: its mean; text: where it fared worst"]
     if np.isinf(scores.score).any():
         note.append("∞, ▶: infinite distance (missing or spurious)")
-    title = alt.Title(note, fontSize=12, fontWeight="normal", anchor="start")
+    title = alt.Title([*note, *fitting_note(words)], **NOTE)
     return displayed(alt.vconcat(*panels, spacing=12, title=title))

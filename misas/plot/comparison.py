@@ -15,10 +15,21 @@ import pandas as pd
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
 from ..analysis.summary import per_metric
 from ..core.checks import Domain, check_number
-from ..eval.table import metric_facts, with_facts
-from .charts import alt, displayed, score_title
+from ..eval.table import all_metric_facts, with_facts, without_facts
+from misas.plot.charts import (
+    MOST_SCORES,
+    NOTE,
+    alt,
+    displayed,
+    every,
+    fitting_note,
+    fitting_scores,
+    most_points,
+    score_title,
+)
 from .colours import label_colour_scale
 from .curves import plot_scores
+from .text import check_label_names
 
 # %% ../../nbs/plot/07_comparison.ipynb #d0d90ba5
 def _told_apart(
@@ -40,7 +51,7 @@ def _paired_rows(
     keys = keyed_scores(scores, "scores").set_index(KEY_COLUMNS).index
     complete = pairs.index[pairs.delta.notna()]
     score = scores.score.where(keys.isin(complete))
-    return scores.assign(score=score)[keys.isin(pairs.index)]
+    return without_facts(scores).assign(score=score)[keys.isin(pairs.index)]
 
 # %% ../../nbs/plot/07_comparison.ipynb #92079bea
 def plot_compare(
@@ -134,6 +145,21 @@ def _colour_scale(names, labels, colours):
     found = label_colour_scale(names, labels, colours)
     return alt.Scale(domain=list(found), range=list(found.values()))
 
+# %% ../../nbs/plot/07_comparison.ipynb #3bd38c0d
+def _fitting_deltas(
+    cases: pd.DataFrame,  # from `scores_per_case`
+) -> tuple[pd.DataFrame, list]:  # what is drawn, and in words what is left out
+    "As many differences as a chart holds: of each label every k-th, in order of their size"
+    cases, words = fitting_scores(without_facts(cases).assign(model="", value=0), ["transform", "metric"], {})
+    k = -(-len(cases) // most_points(cases, ("case", "label"), MOST_SCORES))
+    if k == 1:
+        return cases, words
+    panels = cases.groupby(["transform", "metric", "label"], sort=False).delta
+    place, last = panels.rank(method="first") - 1, panels.transform("size") - 1
+    # the middle one stays, and with it the median, and so do the ends
+    kept = ((place - last // 2) % k == 0) | (place == 0) | (place == last)
+    return cases[kept], [*words, f"{every(k)} of the differences of a label, in order of their size"]
+
 # %% ../../nbs/plot/07_comparison.ipynb #cffc1102
 def plot_deltas(
     scores_a: pd.DataFrame,  # score table of model A
@@ -153,13 +179,19 @@ def plot_deltas(
     cases = scores_per_case(pairs, "mean").dropna(subset="delta")
     if not len(cases):
         raise ValueError("scores_a and scores_b must have a pair of scores that are both numbers, but have no pair")
-    colour = alt.Color("label:N", legend=None, scale=_colour_scale(list(pairs.label.unique()), labels, colours))
-    facts = {m: metric_facts(scores_a, m) for m in pairs.metric.unique()}
+    colour = alt.Color(
+        "label:N", legend=None, scale=_colour_scale(list(pairs.label.unique()), check_label_names(labels), colours)
+    )
+    compared = set(pairs.metric)
+    facts = {str(metric): own for metric, own in all_metric_facts(scores_a).items() if str(metric) in compared}
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
+    models = pairs.attrs["models"]
+    drawn, words = _fitting_deltas(cases)
     charts = []
-    for (_, metric), part in cases.groupby(["transform", "metric"], sort=False):
+    for (_, metric), part in drawn.groupby(["transform", "metric"], sort=False):
         reach = _reach(cases.delta[cases.metric == metric].abs(), difference[metric])
-        panel = _DeltaPanel(pairs.attrs["models"], difference[metric], colour, reach, facts[metric])
+        panel = _DeltaPanel(models, difference[metric], colour, reach, facts[metric])
         height = 44 * part.label.nunique()
         charts.append(_delta_chart(part, panel).properties(width=width, height=height))
-    return displayed(alt.concat(*charts, columns=columns))
+    note = dict(title=alt.Title(fitting_note(words), **NOTE)) if words else {}
+    return displayed(alt.concat(*charts, columns=columns, **note))

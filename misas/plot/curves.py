@@ -6,34 +6,40 @@
 __all__ = ['plot_scores']
 
 # %% ../../nbs/plot/04_curves.ipynb #b5da7c7c
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..core.checks import check_choice
+from ..core.checks import check_choice, check_flag
 from misas.eval.table import (
+    all_metric_facts,
+    all_transform_facts,
     check_scores,
     finite_rows,
     has_named_values,
-    metric_facts,
     plain_column,
-    transform_facts,
+    without_facts,
 )
 from misas.plot.charts import (
     INFINITY_BAND,
+    MOST_SCORES,
+    NOTE,
     alt,
     chart_field,
     chart_mark,
     check_panel_size,
     displayed,
+    fitting_note,
+    fitting_scores,
     infinite_part,
     infinity_marks,
     infinity_strip,
     inline_data,
     line_style,
+    most_points,
     neutral_line,
     score_axis,
     score_domain,
@@ -46,31 +52,37 @@ from .text import check_label_names
 
 # %% ../../nbs/plot/04_curves.ipynb #784a41fd
 _COLUMNS = ["model", "case", "value", "label", "score", "several", "run"]
+_BAND = ["low", "high"]  # of the middle half of the cases, where there are too many to draw each
 
 
 def _means(
     rows: pd.DataFrame,  # of several cases
+    band: bool = False,  # with the middle half of the cases?
 ) -> pd.DataFrame:  # a row for each model, label and value
     "Means over cases: of all of them, or of fewer"
     groups = rows.groupby(["model", "label", "value"], sort=False)
     mean = groups.score.mean().reset_index().merge(value_runs(rows), how="left")
+    if band:
+        known = rows.assign(score=finite_rows(rows.score)).groupby(["model", "label", "value"], sort=False).score
+        mean = mean.assign(low=known.quantile(0.25).to_numpy(), high=known.quantile(0.75).to_numpy())
     fewer = mean.cases.between(1, mean.of - 1)
     texts = []
     for known, of, is_fewer in zip(mean.cases, mean.of, fewer):
         texts.append(f"mean of {known} of {of} cases" if is_fewer else f"mean of {of} cases")
-    return mean.assign(case=texts, several=np.where(fewer, "fewer", "mean"))[_COLUMNS]
+    return mean.assign(case=texts, several=np.where(fewer, "fewer", "mean"))[_COLUMNS + _BAND * band]
 
 
 def _panel_table(
     rows: pd.DataFrame,  # of one transform and one metric
     names: bool,  # are values names?
+    band: bool = False,  # the middle half of the cases, instead of each case?
 ) -> pd.DataFrame:  # with the column `several`: "cases" for one of several, "mean" and "fewer" for means
     "The rows of a panel, ready for drawing"
     value = rows.value.map(plain_column) if names else pd.to_numeric(rows.value)
     rows = rows.assign(value=value, score=pd.to_numeric(rows.score), several="mean", run=0)[_COLUMNS]
     if rows.case.nunique() == 1:
         return rows
-    return pd.concat([rows.assign(several="cases"), _means(rows)])
+    return _means(rows, band) if band else pd.concat([rows.assign(several="cases"), _means(rows)])
 
 # %% ../../nbs/plot/04_curves.ipynb #b7040f27
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ class _Panels:
     models: list  # of the whole table
     width: int  # in pixels
     height: int  # in pixels
+    band: bool = False  # a band for the middle half of the cases, instead of single cases?
 
     def clicked(self, opacity: float) -> Any:
         "Opacity of a label that is clicked, or of all; the others fade"
@@ -132,6 +145,8 @@ def _notes(
         notes.append(", ".join(f"{mark} {model}" for mark, model in zip(marks, models)))
     if (table.several == "fewer").any():
         notes.append("○ mean of fewer cases")
+    if "low" in table:
+        notes.append("band: middle half of the cases")
     return notes
 
 # %% ../../nbs/plot/04_curves.ipynb #58d37075
@@ -191,6 +206,15 @@ def _curve_layers(
     return [_layer(base, *what, panels, lines, own) for what, own in zip(drawn, params)]
 
 
+def _band_layers(table: pd.DataFrame, base: dict, y: Callable, panels: _Panels, lines: bool) -> list:
+    "The middle half of the cases"
+    if "low" not in table:
+        return []
+    detail = [chart_field("run:N"), chart_field("model:N")]
+    encoding = base | dict(y=y("low"), y2=dict(field="high"), opacity=panels.clicked(0.2), detail=detail)
+    return [chart_mark(None, "area" if lines else "rule", encoding, **({} if lines else dict(strokeWidth=5)))]
+
+
 def _tooltip(names: bool, param: str, metric: str) -> list:
     "What is said of a point"
     return [
@@ -220,19 +244,21 @@ def _score_panel(
     pitch, room = metric.pitch(panels.height), metric.room(panels.height)
     strip = metric.far_rows * pitch
 
-    table = _panel_table(rows, names)
-    far = infinite_part(table[table.several == table.several.iloc[0]])
+    table = _panel_table(rows, names, panels.band)
+    each = _panel_table(rows, names) if panels.band else table
+    far = infinite_part(each[each.several == each.several.iloc[0]])
     table = table.assign(score=finite_rows(table.score))
     if not panels.cases:
         table = table[table.several != "cases"]
 
     x: Any = value_axis(table, facts, names).to_dict(validate=False)
-    y = score_axis(score_title(metric.name, metric.unit), metric.domain, room / panels.height)("score")
+    y = score_axis(score_title(metric.name, metric.unit), metric.domain, room / panels.height)
     colour = panels.style["color"]
-    base = dict(x=x, y=y, color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
+    base = dict(x=x, y=y("score"), color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
     seen = dict(color=colour, opacity=panels.clicked(1))
     return alt.layer(  # type: ignore[return-value]
         *neutral_line(table, facts, x, names, metric.domain, strip),
+        *_band_layers(table, base, y, panels, lines),
         *_curve_layers(table, base, panels, lines, names, number),
         *(infinity_strip(strip) if metric.far_rows else []),
         *infinity_marks(far, x, panels.models, pitch, names, metric.name, **seen),
@@ -258,10 +284,10 @@ def _everywhere(
 def _metrics_of(scores: pd.DataFrame) -> dict:  # {name: _Metric}
     "The metrics of a table, with unit and range"
     metrics = {}
-    for name in scores.metric.unique():
-        own = scores[scores.metric == name]
-        unit = metric_facts(scores, name)["unit"]
-        metrics[name] = _Metric(name, unit, score_domain(own.score), _far_rows(own))
+    facts, bare = all_metric_facts(scores), without_facts(scores)
+    for name in facts:
+        own = bare[bare.metric == name]
+        metrics[name] = _Metric(name, facts[name]["unit"], score_domain(own.score), _far_rows(own))
     return metrics
 
 # %% ../../nbs/plot/04_curves.ipynb #48f369f4
@@ -286,11 +312,13 @@ def plot_scores(
     """
     check_choice("kind", kind, ("line", "point"))
     check_panel_size(columns, width, height)
-    scores = check_scores(scores)
-    texts = {column: scores[column].astype(str) for column in ("label", "model", "case")}
-    scores = scores.assign(**texts)
-    facts = {name: transform_facts(scores, name) for name in scores["transform"].unique()}
-    metrics = _metrics_of(scores)
+    check_flag("cases", cases)
+    facts, metrics = all_transform_facts(check_scores(scores)), _metrics_of(scores)
+    scores = without_facts(scores)
+    scores = scores.assign(**{column: scores[column].astype(str) for column in ("label", "model", "case")})
+    scores, words = fitting_scores(scores, ["transform", "metric"], {t: own["neutral"] for t, own in facts.items()})
+    band = cases and len(scores) > most_points(scores, ("model", "label", "case"), MOST_SCORES)
+    band = band and scores.case.nunique() > 1
 
     groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
     parts = [(t, m, groups[t, m]) for t in facts for m in metrics if (t, m) in groups]
@@ -298,9 +326,10 @@ def plot_scores(
     colour_of = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     click = alt.selection_point(name="label_click", fields=["label"], bind="legend")
     style = line_style(scores, colour_of, lines)
-    panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height)
+    panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height, band)
 
     drawn = [_score_panel(rows, facts[t], metrics[m], panels, i) for i, (t, m, rows) in enumerate(parts)]
     columns = columns or (len(metrics) if len(metrics) > 1 else 3)
-    chart = alt.concat(*drawn, columns=columns, resolve=dict(scale=dict(x="independent")))
+    note = dict(title=alt.Title(fitting_note(words), **NOTE)) if words else {}
+    chart = alt.concat(*drawn, columns=columns, resolve=dict(scale=dict(x="independent")), **note)
     return displayed(_everywhere(chart, click.name))

@@ -6,14 +6,22 @@
 __all__ = ['direction_letters']
 
 # %% ../../nbs/plot/00_directions.ipynb #b6c63fe3
+import math
+
 import numpy as np
+
+from ..core.checks import as_numbers, invalid
 
 # %% ../../nbs/plot/00_directions.ipynb #c91ab09b
 def direction_letters(
     direction,  # 3 numbers of any length, in NIfTI's world: to the right, to the front, upwards
 ) -> str:
     "Letters for a direction in the patient, the strongest first"
-    unit = np.asarray(direction, float) / np.linalg.norm(direction)
+    x, y, z = as_numbers(direction, 3, "direction", "three numbers, not all of them 0")
+    length = math.hypot(x, y, z)
+    if not 0 < length < math.inf:
+        raise invalid("direction", "three finite numbers, not all of them 0", direction)
+    unit = np.array([x, y, z]) / length
     letters = ""
     for i in np.argsort(-np.abs(unit), kind="stable"):
         if abs(unit[i]) > np.sin(np.pi / 8):

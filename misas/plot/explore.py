@@ -6,6 +6,7 @@
 __all__ = ['plot_grid', 'plot_sensitivity', 'plot_worst']
 
 # %% ../../nbs/plot/11_explore.ipynb #e8721423
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,21 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.explore import GRID_COLUMNS, Worst
-from ..eval.table import finite_rows, metric_facts
-from .charts import alt, displayed, score_domain, score_title
+from ..analysis.probability import check_table
+from ..core.checks import Domain, check_flag, check_number, check_type
+from ..eval.table import finite_rows, metric_facts, without_facts
+from misas.plot.charts import (
+    MOST_PANELS,
+    MOST_SCORES,
+    NOTE,
+    alt,
+    displayed,
+    every,
+    fitting_note,
+    most_points,
+    score_domain,
+    score_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,11 +61,14 @@ class _GridLook:
 
 def _grid_rows(
     rows: pd.DataFrame,
+    look: _GridLook,
 ) -> "alt.InlineData":
     "A row for each cell, its score as a finite number and as text"
     texts = [f"{v:.2f}".replace("inf", "∞").replace("nan", "") for v in rows.score]
-    rows = rows.assign(far=np.isinf(rows.score), text=texts, score=finite_rows(rows.score))
-    shown = rows[["value_a", "value_b", "score", "text", "far"]].astype(object)
+    a, b = (facts.get("neutral") for facts in look.facts)
+    unchanged = [va == a and vb == b for va, vb in zip(rows.value_a, rows.value_b)]
+    rows = rows.assign(far=np.isinf(rows.score), text=texts, score=finite_rows(rows.score), unchanged=unchanged)
+    shown = rows[["value_a", "value_b", "score", "text", "far", "unchanged"]].astype(object)
     return alt.InlineData(values=shown.where(shown.notna(), None).to_dict("records"))
 
 # %% ../../nbs/plot/11_explore.ipynb #d8dcdb47
@@ -73,12 +90,9 @@ def _grid_axis(
 # %% ../../nbs/plot/11_explore.ipynb #6568aee2
 def _neutral_frame(
     base,  # chart with data and axes
-    look: _GridLook,
 ):
     "A frame around the unchanged image"
-    a, b = (facts.get("neutral") for facts in look.facts)
-    is_neutral = (alt.datum.value_a == a) & (alt.datum.value_b == b)
-    return base.mark_rect(fill=None, strokeWidth=3, stroke="#D55E00").transform_filter(is_neutral)
+    return base.mark_rect(fill=None, strokeWidth=3, stroke="#D55E00").transform_filter("datum.unchanged")
 
 
 def _grid_layers(
@@ -106,19 +120,40 @@ def _heat_map(
     x = _grid_axis(alt.X, rows, "b", look.facts[1])
     y = _grid_axis(alt.Y, rows, "a", look.facts[0], sort="descending")
     tooltip: list[Any] = ["value_a:O", "value_b:O", alt.Tooltip("text:N", title=look.metric)]
-    base = alt.Chart(_grid_rows(rows)).encode(x, y, tooltip=tooltip)
+    base = alt.Chart(_grid_rows(rows, look)).encode(x, y, tooltip=tooltip)
     framed = all(facts.get("neutral") is not None for facts in look.facts)
     title = alt.Title(str(rows.label.iloc[0]), subtitle="framed: unchanged image" if framed else "")
     size = dict(width=look.cell * rows.value_b.nunique(), height=look.cell * rows.value_a.nunique())
-    layers = [*_grid_layers(base, rows, look), _neutral_frame(base, look)]
+    layers = [*_grid_layers(base, rows, look), _neutral_frame(base)]
     return alt.layer(*layers, title=title).properties(**size)  # type: ignore[return-value]
+
+# %% ../../nbs/plot/11_explore.ipynb #2eaa68a1
+def _fitting_cells(
+    mean: pd.DataFrame,  # a row for each cell of each label
+) -> tuple[pd.DataFrame, list]:  # what is drawn, and in words what is left out
+    "As many cells as a chart holds: every k-th value of both transforms, the first labels"
+    words = []
+    labels = list(mean.label.unique())
+    if len(labels) > MOST_PANELS // 5:
+        words.append(f"the first {MOST_PANELS // 5} of {len(labels)} labels")
+        mean = mean[mean.label.isin(labels[: MOST_PANELS // 5])]
+    most = most_points(mean, ("value_a", "value_b"), 2 * MOST_SCORES)
+    if len(mean) > most:
+        k = math.ceil(math.sqrt(len(mean) / most))
+        kept = [set(mean[column].unique()[::k]) for column in ("value_a", "value_b")]
+        mean = mean[mean.value_a.isin(kept[0]) & mean.value_b.isin(kept[1])]
+        words.append(f"{every(k)} value of both transforms")
+    return mean, words
 
 # %% ../../nbs/plot/11_explore.ipynb #c02665c7
 def _check_grid(table: pd.DataFrame):
     "An error unless a table comes from `grid`, with one model, metric and pair of transforms"
+    check_type("table", table, pd.DataFrame, "what `grid` gives")
     missing = [c for c in GRID_COLUMNS if c not in table]
     if missing:
         raise ValueError(f"table must be what `grid` gives, but it has no column {', '.join(missing)}")
+    if not len(table):
+        raise ValueError("table must have at least one row, got an empty table")
     for column in ("model", "transform_a", "transform_b", "metric"):
         found = table[column].unique()
         if len(found) != 1:
@@ -134,10 +169,14 @@ def plot_grid(
 ) -> "alt.ConcatChart":  # one panel for each label
     "The scores of two parameters as a heat map; the unchanged image is framed"
     _check_grid(table)
+    check_number("columns", columns, Domain(1, whole=True))
+    check_number("cell", cell, Domain(1))
+    if numbers is not None:
+        check_flag("numbers", numbers)
     metric = table.metric.iloc[0]
     about = metric_facts(table, metric)
     keys = [c for c in GRID_COLUMNS if c not in ("case", "score")]
-    mean = table.groupby(keys, sort=False).score.mean().reset_index()
+    mean, words = _fitting_cells(without_facts(table).groupby(keys, sort=False).score.mean().reset_index())
     look = _GridLook(
         facts=tuple(table.attrs.get("transforms", [{}, {}])),
         domain=score_domain(mean.score),
@@ -148,7 +187,8 @@ def plot_grid(
         numbers=numbers,
     )
     panels = [_heat_map(rows, look) for _, rows in mean.groupby("label", sort=False)]
-    return displayed(alt.concat(*panels, columns=columns))
+    note = dict(title=alt.Title(fitting_note(words), **NOTE)) if words else {}
+    return displayed(alt.concat(*panels, columns=columns, **note))
 
 # %% ../../nbs/plot/11_explore.ipynb #9dbb0844
 _SOBOL = {"alone": "S1", "with interactions": "ST"}
@@ -189,8 +229,10 @@ def plot_sensitivity(
     width: int = 320,  # in pixels
 ) -> "alt.LayerChart":
     "The influence of each parameter as bars with 95 % intervals, the most influential on top"
-    sobol = "ST" in table
+    sobol = isinstance(table, pd.DataFrame) and "ST" in table
     kinds = _SOBOL if sobol else _MORRIS
+    check_table(table, ["transform", "unit", "low", "high", *kinds.values()], "global_sensitivity")
+    check_number("width", width, Domain(1))
     rows = _bar_rows(table, kinds, 1 if sobol else None)
     title = "share of the variance of the score" if sobol else "change of the score over the range"
     order = list(kinds)
@@ -211,6 +253,7 @@ def plot_worst(
     "The unchanged image beside the worst case"
     from misas.plot.series import plot_series
 
+    check_type("worst", worst, Worst, "what `worst_case` gives")
     figure = plot_series(worst.series, **options)
     before, after = figure.axes
     style: dict[str, Any] = dict(fontsize=9, color=before.title.get_color())

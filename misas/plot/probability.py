@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..analysis.probability import expected_error, pool_reliability
-from .charts import alt, displayed
+from ..analysis.probability import BIN_COLUMNS, check_table, expected_error, pool_reliability
+from ..core.checks import Domain, check_number
+from .charts import MOST_SCORES, alt, displayed, every, most_points
 from .colours import label_colour_scale
 from .text import check_label_names
 
@@ -25,6 +26,7 @@ class _Look:
     fewest: float  # pixels in a bin
     most: float  # pixels in a bin
     size: int  # of a panel, in pixels
+    step: int  # every how many-th bin is drawn
 
     @property
     def colour(self):
@@ -58,10 +60,13 @@ def _calibration_panel(
     x = _share_axis(alt.X, "confidence", "probability that the model gives")
     y = _share_axis(alt.Y, "frequency", "share of these pixels that have the label")
     diagonal = alt.Chart(pd.DataFrame(dict(confidence=[0, 1], frequency=[0, 1])))
-    base = alt.Chart(rows).encode(x, y, look.colour)
+    drawn = rows[rows.groupby("label", sort=False).cumcount() % look.step == 0]
+    base = alt.Chart(drawn).encode(x, y, look.colour)
     numbers = [alt.Tooltip("confidence", format=".3f"), alt.Tooltip("frequency", format=".3f")]
     errors = ", ".join(f"{label} {expected_error(r):.3f}" for label, r in rows.groupby("label", sort=False))
     words = ["above the dashed line: probability too low,", "below it: probability too high"]
+    if look.step > 1:
+        words.append(f"drawn: {every(look.step)} bin")
     return alt.layer(  # type: ignore[return-value]
         diagonal.mark_line(color="#888", strokeDash=[4, 4], strokeWidth=1).encode(x, y),
         base.mark_line(strokeWidth=2),
@@ -77,8 +82,14 @@ def plot_calibration(
     size: int = 260,  # of a panel, in pixels
 ) -> "alt.HConcatChart":  # one panel for each model
     "How often the model is right where it is so sure, all cases together"
+    check_number("size", size, Domain(1))
+    check_table(table, BIN_COLUMNS, "reliability")
+    table = table.assign(**{column: table[column].astype(str) for column in ("model", "label")})
     pooled = pool_reliability(table).dropna()
+    if not len(pooled):
+        raise ValueError("table must have at least one bin with pixels, got none")
     colour = label_colour_scale(list(table.label.unique()), check_label_names(labels), colours)
-    look = _Look(colour, pooled.pixels.min(), pooled.pixels.max(), size)
+    step = -(-len(pooled) // most_points(pooled, most=MOST_SCORES))
+    look = _Look(colour, pooled.pixels.min(), pooled.pixels.max(), size, step)
     panels = [_calibration_panel(rows, model, look) for model, rows in pooled.groupby("model", sort=False)]
     return displayed(alt.hconcat(*panels))

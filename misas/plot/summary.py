@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..analysis.summary import check_summary, fewest_text, range_text, with_unit, worst_text
+from ..analysis.summary import check_summary, fewest_text, lost_cases_text, range_text, with_unit, worst_text
 from ..core.checks import Domain, check_number
-from .charts import alt, displayed, value_axis
+from .charts import alt, displayed, most_points, value_axis
 
 # %% ../../nbs/plot/05_summary.ipynb #0252f697
 _INTERVALS = dict(
@@ -104,7 +104,7 @@ def _with_texts(
     tolerates, worst = [], []
     for _, row in rows.iterrows():
         tolerates.append(range_text(row))
-        said = [worst_text(row), fewest_text(row)]
+        said = [worst_text(row), fewest_text(row), lost_cases_text(row)]
         worst.append("; ".join(text for text in said if text))
     return rows.assign(who=who, tolerates=tolerates, worst=worst)
 
@@ -160,6 +160,34 @@ def _summary_panels(
     groups = summary.groupby(["transform", "metric"], sort=False)
     return alt.vconcat(*(_summary_panel(rows, colour, width) for _, rows in groups), spacing=8)
 
+# %% ../../nbs/plot/05_summary.ipynb #3a10fce4
+_MOST_ROWS = 600  # of a summary in one chart
+_MOST_PANELS = 60
+
+
+def _fitting_rows(
+    summary: pd.DataFrame,
+) -> tuple[pd.DataFrame, list]:  # what is drawn, and what is left out
+    "The rows with the largest drops, as many as a chart holds"
+    most = most_points(summary, ("model", "label", "transform", "metric"), 40 * _MOST_ROWS) // 40
+    panel = summary.groupby(["transform", "metric"], sort=False).ngroup()
+    drawn = summary[panel < _MOST_PANELS][:most]
+    if len(drawn) == len(summary):
+        return summary, []
+    return drawn, [
+        f"Too much for one chart: the first {len(drawn)} of {len(summary)} rows, the largest drops, are drawn"
+    ]
+
+
+def _listed(
+    names: list,
+    most: int = 4,
+) -> str:
+    "A, B and C; the first of many"
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
 # %% ../../nbs/plot/05_summary.ipynb #ebd04b5a
 def plot_summary(
     summary: pd.DataFrame,  # from `summarise`
@@ -174,14 +202,15 @@ def plot_summary(
     """
     summary = check_summary(summary)
     check_number("width", width, Domain(1))
+    models = list(map(str, summary.model.unique()))
+    summary, left_out = _fitting_rows(summary)
     groups = [_summary_panels(rows, width) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)]
     chart = groups[0]
     if len(groups) > 1:
         chart = alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
-    models = ", ".join(map(str, summary.model.unique()))
     title = alt.TitleParams(
-        f"What {models} tolerates",
-        subtitle=_EXPLAINED,
+        f"What {_listed(models)} {'tolerates' if len(models) == 1 else 'tolerate'}",
+        subtitle=[*_EXPLAINED, *left_out],
         anchor="start",
         fontSize=15,
         subtitleColor="#666",

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from misas.analysis.casecurves import case_curves, coded_table, neutral_column
 from misas.analysis.measures import degradation, tolerance_interval
 from misas.analysis.summary import (
     _amount_text,
+    _curves_of,
     _fewest,
-    _matrix,
+    _judged,
+    _measured,
     _measures,
-    _neutral_in,
     _relative_error,
     _summary_row,
     summarise,
@@ -73,17 +75,29 @@ def from_file(table):
 # one curve
 
 
+def curve_of(rows):
+    "All rows as one curve"
+    return case_curves(coded_table(rows), np.arange(len(rows)), names=False)
+
+
 def test_a_case_without_scores_does_not_count(rows):
-    assert _matrix(rows).index.tolist() == ["a"]
-    assert _matrix(rows[2:]).shape == (0, 2)
+    assert _judged(curve_of(rows), None)[0].tolist() == [[1, 0.5]]
+    assert _judged(curve_of(rows[2:]), None)[0].shape == (0, 2)
 
 
 def test_a_case_has_one_row_at_each_value_and_one_at_the_neutral_value(rows):
-    assert _neutral_in(rows, 0.0) == 0
+    assert neutral_column(curve_of(rows), 0.0, "rotation") == 0
     with pytest.raises(ValueError, match="one row of case 'a' at 0 of rotation, label 'LV', got two rows"):
-        _matrix(pd.concat([rows, rows]))
+        curve_of(pd.concat([rows, rows]))
     with pytest.raises(ValueError, match="neutral value 0 of rotation for each case, got none for 'a': add it to the"):
-        _neutral_in(rows[1:], 0)
+        neutral_column(curve_of(rows[1:]), 0, "rotation")
+
+
+def test_values_in_several_forms_are_one_value(rows):
+    mixed = rows.assign(value=pd.Series([0, 5.0, "0", "5"], dtype=object))
+    assert curve_of(mixed).values == [0.0, 5.0]
+    assert curve_of(rows.assign(value=["0", "5", "0", "5"])).values == [0, 5]
+    assert case_curves(coded_table(mixed), np.arange(4), names=True).values == ["0", "5"]
 
 
 def test_measures_without_a_neutral_value():
@@ -111,19 +125,23 @@ def test_corruption_errors_are_of_the_same_cases_and_values(rows, other):
     assert np.isnan(_relative_error(rows, other[2:], 0, "higher"))
 
 
-def test_one_row(rows, other):
-    row = _summary_row(rows, other[:0], LINEAR | dict(neutral=0, unit="°"), 0.1, "higher", 0.95, 100, 0)
+def test_one_row(rows):
+    facts = LINEAR | dict(param="deg", neutral=0, unit="°")
+    table = rows.assign(model="m", metric="dice")
+    metrics = dict(dice=dict(unit="", better="higher"))
+    (curve,) = _curves_of(table, dict(rotation=facts), metrics, dict(dice=0.1), table[:0])
+    row = _summary_row(curve, *_measured([curve], 0.95, 100, 0))
     assert (row["fewest_cases"], row["fewest_value"]) == (1, None)
     assert row["drop"] == 0.5
     assert row["tolerance_high"] == pytest.approx(1)
     assert row["cases"] == 1
-    assert np.isnan(row["drop_lower"])
+    assert "drop_lower" not in row
     assert row["worst_value"] == 5
 
 
 def test_where_the_fewest_cases_have_a_score():
-    table = pd.DataFrame([[1, 2, np.nan, np.nan], [1, np.nan, np.nan, 1]])
-    assert _fewest(table) == dict(fewest_cases=1, fewest_value=1)
+    scores = np.array([[1, 2, np.nan, np.nan], [1, np.nan, np.nan, 1]])
+    assert _fewest([0, 1, 2, 3], scores) == dict(fewest_cases=1, fewest_value=1)
 
 
 # the table

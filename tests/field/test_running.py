@@ -79,7 +79,9 @@ def test_values_come_back_from_the_store_as_they_were(tmp_path, values):
     assert [type(value) for value in runs[2].value] == [type(value) for value in runs[0].value]
 
 
-@pytest.mark.parametrize("value", [object(), 1j, {1: 2}, [0, 1], np.zeros(2), b"x", frozenset([1])], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), 1j, {1: 2}, [0, 1], np.zeros(2), b"x", frozenset([1])], ids=lambda v: type(v).__name__
+)
 def test_what_cannot_be_kept_is_an_error_before_the_first_prediction(tmp_path, value):
     runs = []
     with pytest.raises(TypeError, match="values for named must be numbers, texts, True, False, None or tuples"):
