@@ -382,7 +382,8 @@ def reliability(
     tables = []
     for case, parts in _each_case(model, cases, labels, progress):
         for part in parts:
-            table = _bins(*part.counted, int(bins)).assign(model=model.name, case=case.name, label=part.name)
+            p, inside = part.counted
+            table = _bins(p, inside, int(bins)).assign(model=model.name, case=case.name, label=part.name)
             tables.append(table[["model", "case", "label", "low", "high", "pixels", "confidence", "frequency"]])
     return pd.concat(tables, ignore_index=True)
 

@@ -192,7 +192,7 @@ def test_an_ignored_label_cannot_be_scored():
 
 @pytest.mark.parametrize("bad", (True, "255", 2.5, [255]))
 def test_ignore_is_a_label_value(bad):
-    with pytest.raises(TypeError, match="ignore must be the value of pixels that are not annotated"):
+    with pytest.raises(TypeError, match="ignore must be"):
         load_case(*ringed(), ignore=bad)
 
 

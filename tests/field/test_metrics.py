@@ -180,7 +180,7 @@ def test_masks_of_other_dtypes_are_checked():
     for bad in (torch.full((2, 2), 2**32 + 1), torch.full((2, 2), 0.5), torch.full((2, 2), -1)):
         with pytest.raises(ValueError, match="pred must have labels that are integers >= 0"):
             measure(good, bad, [1])
-    assert measure([[0, 1]], np.array([[0, 1]], np.uint8), [1])["dice"] == 1
+    assert measure(np.array([[0, 1]]), np.array([[0, 1]], np.uint8), [1])["dice"] == 1
 
 
 # ---- mm, or pixels
