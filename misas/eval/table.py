@@ -40,7 +40,8 @@ def check_scores(
     if not len(scores):
         raise ValueError("scores must have at least one row, got an empty table")
     if "score" in columns and not pd.api.types.is_numeric_dtype(scores.score):
-        texts = scores.score[pd.to_numeric(scores.score, errors="coerce").isna() & scores.score.notna()]
+        is_text = pd.to_numeric(scores.score, errors="coerce").isna() & scores.score.notna()
+        texts = scores.score[is_text & (scores.score != "")]
         if len(texts):
             raise invalid("score in scores", "a number in each row, or NaN for none", texts.iloc[0])
     return scores
@@ -410,11 +411,9 @@ def described_metric(
     recorded: dict,  # {name: facts}, from `attrs`
 ) -> dict | None:  # None where nobody knows
     "All facts about a metric, from the table or by its name"
-    recorded = recorded.get(metric)
-    if recorded is None:
-        recorded = metric_in_columns(rows)
-    if recorded is not None:
-        return dict(unit="", better="higher") | recorded
+    found = recorded.get(metric) or metric_in_columns(rows)
+    if found is not None:
+        return dict(unit="", better="higher") | found
     known = known_metric(metric)
     return None if known is None else dict(unit=known.unit, better=known.better)
 
