@@ -161,16 +161,16 @@ def _checked_probabilities(
     "Probabilities, or an error that says what is wrong with them"
     what = f"probabilities of model {model.name!r}"
     check_type(what, maps, torch.Tensor, "a tensor (B, K, *S)")
-    wanted = (len(images), "K", *images.shape[2:])
     if maps.ndim != images.ndim or (len(maps), *maps.shape[2:]) != (len(images), *images.shape[2:]):
-        raise ValueError(f"{what} must have the shape {wanted}, got {tuple(maps.shape)}")
+        sides = ", ".join(map(str, images.shape[2:]))
+        raise ValueError(f"{what} must be of shape ({len(images)}, K, {sides}), got {tuple(maps.shape)}")
     if not maps.numel():
         return maps
     least, most = (n.item() for n in torch.aminmax(maps))  # NaN where there is any
     if not (least >= -1e-3 and most <= 1.001):
         strange = int((~maps.isfinite()).sum())
-        given = f"NaN or infinite ones in {strange} of {maps.numel()} places" if strange else f"{least:g} to {most:g}"
-        raise ValueError(f"{what} must be finite numbers from 0 to 1, got {given}")
+        why = f"{strange} of {maps.numel()} are NaN or infinite" if strange else "are they scores before softmax?"
+        raise ValueError(f"{what} must be finite numbers from 0 to 1, got {least:g} to {most:g} ({why})")
     return maps
 
 # %% ../../nbs/core/05_model.ipynb #bf161f16

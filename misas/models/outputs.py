@@ -298,14 +298,15 @@ def _share_without_class(
     logits: torch.Tensor,  # `(B, K, *S)`
 ) -> float:
     "The share of pixels where all channels are low, if they look like those of a network with a sigmoid for each"
-    two = logits.float().topk(2, 1).values
-    best, second = two.unbind(1)
-    is_low = (best < -1.5).float().mean().item()
+    best = logits.amax(1)
     is_negative = (best < 0).float().mean().item()
-    overlap = (second > 1).float().mean().item()
+    if is_negative < 0.05:
+        return 0.0
+    is_low = (best < -1.5).float().mean().item()
     if is_low >= 0.05 and best.max() > 1.5:
         return is_low
-    return is_negative if min(is_negative, overlap) >= 0.05 else 0.0
+    overlap = ((logits > 1).sum(1) > 1).float().mean().item()
+    return is_negative if overlap >= 0.05 else 0.0
 
 
 def likely_misunderstanding(

@@ -457,8 +457,8 @@ class TorchModel(Model):
 
     def _say_of_output(self, scores, kind):
         "What may be misunderstood, once for a model"
-        doubt = likely_misunderstanding(scores, kind)
-        if doubt and "output" not in self._said:
+        doubt = "" if "output" in self._said else likely_misunderstanding(scores, kind)
+        if doubt:
             self._said.add("output")
             self._say(doubt)
 

@@ -684,8 +684,18 @@ def test_containers_that_lie_about_their_contents():
 
 
 def test_a_function_that_makes_a_model_is_none():
-    with pytest.raises(TypeError, match=r"function of one image, got demo_model\(\).*as_model\(demo_model\(\)\)"):
+    def make_network(weights=None, *, classes=2):
+        return nn.Conv2d(1, classes, 1)
+
+    def make_it():
+        return make_network()
+
+    with pytest.raises(TypeError, match=r"function of one image, got make_it\(\): as_model\(make_it\(\)\)"):
+        as_model(make_it)
+    with pytest.raises(TypeError, match=r"demo_model\(\)"):
         as_model(demo_model)
+    with pytest.raises(ValueError, match="prediction must be a mask.*got a Conv2d"):
+        as_model(make_network)(RAMP)
 
 
 def test_pictures_of_eight_bits_stay_so_in_a_sweep():

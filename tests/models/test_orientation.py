@@ -26,7 +26,7 @@ class Told(Model):
         return (images[:, 0] > 50).int()
 
     def probabilities(self, images, template):
-        return torch.cat([1 - images, images], 1)
+        return torch.cat([1 - images / 100, images / 100], 1)
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def test_the_model_is_told_the_spacing_of_its_axes(case):
     assert torch.equal(Oriented(told)(case.image[None], case), told(case.image[None], case))
     Oriented(told, "ASL")(case.image[None], case)
     assert told.spacing == (1, 3, 2) and told.shape == (9, 5, 7)
-    assert torch.equal(Oriented(told).probabilities(case.image[None], case)[:, 1], case.image)
+    assert torch.equal(Oriented(told).probabilities(case.image[None], case)[:, 1], case.image / 100)
     assert Oriented(lambda x: x).probabilities(case.image[None], case) is None
 
 
 def test_an_image_in_2d_stays_as_it_is():
     flat, told = Case(torch.rand(6, 5) * 100), Told()
     assert torch.equal(Oriented(told)(flat.image[None], flat), told(flat.image[None], flat))
-    assert torch.equal(Oriented(told).probabilities(flat.image[None], flat)[:, 1], flat.image)
+    assert torch.equal(Oriented(told).probabilities(flat.image[None], flat)[:, 1], flat.image / 100)
 
 
 def test_a_sweep():
