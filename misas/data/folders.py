@@ -124,7 +124,7 @@ def find_cases(
 ) -> list[CaseFile]:  # sorted by name
     "The cases in a folder; images and masks without a partner are left out with a warning"
     for argument, path in (("folder", folder), ("masks", masks)):
-        if path is not None and not Path(path).is_dir():
+        if path is not None and not os.path.isdir(path):
             raise invalid(argument, "a folder that exists", str(path))
     folder = Path(folder)
     if masks is None:
@@ -189,7 +189,7 @@ def read_table(
     if not is_path(source):
         return _from_pandas(source)
     path = Path(source).expanduser()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise invalid("csv", "a file that exists", str(source))
     text = _decoded(path)
     is_json = path.suffix.lower() == ".json"
@@ -472,7 +472,7 @@ def as_cases(
     read: Callable = as_case,  # makes a `Case` of what is in memory, as `as_case` does
 ) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "Cases as a list; files stay unread"
-    if is_path(cases) and Path(cases).is_dir():
+    if is_path(cases) and os.path.isdir(cases):
         cases = find_cases(cases)
     elif is_path(cases) and str(cases).lower().endswith(_TABLES) or _is_table(cases):
         cases = read_cases(cases)

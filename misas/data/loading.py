@@ -45,7 +45,7 @@ def file_stem(
     path = Path(path)
     name = path.name or path.resolve().name
     name = re.sub(r"[0-2](\.\d+){5,}", lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8], name)
-    return name if path.is_dir() else re.sub(r"\.(nii\.gz|[^.]+)$", "", name)
+    return name if os.path.isdir(path) else re.sub(r"\.(nii\.gz|[^.]+)$", "", name)
 
 # %% ../../nbs/data/06_loading.ipynb #6f2e77d8
 def _name_of(image) -> str:
@@ -370,7 +370,7 @@ def _times(
     reading: Reading = FILM,
 ) -> list:  # of `Raw`
     "The images of a film, the earliest first"
-    if is_path(x) and (Path(x).is_dir() or is_dicom(Path(x))):
+    if is_path(x) and (os.path.isdir(x) or is_dicom(Path(x))):
         return naming_file(read_film, x, argument, series)
     if isinstance(x, (list, tuple)):
         return [read_source(frame, argument) for frame in x]

@@ -190,7 +190,7 @@ def _from_array(x) -> Raw:
 OBJECT_READERS: tuple[tuple[Any, tuple[str, ...], Callable[[Any], Raw]], ...] = (
     (torch.Tensor, ("affine", "meta"), from_monai),
     (torch.Tensor, (), _from_tensor),
-    (object, ("data", "affine", "spacing"), from_torchio),
+    (object, ("affine", "spacing", "data"), from_torchio),
     (object, ("dataobj", "header"), from_nibabel),
     (object, ("GetDirection", "GetNumberOfComponentsPerPixel"), from_itk_image),
     ((np.ndarray, list), (), _from_array),

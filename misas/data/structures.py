@@ -6,6 +6,7 @@
 __all__ = ['roi_names']
 
 # %% ../../nbs/data/05_structures.ipynb #82b5bdf7
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -217,7 +218,7 @@ def _structure_file(x) -> Path | None:
     if not is_path(x):
         return None
     path = Path(x)
-    if path.is_dir():
+    if os.path.isdir(path):  # also of a text that no file can be called
         files = [f for f in sorted(path.iterdir()) if is_dicom(f)]
         return _structure_file(files[0]) if len(files) == 1 else None
     try:
