@@ -267,8 +267,6 @@ from .eval.scoring import (
 )
 from .eval.table import (
     COLUMNS,
-    all_metric_facts,
-    all_transform_facts,
     concat_scores,
     metric_facts,
     transform_facts,
@@ -303,7 +301,6 @@ from .analysis.explore import (
 )
 from .analysis.measures import (
     bootstrap_curves,
-    checked_matrix,
     corruption_error,
     degradation,
     local_slope,
@@ -336,7 +333,6 @@ from .analysis.probability import (
 )
 from .analysis.summary import (
     MEASURES,
-    lost_cases_text,
     summarise,
     verdicts,
 )
@@ -536,8 +532,6 @@ __all__ = [
     "Wrapper",
     "Zoom",
     "adapter",
-    "all_metric_facts",
-    "all_transform_facts",
     "area_difference",
     "as_case",
     "as_metrics",
@@ -549,7 +543,6 @@ __all__ = [
     "bootstrap_curves",
     "calibration_error",
     "can_undo",
-    "checked_matrix",
     "common_corruptions",
     "compare",
     "concat_scores",
@@ -585,7 +578,6 @@ __all__ = [
     "load_model",
     "load_nnunet",
     "local_slope",
-    "lost_cases_text",
     "majority",
     "masd",
     "mean_curve",

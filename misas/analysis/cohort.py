@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.checks import Domain, check_choice, check_number, invalid
-from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
+from ..eval.table import all_metric_facts, check_scores, text_column, with_facts, without_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
 SPREADS = dict(
@@ -111,7 +111,8 @@ def spread_scores(
     check_choice("spread", spread, SPREADS)
     check_number("seed", seed, Domain(0, whole=True))
     keys = ["model", "transform", "param", "value", "label", "metric"]
-    rows = without_facts(check_scores(scores))
+    scores = check_scores(scores)
+    rows = without_facts(scores)
     numbers = pd.to_numeric(rows.score)
     groups = numbers.groupby([rows[k] for k in keys], sort=False, dropna=False)
     found = [(key, x.to_numpy(float)) for key, x in groups]
@@ -125,7 +126,7 @@ def plottable_scores(
 ) -> pd.DataFrame:
     "A checked score table with names as text"
     scores = check_scores(scores)
-    texts = {c: scores[c].astype(str) for c in ("model", "case", "label")}
+    texts = {c: text_column(scores[c]) for c in ("model", "case", "label")}
     return scores.assign(**texts, score=pd.to_numeric(scores.score).astype(float))
 
 # %% ../../nbs/analysis/02_cohort.ipynb #d803b740

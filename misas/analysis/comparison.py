@@ -13,7 +13,7 @@ import pandas as pd
 
 from .summary import per_metric
 from ..core.checks import Domain, check_choice, check_number, warn_user
-from ..eval.table import all_metric_facts, check_scores, without_facts
+from ..eval.table import all_metric_facts, check_scores, text_column, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
 KEY_COLUMNS = ["case", "transform", "value", "label", "metric"]
@@ -51,7 +51,7 @@ def keyed_scores(
 ) -> pd.DataFrame:  # one model, keys in one form, scores as numbers
     "A score table, ready to be matched"
     try:
-        check_scores(scores)
+        scores = check_scores(scores)
     except (TypeError, ValueError) as e:
         raise type(e)(f"{name}: {e}") from e
     models = list(scores.model.unique())
@@ -59,7 +59,7 @@ def keyed_scores(
         listed = ", ".join(map(str, models))
         pick = f"{name}[{name}.model == {str(models[0])!r}]"
         raise ValueError(f"{name} must be a table of one model, got the models {listed}: pick one with {pick}")
-    texts = {c: scores[c].astype(str) for c in ("model", "case", "transform", "label", "metric")}
+    texts = {c: text_column(scores[c]) for c in ("model", "case", "transform", "label", "metric")}
     keyed = without_facts(scores).assign(**texts, value=scores.value.map(_value_key), score=_upright_scores(scores))
     keyed = keyed.reset_index(drop=True)
     twice = keyed.duplicated(KEY_COLUMNS)
@@ -290,7 +290,9 @@ def compare(
     check_number("alpha", alpha, Domain(0, 1))
     pairs = pair_scores(scores_a, scores_b, join)
     compared = set(pairs.metric)
-    facts = {str(metric): own for metric, own in all_metric_facts(scores_a).items() if str(metric) in compared}
+    facts = {
+        str(metric): own for metric, own in all_metric_facts(check_scores(scores_a)).items() if str(metric) in compared
+    }
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
     good = _good_scores(good, facts)
     keys = _row_keys(values)

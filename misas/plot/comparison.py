@@ -15,7 +15,7 @@ import pandas as pd
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
 from ..analysis.summary import per_metric
 from ..core.checks import Domain, check_number
-from ..eval.table import all_metric_facts, with_facts, without_facts
+from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
 from misas.plot.charts import (
     MOST_SCORES,
     NOTE,
@@ -40,7 +40,7 @@ def _told_apart(
     a, b = (keyed_scores(scores_a, "scores_a").model[0], keyed_scores(scores_b, "scores_b").model[0])
     if a == b:
         a, b = f"{a} (A)", f"{b} (B)"
-    return scores_a.assign(model=a), scores_b.assign(model=b)
+    return check_scores(scores_a).assign(model=a), check_scores(scores_b).assign(model=b)
 
 
 def _paired_rows(
@@ -65,7 +65,7 @@ def plot_compare(
     solid, dashed = _told_apart(scores_a, scores_b)
     pairs = pair_scores(solid, dashed, join).set_index(KEY_COLUMNS)
     both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in (solid, dashed)], ignore_index=True)
-    return plot_scores(with_facts(both, scores_a, scores_b), cases=cases, **options)
+    return plot_scores(with_facts(both, solid, dashed), cases=cases, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #a9178036
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,9 @@ def plot_deltas(
         "label:N", legend=None, scale=_colour_scale(list(pairs.label.unique()), check_label_names(labels), colours)
     )
     compared = set(pairs.metric)
-    facts = {str(metric): own for metric, own in all_metric_facts(scores_a).items() if str(metric) in compared}
+    facts = {
+        str(metric): own for metric, own in all_metric_facts(check_scores(scores_a)).items() if str(metric) in compared
+    }
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
     models = pairs.attrs["models"]
     drawn, words = _fitting_deltas(cases)

@@ -21,6 +21,7 @@ from misas.eval.table import (
     finite_rows,
     has_named_values,
     plain_column,
+    text_column,
     without_facts,
 )
 from misas.plot.charts import (
@@ -313,9 +314,10 @@ def plot_scores(
     check_choice("kind", kind, ("line", "point"))
     check_panel_size(columns, width, height)
     check_flag("cases", cases)
-    facts, metrics = all_transform_facts(check_scores(scores)), _metrics_of(scores)
+    scores = check_scores(scores)
+    facts, metrics = all_transform_facts(scores), _metrics_of(scores)
     scores = without_facts(scores)
-    scores = scores.assign(**{column: scores[column].astype(str) for column in ("label", "model", "case")})
+    scores = scores.assign(**{column: text_column(scores[column]) for column in ("label", "model", "case")})
     scores, words = fitting_scores(scores, ["transform", "metric"], {t: own["neutral"] for t, own in facts.items()})
     band = cases and len(scores) > most_points(scores, ("model", "label", "case"), MOST_SCORES)
     band = band and scores.case.nunique() > 1

@@ -17,7 +17,7 @@ import pandas as pd
 from ..analysis.explore import GRID_COLUMNS, Worst
 from ..analysis.probability import check_table
 from ..core.checks import Domain, check_flag, check_number, check_type
-from ..eval.table import finite_rows, metric_facts, without_facts
+from ..eval.table import finite_rows, metric_facts, plain_text, without_facts
 from misas.plot.charts import (
     MOST_PANELS,
     MOST_SCORES,
@@ -64,6 +64,7 @@ def _grid_rows(
     look: _GridLook,
 ) -> "alt.InlineData":
     "A row for each cell, its score as a finite number and as text"
+
     texts = [f"{v:.2f}".replace("inf", "∞").replace("nan", "") for v in rows.score]
     a, b = (facts.get("neutral") for facts in look.facts)
     unchanged = [va == a and vb == b for va, vb in zip(rows.value_a, rows.value_b)]
@@ -204,7 +205,7 @@ def _bar_rows(
     names = []
     for row in table.itertuples():
         ends = f"{row.low:.3g} … {row.high:.3g} {row.unit}".rstrip().replace("-", "−")
-        names.append(f"{row.transform} {ends}")
+        names.append(plain_text(f"{row.transform} {ends}"))
     parts = []
     for kind, column in kinds.items():
         value, half = table[column], table.get(f"{column}_conf", 0)

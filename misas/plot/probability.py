@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..analysis.probability import BIN_COLUMNS, check_table, expected_error, pool_reliability
 from ..core.checks import Domain, check_number
+from ..eval.table import text_column
 from .charts import MOST_SCORES, alt, displayed, every, most_points
 from .colours import label_colour_scale
 from .text import check_label_names
@@ -84,7 +85,7 @@ def plot_calibration(
     "How often the model is right where it is so sure, all cases together"
     check_number("size", size, Domain(1))
     check_table(table, BIN_COLUMNS, "reliability")
-    table = table.assign(**{column: table[column].astype(str) for column in ("model", "label")})
+    table = table.assign(**{column: text_column(table[column]) for column in ("model", "label")})
     pooled = pool_reliability(table).dropna()
     if not len(pooled):
         raise ValueError("table must have at least one bin with pixels, got none")
