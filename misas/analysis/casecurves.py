@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/analysis/09_casecurves.ipynb #7351ad01
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def coded_table(
     as_number = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(float)
     number, numbers = pd.factorize(as_number)
     text, texts = pd.factorize(np.array([plain_column(v) for v in values], object))
-    first = np.unique(number, return_index=True)[1][-len(numbers) :] if len(numbers) else []
+    first: Any = np.unique(number, return_index=True)[1][-len(numbers) :] if len(numbers) else []
     return CodedTable(
         rows,
         pd.to_numeric(rows.score).to_numpy(float),

@@ -278,8 +278,8 @@ def _possible_range(matrix: np.ndarray) -> tuple[float, float]:
 def checked_matrix(matrix) -> np.ndarray:  # `(C, V)`
     "Curves of cases, or an error that says what they are"
     curves = _array("matrix", matrix, "numbers (cases, values)")
-    if curves.ndim != 2 or not curves.size:
-        raise invalid("matrix", "numbers (cases, values), one or more of each", matrix)
+    if curves.ndim != 2 or not curves.shape[1]:
+        raise invalid("matrix", "numbers (cases, values), at least one value", matrix)
     return curves
 
 # %% ../../nbs/analysis/00_measures.ipynb #10a44e40

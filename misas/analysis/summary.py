@@ -123,11 +123,11 @@ def _reference_rows(
             allowed = f"a score table, or one of the models {', '.join(map(repr, models))}"
             raise invalid("reference", allowed, reference)
         return scores[scores.model == reference]
-    reference = check_scores(reference)
-    n = reference.model.nunique()
+    table = check_scores(reference)
+    n = table.model.nunique()
     if n != 1:
         raise ValueError(f"reference must be a score table of one model, got {n} models")
-    return without_facts(reference)
+    return without_facts(table)
 
 # %% ../../nbs/analysis/01_summary.ipynb #f6bfb96b
 def _interval_bounds(samples: np.ndarray, confidence: float) -> np.ndarray:  # (G, R) -> (G, 2)

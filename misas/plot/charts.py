@@ -74,7 +74,7 @@ def inline_data(
 
 # %% ../../nbs/plot/03_charts.ipynb #04597284
 MOST_SCORES = 5_000
-NOTE = dict(fontSize=12, fontWeight="normal", anchor="start")  # how a note above all panels looks
+NOTE: dict[str, Any] = dict(fontSize=12, fontWeight="normal", anchor="start")  # how a note above all panels looks
 MOST_POINTS = 20_000
 MOST_PANELS = 250
 
@@ -428,17 +428,19 @@ def _harmless_part(part, name: str = ""):
     if isinstance(part, pd.DataFrame):
         return _harmless_table(part)
     if isinstance(part, alt.SchemaBase):
-        make_harmless(part)
+        make_harmless(part, name)
     return part
 
 
 def make_harmless(
     chart,  # of Altair, or a part of it
+    name: str = "",  # what it is in the part above
 ):
     "Make all texts of a chart harmless"
-    for name, part in chart._kwds.items():
-        chart._kwds[name] = _harmless_part(part, name)
-    object.__setattr__(chart, "_args", tuple(map(_harmless_part, chart._args)))
+    for inner, part in chart._kwds.items():
+        chart._kwds[inner] = _harmless_part(part, inner)
+    # a text can be wrapped: Text("a title")
+    object.__setattr__(chart, "_args", tuple(_harmless_part(part, name) for part in chart._args))
 
 # %% ../../nbs/plot/03_charts.ipynb #5f26235b
 SPECIFICATION = "application/vnd.vegalite.v5+json"

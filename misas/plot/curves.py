@@ -213,7 +213,9 @@ def _band_layers(table: pd.DataFrame, base: dict, y: Callable, panels: _Panels, 
         return []
     detail = [chart_field("run:N"), chart_field("model:N")]
     encoding = base | dict(y=y("low"), y2=dict(field="high"), opacity=panels.clicked(0.2), detail=detail)
-    return [chart_mark(None, "area" if lines else "rule", encoding, **({} if lines else dict(strokeWidth=5)))]
+    if lines:
+        return [chart_mark(None, "area", encoding)]
+    return [chart_mark(None, "rule", encoding, strokeWidth=5)]
 
 
 def _tooltip(names: bool, param: str, metric: str) -> list:

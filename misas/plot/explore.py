@@ -200,7 +200,7 @@ def _bar_rows(
     table: pd.DataFrame,  # from `global_sensitivity`
     kinds: dict,  # {name of a kind: column}
     most: float | None,  # the largest value that has a meaning
-) -> pd.DataFrame:  # columns name, kind, value, low, high
+) -> pd.DataFrame:  # columns name, order, kind, value, low, high
     "A row for each bar; an estimate may lie where the true value cannot"
     names = []
     for row in table.itertuples():
@@ -211,7 +211,7 @@ def _bar_rows(
         value, half = table[column], table.get(f"{column}_conf", 0)
         bars = dict(value=value, low=value - half, high=value + half)
         bars = {end: numbers.clip(0, most) for end, numbers in bars.items()}
-        parts.append(pd.DataFrame(dict(name=names, kind=kind, **bars)))
+        parts.append(pd.DataFrame(dict(name=names, order=range(len(names)), kind=kind, **bars)))
     return pd.concat(parts)
 
 
@@ -237,7 +237,9 @@ def plot_sensitivity(
     rows = _bar_rows(table, kinds, 1 if sobol else None)
     title = "share of the variance of the score" if sobol else "change of the score over the range"
     order = list(kinds)
-    y = alt.Y("name:N", sort=list(dict.fromkeys(rows.name)), title=None, axis=alt.Axis(labelLimit=260))
+    # a list of names would become an expression
+    sort = alt.EncodingSortField("order", op="min")
+    y = alt.Y("name:N", sort=sort, title=None, axis=alt.Axis(labelLimit=260))
     base = alt.Chart(rows).encode(y, yOffset=alt.YOffset("kind:N", sort=order))
     colour = alt.Color("kind:N", title=None, sort=order, scale=alt.Scale(range=["#0072B2", "#E69F00"]))
     bars = base.mark_bar().encode(alt.X("value:Q", title=title), colour)

@@ -134,7 +134,7 @@ def test_slope():
 def test_worst_score():
     assert worst_score(TURNS, TRIANGLE, 0) in ((0.7, 30), (0.7, -30))
     assert worst_score([0, 60, 120, 180], [1, 0, 0, 0], 0) == (0, 60)
-    assert worst_score("abc", [0.5, 0.2, nan]) == (0.2, "b")
+    assert worst_score(list("abc"), [0.5, 0.2, nan]) == (0.2, "b")
     assert worst_score([1], [nan])[1] is None
 
 

@@ -267,7 +267,7 @@ def test_corruption_errors(lv):
         (dict(delta=dict(dcie=0.1)), r"delta must be about the metrics dice, got 'dcie' \(did you mean 'dice'\?\)"),
         (dict(delta=dict(dice="a")), "delta must be a number > 0, got 'a'"),
         (dict(confidence=1), "confidence must be a number > 0 and < 1, got 1"),
-        (dict(resamples=-1), "resamples must be an integer >= 0, got -1"),
+        (dict(resamples=-1), r"resamples must be an integer >= 0 and <= 1e\+06, got -1"),
         (dict(seed="a"), "seed must be an integer >= 0, got 'a'"),
         (dict(seed=-1), "seed must be an integer >= 0, got -1"),
         (dict(seed=0.5), "seed must be an integer >= 0, got 0.5"),

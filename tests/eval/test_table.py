@@ -247,9 +247,9 @@ def test_metrics_that_contradict_each_other_cannot_be_joined():
 
 
 def test_bad_tables_are_errors():
-    with pytest.raises(TypeError, match="tables must be a list of score tables"):
+    with pytest.raises(TypeError, match="tables must be a list"):
         concat_scores(row())
-    with pytest.raises(TypeError, match="tables must be a list of score tables"):
+    with pytest.raises(TypeError, match="tables must be a list"):
         concat_scores(3)
     with pytest.raises(ValueError, match="tables must be at least one"):
         concat_scores([])

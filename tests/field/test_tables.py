@@ -5,13 +5,11 @@ import json
 import re
 import shutil
 import subprocess
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from misas.analysis.cohort import rank_cases, spread_scores
 from misas.analysis.comparison import compare
 from misas.analysis.explore import GRID_COLUMNS
 from misas.analysis.summary import summarise, verdicts
@@ -47,55 +45,13 @@ def made(cases=1, transforms=1, values=3, labels=1, metrics=1, model="m", **fact
     return table
 
 
-def seconds(function, *arguments, **options) -> float:
-    "Time of the processor"
-    start = time.process_time()
-    function(*arguments, **options)
-    return time.process_time() - start
-
-
-# cost
-
-
-def with_many_facts(cases):
-    "Each case has its own neutral value, and as many cases failed"
-    table = made(cases, transforms=10, values=2)
-    own = dict(neutral=None, neutral_by_case={f"case {i}": 0.0 for i in range(cases)})
-    table.attrs["transforms"] = {name: NUMERIC | own for name in table["transform"].unique()}
-    table.attrs["errors"] = [dict(case=f"lost {i}", error="cannot be read") for i in range(cases)]
-    return table
-
-
-SHAPES = dict(
-    cases=lambda n: made(cases=n // 10, values=10),
-    transforms=lambda n: made(transforms=n // 10, values=10),
-    labels=lambda n: made(labels=n // 10, values=10),
-    values=lambda n: made(cases=10, values=n // 10),
-    facts=lambda n: with_many_facts(n // 20),
-)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("function", [summarise, rank_cases, spread_scores], ids=lambda f: f.__name__)
-def test_cost_is_about_linear(function, shape):
-    small, large = SHAPES[shape](3_000), SHAPES[shape](24_000)
-    function(small)  # what is imported, and found out once
-    assert seconds(function, large) < 8 * 2.5 * max(seconds(function, small), 0.02)
-
-
-def test_joining_many_tables_is_about_linear():
-    def tables(n):
-        parts = [made(labels=2, values=5).assign(case=f"case {i}") for i in range(n)]
-        for i, part in enumerate(parts):
-            part.attrs["errors"] = [dict(case=f"lost {i}", error="cannot be read")] * 20
-            part.attrs["transforms"] = dict(t0=NUMERIC | dict(neutral=float(i)))
-        return parts
-
-    few, many = tables(100), tables(800)
-    concat_scores(few)
-    assert seconds(concat_scores, many) < 8 * 2.5 * max(seconds(concat_scores, few), 0.02)
-    whole = concat_scores(many)
-    assert len(whole.attrs["errors"]) == 800 * 20
+def test_many_tables_are_joined_with_what_they_know():
+    parts = [made(labels=2, values=5).assign(case=f"case {i}") for i in range(100)]
+    for i, part in enumerate(parts):
+        part.attrs["errors"] = [dict(case=f"lost {i}", error="cannot be read")] * 20
+        part.attrs["transforms"] = dict(t0=NUMERIC | dict(neutral=float(i)))
+    whole = concat_scores(parts)
+    assert len(whole.attrs["errors"]) == 100 * 20
     assert transform_facts(whole[whole.case == "case 7"], "t0")["neutral"] == 7
 
 
@@ -306,7 +262,7 @@ def test_no_tag_and_no_half_character_is_in_a_chart(turn, names):
     for name, chart in hostile_charts(turn, names).items():
         for text in (chart.to_json(), combined(chart).to_json()):
             assert not has_tag(text), name
-            assert not re.search(r"\\ud[89a-f]..(?!\\u)", re.sub(r"\\ud[89ab]..\\ud[c-f]..", "", text)), name
+            assert not re.search(r"(?<!\\)\\ud[89a-f]..(?!\\u)", re.sub(r"\\ud[89ab]..\\ud[c-f]..", "", text)), name
 
 
 @pytest.mark.parametrize("turn", [0, 3, 6, 11])
