@@ -1382,7 +1382,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'misas.eval.table._text_in': ('eval/table.html#_text_in', 'misas/eval/table.py'),
                                   'misas.eval.table._to_json': ('eval/table.html#_to_json', 'misas/eval/table.py'),
                                   'misas.eval.table._warn_of_lost_facts': ('eval/table.html#_warn_of_lost_facts', 'misas/eval/table.py'),
-                                  'misas.eval.table._warn_user': ('eval/table.html#_warn_user', 'misas/eval/table.py'),
                                   'misas.eval.table._whole_facts': ('eval/table.html#_whole_facts', 'misas/eval/table.py'),
                                   'misas.eval.table._whole_names': ('eval/table.html#_whole_names', 'misas/eval/table.py'),
                                   'misas.eval.table.all_metric_facts': ('eval/table.html#all_metric_facts', 'misas/eval/table.py'),

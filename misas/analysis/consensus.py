@@ -6,8 +6,7 @@
 __all__ = ['can_undo', 'undo', 'get_answers', 'consensus_case']
 
 # %% ../../nbs/analysis/03_consensus.ipynb #d4812888
-from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -114,7 +113,7 @@ def get_answers(
     models,  # one or a list of anything that `as_model` takes
     case,  # anything that `load_case` takes
     transform: Transform | str | None = None,  # one that can be undone, or its name; None: the image as it is
-    values: Sequence | None = None,  # of the transform's parameter; None: its own
+    values: Any = None,  # of the transform's parameter; None: its own
     progress: bool = False,  # show a progress bar?
 ) -> dict[str, torch.Tensor]:  # {model or "model, rotation 10": mask}
     "The predictions of several models, or for a transformed image and moved back"
@@ -145,7 +144,7 @@ def consensus_case(
     models,  # one or a list of anything that `as_model` takes
     case,  # anything that `load_case` takes; its own truth is not looked at
     transform: Transform | str | None = None,  # one that can be undone, or its name: each model runs at all values
-    values: Sequence | None = None,  # of the transform's parameter; None: its own
+    values: Any = None,  # of the transform's parameter; None: its own
     method: str = "staple",  # "staple" or "majority"
 ) -> Case:  # as the first model prepares it
     "The case with the consensus of several predictions as its truth"

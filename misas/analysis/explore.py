@@ -103,8 +103,8 @@ def grid(
     case,  # anything that `load_case` takes
     transform_a,  # a `Transform`, its name, or a function `(image, value) -> image`; applied first
     transform_b,  # likewise; applied second
-    values_a: Sequence | None = None,  # values to try; None: at most eleven of the transform's own, evenly
-    values_b: Sequence | None = None,
+    values_a: Any = None,  # values to try; None: at most eleven of the transform's own, evenly
+    values_b: Any = None,
     metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
     labels: Sequence
     | Mapping

@@ -124,7 +124,7 @@ def sweep(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
     transform,  # a `Transform`, or a function `(image, value) -> image`
-    values: Sequence | None = None,  # values of the transform's parameter; None: its own range
+    values: Any = None,  # values of the transform's parameter; None: its own range
     batch_size: int | None = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
 ) -> Iterator[Step]:
@@ -188,7 +188,7 @@ def get_series(
     model,  # anything that `as_model` takes
     case,  # a `Case`, or anything that `load_case` takes
     transform,  # a `Transform`, or a function `(image, value) -> image`
-    values: Sequence | None = None,  # values of the transform's parameter; None: its own range
+    values: Any = None,  # values of the transform's parameter; None: its own range
     batch_size: int | None = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
 ) -> Series:  # without truth, each step has the prediction on the unchanged image to be compared with

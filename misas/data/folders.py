@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from csv import reader as csv_reader
@@ -141,7 +140,7 @@ def find_cases(
     alone += [truths[key] for key in truths if key not in images]
     if alone:
         names = ", ".join(Path(p if is_path(p) else p[0]).name for p in alone)
-        warnings.warn(f"left out, because they have no partner of the same name: {names}", stacklevel=2)
+        warn_user(f"left out, because they have no partner of the same name: {names}")
     return [CaseFile(path, str(truths[key]), key, rois) for key, path in images.items() if key in truths]
 
 # %% ../../nbs/data/07_folders.ipynb #5564e45c

@@ -291,7 +291,6 @@ def _naming(image, truth, error: Exception) -> Exception:
     return type(error)(f"{', '.join(names)}: {error}{helps}") if names else error
 
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
-@checked
 def load_case(
     # path of a picture, DICOM, NIfTI, NRRD, MetaImage or NumPy file, or of a folder of DICOM files; list of paths, one
     # for each channel; PIL image; array `(H, W)`, `(H, W, C)`, `(D, H, W)`; tensor; image of torchio, MONAI, nibabel

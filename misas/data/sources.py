@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/data/04_sources.ipynb #ba56b108
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from misas.core.cases import UnlikeShapesError, to_numpy_dtype
-from misas.core.checks import invalid
+from misas.core.checks import invalid, warn_user
 from misas.data.dicom import from_dicom, is_dicom
 from misas.data.files import (
     AS_IMAGE,
@@ -282,7 +281,7 @@ def _from_subject(
     left = sorted(set(images) - set(dict(named)))
     if left:
         listed = ", ".join(left)
-        warnings.warn(f"left out, because they have another shape than the first image: {listed}", stacklevel=4)
+        warn_user(f"left out, because they have another shape than the first image: {listed}")
     return named[0][1] if len(named) == 1 else _together(named, argument)
 
 # %% ../../nbs/data/04_sources.ipynb #9aca6292

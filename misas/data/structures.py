@@ -7,14 +7,13 @@ __all__ = ['roi_names']
 
 # %% ../../nbs/data/05_structures.ipynb #82b5bdf7
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import checked, invalid, nearest_name
+from ..core.checks import checked, invalid, nearest_name, warn_user
 from .dicom import is_dicom, slice_depths
 from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .headers import frame_facts, header_values, quiet_pydicom, read_header, slice_position
@@ -439,5 +438,5 @@ def read_truth(
         return read_mask(x, reading)
     mask, remarks = naming_file(_structures, path, "truth", image, wanted)
     for remark in remarks:
-        warnings.warn(f"truth {path.name!r}: {remark}", stacklevel=3)
+        warn_user(f"truth {path.name!r}: {remark}")
     return mask

@@ -7,8 +7,6 @@ __all__ = ['COLUMNS', 'concat_scores', 'transform_facts', 'metric_facts']
 
 # %% ../../nbs/eval/00_table.ipynb #bb1f1bbe
 import json
-import sys
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -456,16 +454,6 @@ def described_metric(
 _REMEDY = "Join tables with concat_scores and keep them with save_scores, or add the columns"
 
 
-def _warn_user(message: str) -> None:
-    "A warning at the user's line, however many functions of misas are between"
-    frame = sys._getframe()
-    level = 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("misas."):
-        frame = frame.f_back
-        level += 1
-    warnings.warn(message, stacklevel=level)
-
-
 def _warn_of_lost_facts(transform: str, member: type[Transform] | None) -> None:
     "Say what is assumed of a transform that the table does not describe"
     if member is None:
@@ -474,7 +462,7 @@ def _warn_of_lost_facts(transform: str, member: type[Transform] | None) -> None:
     else:
         lost = f"the neutral value of {transform!r} depends on the image, and scores do not say it"
         assumed = "none is assumed"
-    _warn_user(f"{lost}: {assumed}. {_REMEDY} {', '.join(TRANSFORM_COLUMNS)}")
+    warn_user(f"{lost}: {assumed}. {_REMEDY} {', '.join(TRANSFORM_COLUMNS)}")
 
 # %% ../../nbs/eval/00_table.ipynb #2c6da92f
 def _resolved_neutral(
@@ -535,7 +523,7 @@ def _facts_of_metric(rows: pd.DataFrame, metric: str, recorded: dict, better: st
     if facts is None and better is None:
         lost = f"scores say nothing about the metric {metric!r}, which misas does not know: more is taken as better"
         remedy = f"Where less is better: lower_is_better=[{metric!r}]. {_REMEDY} {', '.join(METRIC_COLUMNS)}"
-        _warn_user(f"{lost}. {remedy}")
+        warn_user(f"{lost}. {remedy}")
     facts = facts or dict(unit="", better="higher")
     return dict(unit=facts["unit"], better=better or facts["better"])
 

@@ -422,7 +422,7 @@ def nets_of_the_user():
 def test_nan_is_an_error(kind):
     pytest.importorskip("monai")
     model = as_model(nets_of_the_user()[kind], name="mine")
-    with pytest.raises(ValueError, match=r"model 'mine' failed.*finite numbers.*got NaN or infinite ones in \d+ of"):
+    with pytest.raises(ValueError, match=r"model 'mine' failed.*finite numbers.*\d+ (of|in) "):
         model(torch.rand(1, 1, 32, 32))
 
 
@@ -433,7 +433,7 @@ def test_nan_in_one_slice_is_an_error():
 
 def test_member_of_an_ensemble_is_named():
     model = Ensemble([torch.nn.Conv2d(1, 3, 1), as_model(Broken(), name="broken")], "mean")
-    with pytest.raises(ValueError, match="failed.*of model 'broken' must be finite numbers.*got NaN .* of 3072 places"):
+    with pytest.raises(ValueError, match="failed.*of model 'broken' must be finite numbers.* of 3072 "):
         model(torch.rand(1, 1, 32, 32))
     with pytest.raises(ValueError, match="must have the same number of labels.*3 of model.*4 of model"):
         Ensemble([torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(1, 4, 1)], "mean")(torch.rand(1, 1, 8, 8))

@@ -440,7 +440,7 @@ def test_a_wrong_argument_is_one_clear_error(bad, message):
 def test_wrong_objects_are_named():
     table = quiet()
     for bad in (table, None, [1]):
-        with pytest.raises(TypeError, match="series must be a series of steps, as get_series makes it"):
+        with pytest.raises(TypeError, match="series must be a Series"):
             ms.score(bad)
         with pytest.raises(TypeError, match="steps must be a Step or a Series"):
             ms.get_confusion(bad)

@@ -248,7 +248,7 @@ def hostile_charts(turn=0, names=False) -> dict:
 
 
 def combined(chart):
-    "A combination that the user makes, a chart of Altair's own; that of a summary has a configuration, which forbids it"
+    "A combination that the user makes; the chart of a summary has a configuration, which forbids it"
     return chart if chart.config is not alt.Undefined else alt.vconcat(chart, chart)
 
 
