@@ -451,7 +451,7 @@ def test_wrong_objects_are_named():
         ms.save_scores(None, "a.csv")
     with pytest.raises(FileNotFoundError, match="path must be in a folder that exists, got 'nofolder/a.csv'"):
         ms.save_scores(table, "nofolder/a.csv")
-    with pytest.raises(TypeError, match="tables must be a list of score tables"):
+    with pytest.raises(TypeError, match="tables must be a list"):
         ms.concat_scores(5)
 
 

@@ -13,7 +13,7 @@ import pytest
 from misas.analysis.comparison import compare
 from misas.analysis.explore import GRID_COLUMNS
 from misas.analysis.summary import summarise, verdicts
-from misas.eval.table import COLUMNS, concat_scores, transform_facts
+from misas.eval.table import COLUMNS, concat_scores, plain_text, transform_facts
 from misas.plot.charts import alt, harmless_text
 from misas.plot.cohort import plot_boxes, plot_ranked, plot_spread
 from misas.plot.comparison import plot_compare, plot_deltas
@@ -228,7 +228,7 @@ def hostile_charts(turn=0, names=False) -> dict:
     "A chart by each function, with nothing but hostile names"
     a = hostile(turn, names)
     b = a.assign(model=objects([HOSTILE[(turn + 7) % len(HOSTILE)]] * len(a)), score=0.5)
-    deltas = dict.fromkeys(a.metric.unique(), 0.1)
+    deltas = dict.fromkeys(map(plain_text, a.metric.unique()), 0.1)
     bins = BINNED[:5].assign(model=objects([HOSTILE[turn]] * 5), label=objects([HOSTILE[turn - 1]] * 5))
     names = dict(transform=objects(HOSTILE), unit=objects(HOSTILE))
     influence = pd.DataFrame(names | dict(low=0.0, high=1.0, mu_star=1.0, sigma=1.0))
