@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_choice, check_number, chosen_labels, invalid, progress_bar
+from ..core.checks import Domain, check_choice, check_number, checked, chosen_labels, invalid, progress_bar
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
@@ -257,6 +257,7 @@ def _best(
     return min(good, key=lambda c: (c.changes, -trials.rank(c)))
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7b77652f
+@checked
 def suggest_preparation(
     model,  # anything that `as_model` takes
     cases,  # with truth; what `evaluate` takes

@@ -23,6 +23,7 @@ from misas.core.checks import (
     check_flag,
     check_number,
     check_type,
+    checked,
     chosen_labels,
     invalid,
     progress_bar,
@@ -153,6 +154,7 @@ def _histogram(
     return total.reshape(2, n).numpy()
 
 # %% ../../nbs/analysis/06_probability.ipynb #610fdb50
+@checked
 def threshold_counts(
     p: torch.Tensor,  # `(*S)`, 0..1
     inside: torch.Tensor,  # `(*S)`, bool: is the label here?
@@ -214,6 +216,7 @@ def _scores(
     return scores
 
 # %% ../../nbs/analysis/06_probability.ipynb #40ed85b2
+@checked
 def threshold_scores(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
@@ -278,6 +281,7 @@ def _check_threshold_table(scores, metric):
         raise invalid("metric", "a metric of which more is better", metric)
 
 # %% ../../nbs/analysis/06_probability.ipynb #2059b67a
+@checked
 def optimal_thresholds(
     scores: pd.DataFrame,  # from `threshold_scores`
     metric: str = "dice",  # the larger the better
@@ -328,6 +332,7 @@ def _contrast(
     return max(ratios)
 
 # %% ../../nbs/analysis/06_probability.ipynb #bb387a64
+@checked
 def prominence(
     case: Case,  # with truth
     label: int,  # > 0
@@ -369,6 +374,7 @@ def expected_error(
     return float((rows.pixels * (rows.frequency - rows.confidence).abs()).sum() / rows.pixels.sum())
 
 # %% ../../nbs/analysis/06_probability.ipynb #dc0db40b
+@checked
 def reliability(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
@@ -407,6 +413,7 @@ def check_table(
         raise ValueError("table must have at least one row, got an empty table")
 
 # %% ../../nbs/analysis/06_probability.ipynb #6fb31a61
+@checked
 def pool_reliability(
     table: pd.DataFrame,  # from `reliability`
 ) -> pd.DataFrame:  # the same columns without `case`
@@ -418,6 +425,7 @@ def pool_reliability(
     return sums.assign(confidence=sums.confidence / sums.pixels, frequency=sums.frequency / sums.pixels)
 
 
+@checked
 def calibration_error(
     table: pd.DataFrame,  # from `reliability`
     pooled: bool = False,  # all cases together?
@@ -441,6 +449,7 @@ def _rank(
     return torch.where(p > 0.5, 2 * _HALF - small, small)
 
 
+@checked
 def auroc(
     p: torch.Tensor,  # `(*S)`, 0..1
     inside: torch.Tensor,  # `(*S)`, bool: is the label here?
@@ -472,6 +481,7 @@ def _probability_row(
     return prominence(case, part.label) | dict(auroc=auroc(*part.counted), ece=calibration) | best
 
 
+@checked
 def probability_table(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # one or a list of what `load_case` takes, with truth; or a folder or CSV file, as in `evaluate`
@@ -505,6 +515,7 @@ def _correlation(
     return dict(measure=measure, structures=len(structures), r=float(r), p_value=float(p))
 
 
+@checked
 def prominence_correlation(
     table: pd.DataFrame,  # from `probability_table`; tables of several models may be put together
 ) -> pd.DataFrame:  # columns measure (size, contrast, prominence), structures, r, p_value
