@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import check_choice, invalid, same_value
+from ..core.checks import check_choice, checked, invalid, same_value
 from ..core.model import Model, as_model
 from ..core.sweeps import get_series
 from ..core.transform import Function, Intensity, Transform, as_transform
@@ -55,6 +55,7 @@ def _inverse(
     return back if matrix.shape[1] == n else np.column_stack([back, -back @ matrix[:, n]])
 
 # %% ../../nbs/analysis/03_consensus.ipynb #eff3f14f
+@checked
 def undo(
     transform: Transform,  # one that can be undone
     mask: torch.Tensor,  # `(*S)`, on the transformed image

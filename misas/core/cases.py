@@ -299,11 +299,16 @@ class Case:
         ) -> None: ...
 
     def __post_init__(self):
+        check_type("image", self.image, (torch.Tensor, np.ndarray), "a tensor or an array (load_case takes all else)")
         image = as_pixels(self.image)
+        if self.source is not None:
+            check_type("source", self.source, Source, "a Source or None")
         source = self.source or _source_of(self.image)
         labels = label_names(self.labels)
         truth, ignore = None, checked_ignore(self.ignore)
         check_type("name", self.name, str, "a string")
+        if self.columns is not None:
+            check_type("columns", self.columns, (Mapping, tuple), "a dict or None")
         if self.truth is not None:
             truth, ignore = _as_truth(self.truth, ignore, labels, self.name)
         self._set(

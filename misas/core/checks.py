@@ -17,7 +17,7 @@ import re
 import secrets
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +234,7 @@ def label_names(
     "Names by their label; a label without a name is called by its number"
     if labels is None or isinstance(labels, SomeNames):
         return labels
-    keys = _label_keys(labels)
+    keys = _label_keys(labels) if isinstance(labels, Sized) and getattr(labels, "ndim", 1) == 1 else []
     if not keys or not all(isinstance(k, (int, np.integer)) and k >= 0 for k in keys):
         raise invalid("labels", "a list of names for the labels 0, 1, 2 ... or a dict {value: name}", labels)
     if not isinstance(labels, dict):
