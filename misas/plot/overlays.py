@@ -420,7 +420,7 @@ class View(Style):
     def pixels(self, step: Step) -> torch.Tensor:
         "What is shown of the step's image: three channels as colours, else one of them"
         image = self.cut(step.image)
-        return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[self.channel]
+        return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[int(self.channel)]
 
     def __call__(self, step: Step, scale: float | None = None, limit: float = LIMIT) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` and `limit` as in `overlay`"
