@@ -28,6 +28,7 @@ from misas.eval.table import (
     metric_in_columns,
     rows_by,
     transform_in_columns,
+    typed_column,
     value_column,
     value_from_text,
     value_to_text,
@@ -135,21 +136,14 @@ def _to_csv(scores: pd.DataFrame) -> bytes:
     return cells.to_csv(index=False, quoting=quoting, lineterminator=os.linesep).encode("utf-8", "backslashreplace")
 
 # %% ../../nbs/eval/01_files.ipynb #7713756a
-def _other_columns(path: Path, known: list) -> pd.DataFrame:
-    "Columns of the user's own; pandas says what kind they are"
-    others = pd.read_csv(path, usecols=lambda column: column not in known)
-    return _with_cells(others, _from_cell)
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
     # names such as "NA" and "01" are texts, whatever they look like
     texts = pd.read_csv(path, dtype=str, keep_default_na=False)
     table = _with_cells(check_scores(texts), _from_cell)
     has_facts = set(_FACT_COLUMNS) <= set(table)
     known = [*COLUMNS, *_FACT_COLUMNS] if has_facts else COLUMNS
-    if set(table) - set(known):
-        others = _other_columns(path, known)
-        table[list(others)] = others
+    for column in set(table) - set(known):
+        table[column] = typed_column(table[column])
     table["score"] = table.score.replace("", "nan").astype(float)
     table = _with_values(table)
     if not has_facts:

@@ -9,7 +9,7 @@ __all__ = ['with_reference', 'Job']
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Job:
     batch_size: int | None = None
     progress: bool = True
     keep_memory: bool = True
+    columns: dict = field(default_factory=dict)  # of the table: arm and run of the model, where it has any
 
     def chosen_values(self, transform: Transform) -> list | None:
         "Values that the user chose for a transform; None: its own"

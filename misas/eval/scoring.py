@@ -38,10 +38,27 @@ from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .steps import Pixels, check_absent, check_truth, ignoring, score_step, with_reference_as_truth
-from .table import joined_tables, make_table, plain_text, score_rows, with_errors
+from misas.eval.table import (
+    ARM_COLUMNS,
+    case_columns,
+    check_case_columns,
+    joined_tables,
+    make_table,
+    plain_text,
+    score_rows,
+    typed_column,
+    with_columns,
+    with_errors,
+)
 from .workers import Shared, in_processes
 from ..metrics.base import as_metrics
 from ..metrics.counts import annotated, as_places, confusion
+
+# %% ../../nbs/eval/06_scoring.ipynb #99758611
+def _with_typed_columns(table: pd.DataFrame) -> pd.DataFrame:
+    "A table whose columns of arms and cases are numbers where all their entries are"
+    columns = [*(column for column in ARM_COLUMNS if column in table), *case_columns(table)]
+    return table.assign(**{column: typed_column(table[column]) for column in columns}) if columns else table
 
 # %% ../../nbs/eval/06_scoring.ipynb #348be6d2
 @checked
@@ -74,6 +91,8 @@ def score(
     scored = [(step.value, score_step(step, metrics, wanted, absent)) for step in with_reference_as_truth(series)]
     rows = score_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim)
     table = make_table(rows, cast(str, series.model), series.case, series.transform, metrics)
+    check_case_columns([series.case])
+    table = _with_typed_columns(with_columns(table, series.case.columns))
     pixels = Pixels(metrics, [series.transform])
     pixels.note(table)
     pixels.warn()
@@ -162,17 +181,19 @@ def _checked_value(transform: Transform, value):
         raise type(e)(f"values for {transform}: {e}") from e
 
 # %% ../../nbs/eval/06_scoring.ipynb #5d4f1288
-def _as_models(model) -> list[Model]:
+def _as_models(model) -> list[tuple[Model, dict]]:  # pairs (model, columns arm and run)
     "One model or several, no two of the same name"
+    if isinstance(model, dict):
+        return _named_models(model)
     if not isinstance(model, (list, tuple)):
-        return [as_model(model)]
+        return [(as_model(model), {})]
     if not model:
         raise invalid("model", "at least one model", model)
     models: dict[str, Model] = {}
     for each in map(as_model, model):
         name = next(name for name in _numbered(each.name) if name not in models)
         models[name] = as_model(each, name=name)
-    return list(models.values())
+    return [(each, {}) for each in models.values()]
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -180,13 +201,31 @@ def _numbered(name: str) -> Iterator[str]:
     yield name
     yield from (f"{name}-{k}" for k in count(2))
 
+# %% ../../nbs/eval/06_scoring.ipynb #f216b776
+def _named_models(models: dict) -> list[tuple[Model, dict]]:
+    "Models by name, or arms: {name: models that are its runs}"
+    allowed = "a dict {name: model}, or {arm: list of models, its runs}, with names that are strings"
+    if not models or not all(isinstance(name, str) for name in models):
+        raise invalid("model", allowed, models)
+    if not any(isinstance(each, (list, tuple)) for each in models.values()):
+        return [(as_model(each, name=name), {}) for name, each in models.items()]
+    named = []
+    for arm, runs in models.items():
+        runs = runs if isinstance(runs, (list, tuple)) else [runs]
+        if not runs:
+            raise invalid(f"model of arm {arm!r}", "at least one model", runs)
+        for run, each in enumerate(runs, 1):
+            named.append((as_model(each, name=f"{arm} {run}"), dict(arm=arm, run=run)))
+    return named
+
 # %% ../../nbs/eval/06_scoring.ipynb #16ab13f7
-def _noted(results: Iterable, pixels: Pixels) -> Iterator:
-    "The results of the cases, as they pass by"
-    for tables, error in results:
+def _noted(results: Iterable, pixels: Pixels, runs: list) -> Iterator:  # runs: pairs (job, case)
+    "The results of the cases, as they pass by, with the columns of case and arm"
+    for (tables, error), (job, case) in zip(results, runs, strict=True):
         for table in tables:
             pixels.note(table)
-        yield tables, error
+        columns = job.columns | dict(case.columns or {})
+        yield [with_columns(table, columns) for table in tables], error
 
 # %% ../../nbs/eval/06_scoring.ipynb #8f24021b
 def _gather(
@@ -253,7 +292,9 @@ def _warn_of_no_truth(cases: list) -> None:
 # %% ../../nbs/eval/06_scoring.ipynb #6bcac32c
 @checked
 def evaluate(
-    model,  # anything that `as_model` takes, or a list of models: one table for all (`Ensemble` makes one of several)
+    # anything that `as_model` takes; a list of models or a dict {name: model}: one table for all (`Ensemble` makes one
+    # model of several); a dict {arm: list of its runs}: repetitions of one training, in columns arm and run
+    model,
     cases,  # one or a list of: `Case`, path, PIL image, array, pair (image, truth); or a folder, or a CSV: `read_cases`
     transforms=None,  # one or a list of: a `Transform`, its name, or a function; None: the unchanged images
     values=None,  # to try: a list for all transforms, or a dict {name of transform: list}; None: each transform's own
@@ -268,7 +309,7 @@ def evaluate(
     # value of pixels in truths that are not annotated and count nowhere; False: none; None: as the cases say,
     # and 255 where it looks so
     ignore: int | None = None,
-) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score
+) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score, and those of arms and cases
     """Sweep every transform over every case and score every step; `.attrs["errors"]` lists the cases that failed
 
     >>> import misas as ms
@@ -291,10 +332,11 @@ def evaluate(
     allowed = "a folder, a CSV file or an image that exists, or a list of cases"
     if not _check_path("cases", cases, allowed):
         raise invalid("cases", allowed, str(cases))
-    read = partial(case_for, models[0]) if len(models) == 1 else as_case
+    read = partial(case_for, models[0][0]) if len(models) == 1 else as_case
     cases = as_cases(cases, ignore, read)
     if not cases:
         raise invalid("cases", "at least one case", cases)
+    check_case_columns(cases)
     _warn_of_no_truth(cases)
     show_each = progress and len(models) * len(cases) == 1
     settings = (
@@ -307,14 +349,15 @@ def evaluate(
         show_each,
         keep_memory,
     )
-    jobs = [Job(each, *settings) for each in models]
+    jobs = [Job(each, *settings, columns) for each, columns in models]
+    runs = [(job, case) for job in jobs for case in cases]
     _check_chosen_values(jobs[0], store is not None)
     pixels = Pixels(jobs[0].metrics, transforms)
     results = _run(jobs, cases, store, n_jobs, progress and not show_each)
-    tables, errors = _gather(_noted(results, pixels))
-    failed = _report_failures([(job, case) for job in jobs for case in cases], errors)
+    tables, errors = _gather(_noted(results, pixels, runs))
+    failed = _report_failures(runs, errors)
     pixels.warn()
-    return with_errors(joined_tables(tables), failed)
+    return with_errors(_with_typed_columns(joined_tables(tables)), failed)
 
 # %% ../../nbs/eval/06_scoring.ipynb #baa24ef1
 _LARGEST = 1 << 12  # matrix that is made without being asked for

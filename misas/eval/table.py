@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'concat_scores', 'transform_facts', 'metric_facts']
 
 # %% ../../nbs/eval/00_table.ipynb #bb1f1bbe
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -178,6 +178,76 @@ def make_table(
         for name, metric in (metrics or {}).items()
     }
     return table
+
+# %% ../../nbs/eval/00_table.ipynb #d3b1d8fc
+ARM_COLUMNS = ["arm", "run"]
+# what the columns of a score table are called; a case may have columns of any other name
+_TAKEN = [*COLUMNS, *ARM_COLUMNS, "unit", "neutral", "log", "categorical", "metric_unit", "better"]
+
+
+def case_columns(scores: pd.DataFrame) -> list[str]:
+    "Columns of a score table that are not those of every score table: scanner, site, patient ..."
+    return [column for column in scores if column not in _TAKEN]
+
+
+def check_case_columns(cases: Iterable) -> None:
+    "An error for a column of a case whose name a score table needs for something else"
+    for case in cases:
+        for column in case.columns or {}:
+            if str(column) in _TAKEN:
+                others = f"a name other than {', '.join(_TAKEN)}"
+                raise ValueError(f"columns of case {case.name!r} must have {others}, got {column!r}: rename it")
+
+# %% ../../nbs/eval/00_table.ipynb #598af5fd
+def _entry(cell):
+    "What stands in a column; None for nothing"
+    if isinstance(cell, str):
+        return plain_text(cell) or None
+    return None if cell is None or cell is pd.NA or cell is pd.NaT else _as_plain(cell)
+
+
+def with_columns(
+    table: pd.DataFrame,
+    columns: Mapping | None,  # {name: entry}, the same in each row
+) -> pd.DataFrame:
+    "A table with the columns of a case, or of an arm"
+    if not columns:
+        return table
+    entries = {plain_text(name): _entry(entry) for name, entry in columns.items()}
+    index = table.index
+    # a column of None only has the kind of the others when tables are joined
+    return table.assign(**{name: pd.Series([entry] * len(index), index, object) for name, entry in entries.items()})
+
+# %% ../../nbs/eval/00_table.ipynb #2f4c511e
+def _as_number(text: str):
+    "The number that a text stands for, or None where it could be a name, too"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        plain = text == str(number) or (kind is float and text.count(".") == 1 and not text.startswith(("00", "-00")))
+        return number if plain and np.isfinite(number) else None
+    return None
+
+
+def typed_column(
+    entries: pd.Series,  # texts, numbers, None
+) -> pd.Series:
+    "A column with numbers, or True and False, where all of its texts are such; what is missing stays missing"
+    known = entries[entries.notna() & (entries != "")]
+    found = known
+    if len(known) and all(isinstance(entry, str) for entry in known.unique()):
+        numbers = {text: _as_number(text) for text in known.unique()}
+        flags = {"True": True, "False": False}
+        if all(number is not None for number in numbers.values()):
+            found = known.map(numbers)
+        elif set(numbers) <= set(flags):
+            found = known.map(flags)
+    if not len(known):
+        return pd.Series([None] * len(entries), entries.index, object)
+    # a column of text is one in the way of this version of pandas
+    return pd.Series(found.reindex(entries.index).tolist(), entries.index)
 
 # %% ../../nbs/eval/00_table.ipynb #c6879c09
 def _joined_unit(unit: str, other: str) -> str | None:  # None: the two have nothing to do with each other
