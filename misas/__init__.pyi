@@ -145,6 +145,9 @@ from .transforms.projections import (
     Rings,
     SparseView,
 )
+from .transforms.roundtrip import (
+    RoundTrip,
+)
 from .transforms.spatial import (
     Spatial,
 )
@@ -156,6 +159,14 @@ from .metrics.base import (
     known_metric,
     measure,
     register_metric,
+)
+from .metrics.boundaries import (
+    LabelMasks,
+    boundary_iou,
+    centreline_precision,
+    centreline_recall,
+    cldice,
+    label_masks,
 )
 from .metrics.counts import (
     confusion,
@@ -174,6 +185,16 @@ from .metrics.fusion import (
     Consensus,
     majority,
     staple,
+)
+from .metrics.lesions import (
+    Lesions,
+    find_lesions,
+    invented_lesions,
+    lesion_f1,
+    lesion_precision,
+    lesion_recall,
+    lesion_volume_recall,
+    missed_lesions,
 )
 from .metrics.overlap import (
     OVERLAP,
@@ -286,6 +307,12 @@ from .analysis.comparison import (
     compare,
     pair_scores,
 )
+from .analysis.confidence import (
+    METHODS,
+    agreement,
+    confidence_table,
+    soft_dice_confidence,
+)
 from .analysis.consensus import (
     can_undo,
     consensus_case,
@@ -298,6 +325,17 @@ from .analysis.explore import (
     global_sensitivity,
     grid,
     worst_case,
+)
+from .analysis.floor import (
+    AGAIN,
+    noise_floor,
+    with_floor,
+)
+from .analysis.guarantees import (
+    guarantee,
+)
+from .analysis.limits import (
+    tolerance,
 )
 from .analysis.measures import (
     bootstrap_curves,
@@ -331,10 +369,27 @@ from .analysis.probability import (
     threshold_counts,
     threshold_scores,
 )
+from .analysis.referral import (
+    augrc,
+    aurc,
+    confidence_quality,
+    referral_rates,
+    referral_threshold,
+    risk_coverage,
+)
+from .analysis.severity import (
+    equal_severity,
+    image_severity,
+    severities,
+    with_severity,
+)
 from .analysis.summary import (
     MEASURES,
     summarise,
     verdicts,
+)
+from .analysis.walk import (
+    CARE,
 )
 from .plot.animation import (
     gif_series,
@@ -409,6 +464,7 @@ from .plot.volumes import (
 __version__: str
 __all__ = [
     "ADAPTERS",
+    "AGAIN",
     "AUGMENTERS",
     "Anisotropy",
     "Augmentation",
@@ -417,6 +473,7 @@ __all__ = [
     "Brightness",
     "Bundle",
     "BundleModel",
+    "CARE",
     "COLUMNS",
     "CalibrationShift",
     "Case",
@@ -457,8 +514,11 @@ __all__ = [
     "LABELS",
     "LABEL_COLOURS",
     "LOADERS",
+    "LabelMasks",
+    "Lesions",
     "Lightness",
     "MEASURES",
+    "METHODS",
     "METRICS",
     "Masks",
     "MetalStreaks",
@@ -495,6 +555,7 @@ __all__ = [
     "Rings",
     "Rotate",
     "Rotate3D",
+    "RoundTrip",
     "SEVERITIES",
     "SPREADS",
     "Saturation",
@@ -532,20 +593,29 @@ __all__ = [
     "Wrapper",
     "Zoom",
     "adapter",
+    "agreement",
     "area_difference",
     "as_case",
     "as_metrics",
     "as_model",
     "as_transform",
     "assd",
+    "augrc",
+    "aurc",
     "auroc",
     "auroc_of_mask",
     "bootstrap_curves",
+    "boundary_iou",
     "calibration_error",
     "can_undo",
+    "centreline_precision",
+    "centreline_recall",
+    "cldice",
     "common_corruptions",
     "compare",
     "concat_scores",
+    "confidence_quality",
+    "confidence_table",
     "conforms",
     "confusion",
     "consensus_case",
@@ -555,8 +625,10 @@ __all__ = [
     "dice",
     "direction_letters",
     "draw_tissues",
+    "equal_severity",
     "evaluate",
     "find_cases",
+    "find_lesions",
     "get_answers",
     "get_confusion",
     "get_series",
@@ -564,14 +636,22 @@ __all__ = [
     "gif_volume",
     "global_sensitivity",
     "grid",
+    "guarantee",
     "hausdorff",
     "hd95",
     "heart_mask",
+    "image_severity",
     "intensity_window",
+    "invented_lesions",
     "iou",
     "known_metric",
     "known_transforms",
     "label_colours",
+    "label_masks",
+    "lesion_f1",
+    "lesion_precision",
+    "lesion_recall",
+    "lesion_volume_recall",
     "load_bundle",
     "load_case",
     "load_cine",
@@ -583,8 +663,10 @@ __all__ = [
     "mean_curve",
     "measure",
     "metric_facts",
+    "missed_lesions",
     "model_loader",
     "model_specs",
+    "noise_floor",
     "normalised_area",
     "nsd",
     "optimal_thresholds",
@@ -621,8 +703,11 @@ __all__ = [
     "read_cases",
     "read_scores",
     "recall",
+    "referral_rates",
+    "referral_threshold",
     "register_metric",
     "reliability",
+    "risk_coverage",
     "roi_names",
     "same_value",
     "save_image",
@@ -632,7 +717,9 @@ __all__ = [
     "score",
     "series_view",
     "serve",
+    "severities",
     "slices_of",
+    "soft_dice_confidence",
     "specificity",
     "spread_scores",
     "staple",
@@ -645,6 +732,7 @@ __all__ = [
     "threshold_counts",
     "threshold_scores",
     "to_source",
+    "tolerance",
     "tolerance_interval",
     "transform_facts",
     "undo",
@@ -653,7 +741,9 @@ __all__ = [
     "view",
     "volume_difference",
     "volume_difference_percent",
+    "with_floor",
     "with_reference",
+    "with_severity",
     "worst_case",
     "worst_score",
 ]

@@ -9,8 +9,30 @@ from .explore import *
 from .consensus import *
 from .augmentation import *
 from .preparation import *
+from .guarantees import *
+from .floor import *
+from .severity import *
+from .confidence import *
+from .referral import *
+from .limits import *
 
-from . import augmentation, cohort, comparison, consensus, explore, measures, preparation, probability, summary
+from . import (
+    augmentation,
+    cohort,
+    comparison,
+    confidence,
+    consensus,
+    explore,
+    floor,
+    guarantees,
+    limits,
+    measures,
+    preparation,
+    probability,
+    referral,
+    severity,
+    summary,
+)
 
 __all__ = [
     *measures.__all__,
@@ -22,4 +44,10 @@ __all__ = [
     *consensus.__all__,
     *augmentation.__all__,
     *preparation.__all__,
+    *guarantees.__all__,
+    *floor.__all__,
+    *severity.__all__,
+    *confidence.__all__,
+    *referral.__all__,
+    *limits.__all__,
 ]

@@ -8,7 +8,6 @@ __all__ = ['can_undo', 'undo', 'get_answers', 'consensus_case']
 # %% ../../nbs/analysis/03_consensus.ipynb #d4812888
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from ..core.cases import Case, as_case
@@ -18,6 +17,7 @@ from ..core.sweeps import get_series
 from ..core.transform import Function, Intensity, Transform, as_transform
 from ..metrics.fusion import majority, staple
 from ..transforms.basic import Dihedral, has_matrix
+from ..transforms.roundtrip import inverse_matrix
 from ..transforms.spatial import Spatial, sample_nearest, sampling_positions
 
 # %% ../../nbs/analysis/03_consensus.ipynb #5d285a9e
@@ -45,15 +45,6 @@ def _is_neutral(transform, value, case) -> bool:
     neutral = transform.neutral_for(case)
     return neutral is not None and same_value(value, neutral)
 
-
-def _inverse(
-    matrix: np.ndarray,  # `(n, n)`, or `(n, n + 1)` with a shift
-) -> np.ndarray:  # of the same shape
-    "The matrix that moves everything back"
-    n = len(matrix)
-    back = np.linalg.inv(matrix[:, :n])
-    return back if matrix.shape[1] == n else np.column_stack([back, -back @ matrix[:, n]])
-
 # %% ../../nbs/analysis/03_consensus.ipynb #eff3f14f
 @checked
 def undo(
@@ -71,7 +62,7 @@ def undo(
         # a reflection undoes itself; a rotation is undone by the rest of the circle
         inverse = value if value % 2 else -value % 8
         return cast(torch.Tensor, transform(Case(mask[None].float(), mask), inverse).truth)
-    matrix = _inverse(cast(Spatial, transform).matrix(value, case.ndim))
+    matrix = inverse_matrix(cast(Spatial, transform).matrix(value, case.ndim))
     return sample_nearest(mask, sampling_positions(matrix, case.shape, case.spacing, mask.device))
 
 # %% ../../nbs/analysis/03_consensus.ipynb #db628492

@@ -42,11 +42,11 @@ from misas.eval.table import (
 MEASURES = ("neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area")
 
 # %% ../../nbs/analysis/01_summary.ipynb #3c5865e8
-def _starts_at_0(better: str, metric_unit: str) -> bool:
+def starts_at_0(better: str, metric_unit: str) -> bool:
     "Is it a score that starts at 0, and of which more is better?"
     return better == "higher" and not metric_unit
 
-
+# %% ../../nbs/analysis/01_summary.ipynb #61fa36a2
 def _nothing_to_lose(neutral_score, worst_score, delta, starts_at_0):
     "Is a label hardly found in the unchanged image? A score that starts at 0 cannot drop by more than it is"
     return starts_at_0 & (neutral_score <= delta) & (worst_score > -1e-6)
@@ -460,7 +460,7 @@ def _curves_of(
         key = tuple(column[at[0]] for column in columns)
         transform, _, metric = key
         about = metrics[metric]
-        own = dict(better=about["better"], starts_at_0=_starts_at_0(about["better"], about["unit"]))
+        own = dict(better=about["better"], starts_at_0=starts_at_0(about["better"], about["unit"]))
         yardstick = yardsticks.get(key, reference[:0])
         curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric]))
     return curves
@@ -521,8 +521,8 @@ def _place_text(row, value) -> str:
 # %% ../../nbs/analysis/01_summary.ipynb #09575a50
 def _is_lost(row) -> bool:
     "Is the label of a row hardly found in the unchanged image?"
-    starts_at_0 = _starts_at_0(row.better, row.metric_unit)
-    return bool(_nothing_to_lose(row.neutral_score, row.worst_score, row.delta, starts_at_0))
+    at_0 = starts_at_0(row.better, row.metric_unit)
+    return bool(_nothing_to_lose(row.neutral_score, row.worst_score, row.delta, at_0))
 
 
 def _lost_text(row) -> str:

@@ -5,8 +5,10 @@ from .base import *
 from .overlap import *
 from .distance import *
 from .fusion import *
+from .lesions import *
+from .boundaries import *
 
-from . import base, counts, distance, fusion, overlap
+from . import base, boundaries, counts, distance, fusion, lesions, overlap
 
 __all__ = [
     *counts.__all__,
@@ -14,4 +16,6 @@ __all__ = [
     *overlap.__all__,
     *distance.__all__,
     *fusion.__all__,
+    *lesions.__all__,
+    *boundaries.__all__,
 ]

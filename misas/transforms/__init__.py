@@ -9,8 +9,9 @@ from .ct import *
 from .projections import *
 from .photo import *
 from .contract import *
+from .roundtrip import *
 
-from . import basic, contract, ct, geometry, kspace, mri, photo, projections, spatial
+from . import basic, contract, ct, geometry, kspace, mri, photo, projections, roundtrip, spatial
 
 __all__ = [
     *spatial.__all__,
@@ -22,4 +23,5 @@ __all__ = [
     *projections.__all__,
     *photo.__all__,
     *contract.__all__,
+    *roundtrip.__all__,
 ]
