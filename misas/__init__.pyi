@@ -388,9 +388,6 @@ from .analysis.summary import (
     summarise,
     verdicts,
 )
-from .analysis.walk import (
-    CARE,
-)
 from .plot.animation import (
     gif_series,
 )
@@ -473,7 +470,6 @@ __all__ = [
     "Brightness",
     "Bundle",
     "BundleModel",
-    "CARE",
     "COLUMNS",
     "CalibrationShift",
     "Case",
