@@ -2,6 +2,9 @@
 
 from .measures import *
 from .summary import *
+from .arms import *
+from .armtests import *
+from .papertables import *
 from .comparison import *
 from .cohort import *
 from .probability import *
@@ -17,6 +20,8 @@ from .referral import *
 from .limits import *
 
 from . import (
+    arms,
+    armtests,
     augmentation,
     cohort,
     comparison,
@@ -27,6 +32,7 @@ from . import (
     guarantees,
     limits,
     measures,
+    papertables,
     preparation,
     probability,
     referral,
@@ -37,6 +43,9 @@ from . import (
 __all__ = [
     *measures.__all__,
     *summary.__all__,
+    *arms.__all__,
+    *armtests.__all__,
+    *papertables.__all__,
     *comparison.__all__,
     *cohort.__all__,
     *probability.__all__,

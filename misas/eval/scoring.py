@@ -53,6 +53,7 @@ from misas.eval.table import (
 from .workers import Shared, in_processes
 from ..metrics.base import as_metrics
 from ..metrics.counts import annotated, as_places, confusion
+from ..metrics.overlap import with_empty_truth
 
 # %% ../../nbs/eval/06_scoring.ipynb #99758611
 def _with_typed_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,6 +69,7 @@ def score(
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
     ignore: int | None = None,  # value of truth that is not annotated and counts nowhere; False: none; None: the case's
+    empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score
     """The score table of a kept series; the model is not run again
 
@@ -84,7 +86,7 @@ def score(
     """
     check_type("series", series, Series, "a series of steps, as get_series makes it")
     check_absent(absent)
-    metrics = as_metrics(metrics)
+    metrics = with_empty_truth(as_metrics(metrics), empty_truth)
     wanted = chosen_labels(labels)
     series = ignoring(series, ignore)
     check_truth(series.case, labels)
@@ -309,6 +311,7 @@ def evaluate(
     # value of pixels in truths that are not annotated and count nowhere; False: none; None: as the cases say,
     # and 255 where it looks so
     ignore: int | None = None,
+    empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score, and those of arms and cases
     """Sweep every transform over every case and score every step; `.attrs["errors"]` lists the cases that failed
 
@@ -342,7 +345,7 @@ def evaluate(
     settings = (
         transforms,
         _value_lists(values),
-        as_metrics(metrics),
+        with_empty_truth(as_metrics(metrics), empty_truth),
         labels,
         absent,
         batch_size,
