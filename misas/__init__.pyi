@@ -469,6 +469,11 @@ from .plot.summary import (
 from .plot.text import (
     value_text,
 )
+from .plot.trust import (
+    plot_confidence,
+    plot_guarantee,
+    plot_risk_coverage,
+)
 from .plot.viewer import (
     view,
 )
@@ -703,14 +708,17 @@ __all__ = [
     "plot_boxes",
     "plot_calibration",
     "plot_compare",
+    "plot_confidence",
     "plot_confusion",
     "plot_confusion_series",
     "plot_deltas",
     "plot_frame",
     "plot_grid",
+    "plot_guarantee",
     "plot_montage",
     "plot_planes",
     "plot_ranked",
+    "plot_risk_coverage",
     "plot_scores",
     "plot_sensitivity",
     "plot_series",

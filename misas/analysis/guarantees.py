@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
-from .summary import per_metric
+from .summary import per_metric, starts_at_0
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, nearest_name, warn_user
 from ..eval.table import all_metric_facts, all_transform_facts, check_scores, with_unit, without_facts
 
@@ -159,17 +159,26 @@ def _named_range(names: list, at: int, p: np.ndarray, level: float) -> dict:
     held = [i for i in range(len(names)) if i == at or p[i] <= each]
     return dict(low=np.nan, high=np.nan, low_cut=False, high_cut=False, held=held, level=each)
 
+# %% ../../nbs/analysis/24_guarantees.ipynb #43282292
+def _with_nothing_to_lose(clean: np.ndarray, patient: np.ndarray, delta: float) -> int:
+    "How many patients have no image in which the label is found: a score that starts at 0 cannot drop below it"
+    found = np.zeros(patient.max() + 1, bool)
+    np.logical_or.at(found, patient, clean > delta)
+    return int((~found).sum())
+
 # %% ../../nbs/analysis/24_guarantees.ipynb #f2919843
-def _guaranteed(curve: CaseCurves, at: int, names: bool, better: str, patients: dict | None, claim: _Claim) -> dict:
+def _guaranteed(curve: CaseCurves, at: int, names: bool, metric: dict, patients: dict | None, claim: _Claim) -> dict:
     "What is guaranteed of one model, transform, label and metric"
     judged = np.isfinite(curve.scores[:, at])
     left_out = dict(unjudged=int((~judged).sum()))
     if not judged.any():
-        return left_out | dict(patients=0, held=[], level=claim.level, low=np.nan, high=np.nan, failures=0, p=np.nan)
+        nothing = dict(nothing_to_lose=0, failures=0)
+        return left_out | nothing | dict(patients=0, held=[], level=claim.level, low=np.nan, high=np.nan, p=np.nan)
     cases = np.array(curve.cases, object)[judged]
     who = pd.factorize(np.array([patients[case] for case in cases], object))[0] if patients else np.arange(len(cases))
-    losses, n = _of_patients(_losses(curve.scores[judged], at, better), curve.tried[judged], who)
+    losses, n = _of_patients(_losses(curve.scores[judged], at, metric["better"]), curve.tried[judged], who)
     p = claim.p(losses, n)
+    at_0 = starts_at_0(metric["better"], metric["unit"])
     found = (
         _named_range(curve.values, at, p, claim.level)
         if names
@@ -184,6 +193,7 @@ def _guaranteed(curve: CaseCurves, at: int, names: bool, better: str, patients: 
             patients=int(n[at]),
             failures=int(failures[beyond].max()) if beyond else 0,
             p=float(p[beyond].max()) if beyond else np.nan,
+            nothing_to_lose=_with_nothing_to_lose(curve.scores[judged, at], who, claim.delta) if at_0 else 0,
         )
     )
 
@@ -210,6 +220,8 @@ def _sentence(row: dict) -> str:
     "What is guaranteed, and on how many patients it rests"
     about = f"{row['model']}, {row['transform']}"
     measured = f"{row['patients']} patient{'' if row['patients'] == 1 else 's'}"
+    if row["nothing_to_lose"]:
+        measured += f", of which {row['nothing_to_lose']} have nothing to lose: at most {row['delta']:g} unchanged"
     if not row["patients"]:
         return (
             f"{about}: nothing is guaranteed of {row['metric']} of {row['label']}: no case has a score when unchanged"
@@ -243,6 +255,7 @@ _GUARANTEE = [
     "level",
     "patients",
     "unjudged",
+    "nothing_to_lose",
     "neutral",
     "low",
     "high",
@@ -265,7 +278,7 @@ def _row(table: CodedTable, at: np.ndarray, facts: tuple, patients: dict | None,
     names = bool(transform["categorical"]) or bool((table.number[at] < 0).any())
     curve = case_curves(table, at, names)
     neutral = neutral_column(curve, transform["neutral"], about["transform"])
-    found = _guaranteed(curve, neutral, names, metric["better"], patients, claim)
+    found = _guaranteed(curve, neutral, names, metric, patients, claim)
     needed = _fewest_patients(found["level"], claim.limit)
     row = {key: about[key] for key in _KEYS} | found
     return row | dict(

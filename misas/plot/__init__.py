@@ -19,6 +19,7 @@ from .comparison import *
 from .cohort import *
 from .probability import *
 from .explore import *
+from .trust import *
 
 from . import (
     animation,
@@ -38,6 +39,7 @@ from . import (
     series,
     summary,
     text,
+    trust,
     viewer,
     volumes,
 )
@@ -62,4 +64,5 @@ __all__ = [
     *cohort.__all__,
     *probability.__all__,
     *explore.__all__,
+    *trust.__all__,
 ]

@@ -187,3 +187,12 @@ def test_other_bad_tables():
         guarantee(scores.assign(transform="spike-position", param="position"))
     with pytest.raises(ValueError, match="risk must be 'share' for 'hd95'"):
         guarantee(table(np.zeros((3, 2)), [0, 5], metric="hd95"), delta=0.5, risk="mean")
+
+
+def test_patients_with_nothing_to_lose_are_said():
+    scores = table(np.zeros((40, 3)), [-5, 0, 5])
+    scores.loc[scores.case.isin(["case 1", "case 2"]), "score"] = 0.01
+    row = guarantee(scores).iloc[0]
+    assert row.nothing_to_lose == 2 and row.holds
+    assert row.sentence.endswith("(40 patients, of which 2 have nothing to lose: at most 0.05 unchanged)")
+    assert guarantee(table(np.zeros((40, 3)), [-5, 0, 5], metric="hd95", clean=0), delta=1).nothing_to_lose[0] == 0
