@@ -345,6 +345,9 @@ from .analysis.floor import (
     noise_floor,
     with_floor,
 )
+from .analysis.groups import (
+    split_by,
+)
 from .analysis.guarantees import (
     guarantee,
 )
@@ -417,6 +420,7 @@ from .plot.cohort import (
     plot_spread,
 )
 from .plot.colours import (
+    GROUP_COLOURS,
     LABEL_COLOURS,
     OKABE_ITO,
     label_colours,
@@ -434,6 +438,10 @@ from .plot.curves import (
 )
 from .plot.directions import (
     direction_letters,
+)
+from .plot.distributions import (
+    plot_histogram,
+    plot_qq,
 )
 from .plot.explore import (
     plot_grid,
@@ -520,6 +528,7 @@ __all__ = [
     "Flip",
     "Function",
     "GRID_COLUMNS",
+    "GROUP_COLOURS",
     "Gamma",
     "Ghosting",
     "Gibbs",
@@ -715,8 +724,10 @@ __all__ = [
     "plot_frame",
     "plot_grid",
     "plot_guarantee",
+    "plot_histogram",
     "plot_montage",
     "plot_planes",
+    "plot_qq",
     "plot_ranked",
     "plot_risk_coverage",
     "plot_scores",
@@ -756,6 +767,7 @@ __all__ = [
     "slices_of",
     "soft_dice_confidence",
     "specificity",
+    "split_by",
     "spread_scores",
     "staple",
     "suggest_augmentation",

@@ -1,6 +1,7 @@
 """What score tables say: summaries, comparisons, advice"""
 
 from .measures import *
+from .groups import *
 from .summary import *
 from .arms import *
 from .armtests import *
@@ -29,6 +30,7 @@ from . import (
     consensus,
     explore,
     floor,
+    groups,
     guarantees,
     limits,
     measures,
@@ -42,6 +44,7 @@ from . import (
 
 __all__ = [
     *measures.__all__,
+    *groups.__all__,
     *summary.__all__,
     *arms.__all__,
     *armtests.__all__,

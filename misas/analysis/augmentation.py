@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from .summary import check_summary
+from .summary import check_summary, summary_groups
 from ..core.checks import Domain, as_numbers, check_choice, check_number, check_type, invalid
 from ..core.transform import Transform, as_transform
 
@@ -333,6 +333,11 @@ def _check_one_model(summary: pd.DataFrame):
     if len(models) > 1:
         pick = f"summary[summary.model == {models[0]!r}]"
         raise ValueError(f"summary must be of one model, got {len(models)} models: pick one with {pick}")
+    columns = summary_groups(summary)
+    if columns and len(summary[columns].drop_duplicates()) > 1:
+        first = columns[0]
+        pick = f"summary[summary[{first!r}] == {summary[first].iloc[0]!r}]"
+        raise ValueError(f"summary must be of one group, got one split by {', '.join(columns)}: pick one with {pick}")
 
 # %% ../../nbs/analysis/05_augmentation.ipynb #ed6d068f
 def suggest_augmentation(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.checks import Domain, check_choice, check_number, invalid
-from ..eval.table import all_metric_facts, check_scores, text_column, with_facts, without_facts
+from .groups import FEWEST_CASES, check_by, joined_groups, split_by, warn_of_few
+from ..core.checks import Domain, check_choice, check_number, invalid, warn_user
+from ..eval.table import COLUMNS, all_metric_facts, check_scores, text_column, with_facts, without_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
 SPREADS = dict(
@@ -101,15 +102,35 @@ def _spread_of_groups(
     table.insert(0, "cases", cases)
     return table
 
+# %% ../../nbs/analysis/02_cohort.ipynb #32c37850
+def _spread_by(scores: pd.DataFrame, spread: str, seed: int, by, over: str) -> pd.DataFrame:
+    "`spread_scores` of each group, worst first"
+    one = over[:-1]
+    groups = split_by(scores, by, counted=one)
+    is_sampled = spread == "ci"
+    rough = f"one {one} has no interval, and that of fewer than {FEWEST_CASES} is rough"
+    warn_of_few(groups, FEWEST_CASES if is_sampled else 2, rough if is_sampled else f"one {one} has no spread")
+    table = joined_groups(groups, [spread_scores(group.scores, spread, seed) for group in groups])
+    return with_facts(table, groups[0].scores)
+
 # %% ../../nbs/analysis/02_cohort.ipynb #39bcb826
 def spread_scores(
     scores: pd.DataFrame,  # a score table
     spread: str = "ci",  # "ci", "sd", "quartiles" or "range"
     seed: int = 0,  # of the bootstrap
+    by: str
+    | Sequence[str]
+    | None = None,  # column by which the table is split (scanner, arm ...), or a list of columns
+    over: str = "cases",  # what spreads: "cases", or the "runs" of each arm (columns arm and run of the table)
 ) -> pd.DataFrame:  # columns model, transform, param, value, label, metric, cases, centre, low, high
     "Centre and spread of the cases at each value"
     check_choice("spread", spread, SPREADS)
     check_number("seed", seed, Domain(0, whole=True))
+    check_choice("over", over, ("cases", "runs"))
+    if over == "runs":
+        scores = scores_of_runs(scores, by)
+    if by is not None:
+        return _spread_by(scores, spread, seed, by, over)
     keys = ["model", "transform", "param", "value", "label", "metric"]
     scores = check_scores(scores)
     rows = without_facts(scores)
@@ -119,6 +140,29 @@ def spread_scores(
     spreads = _spread_of_groups([x for _, x in found], spread, int(seed))
     table = pd.DataFrame([key for key, _ in found], columns=keys).join(spreads)
     return with_facts(table, scores)
+
+# %% ../../nbs/analysis/02_cohort.ipynb #bf5bbf2e
+def scores_of_runs(
+    scores: pd.DataFrame,  # a score table with the columns arm and run
+    by=None,  # columns by which the result will be split
+) -> pd.DataFrame:  # a score table whose models are arms, and whose cases are runs
+    "The mean of each run over its cases, for the spread of an arm's runs"
+    scores = check_scores(scores)
+    lacking = [name for name in ("arm", "run") if name not in scores]
+    if lacking:
+        remedy = "evaluate({'arm': [model, model, ...]}, ...) makes them"
+        raise ValueError(f"scores must have the columns arm and run for over='runs', got no {lacking[0]!r}: {remedy}")
+    bare = without_facts(scores).assign(score=pd.to_numeric(scores.score).astype(float))
+    models = bare.groupby(["arm", "run"], dropna=False).model.nunique()
+    if models.max() > 1:
+        arm, run = models.idxmax()
+        raise ValueError(f"scores must have one model for run {run} of arm {arm!r}, got {models.max()}")
+    columns = [] if by is None else check_by(scores, by)
+    keys = ["arm", "run", *(c for c in COLUMNS if c not in ("model", "case", "score"))]
+    keys = list(dict.fromkeys([*keys, *(c for c in columns if c not in ("model", "case"))]))
+    mean = bare.groupby(keys, sort=False, dropna=False, observed=True).score.mean().reset_index()
+    mean = mean.assign(model=text_column(mean.arm), case="run " + text_column(mean.run))
+    return with_facts(mean, scores)
 
 # %% ../../nbs/analysis/02_cohort.ipynb #ed363235
 def plottable_scores(
@@ -166,7 +210,7 @@ def _directions(
 
 def _ranked_cases(
     scores: pd.DataFrame,  # of one model and metric
-    by: str,  # "mean" or "worst"
+    order: str,  # "mean" or "worst"
     better: str,  # "higher", "lower" or "zero"
 ) -> pd.DataFrame:
     "The cases, worst first; those without any score last"
@@ -174,25 +218,47 @@ def _ranked_cases(
         scores = scores.assign(score=scores.score.abs())  # a difference counts by its size
     sign = 1 if better == "higher" else -1
     table = _case_rows(scores, sign)
-    badness = sign * table["score" if by == "mean" else "worst"].where(table.score.notna())
+    badness = sign * table["score" if order == "mean" else "worst"].where(table.score.notna())
     table = table.loc[badness.sort_values(kind="stable").index]
     table.insert(0, "rank", range(1, len(table) + 1))
     return table
 
+# %% ../../nbs/analysis/02_cohort.ipynb #d5bb235c
+def ranking_order(
+    scores,  # a score table
+    order: str,  # "mean" or "worst"
+    by,  # columns by which the table is split, or None
+) -> tuple:  # order, by
+    "What cases are ranked by; `by` has said so before it was the column of groups"
+    if isinstance(by, str) and by in ("mean", "worst") and by not in scores:
+        warn_user(
+            f"by={by!r} is now called order={by!r}; by is the column by which scores are split", DeprecationWarning
+        )
+        order, by = by, None
+    check_choice("order", order, ("mean", "worst"))
+    return order, by
+
 # %% ../../nbs/analysis/02_cohort.ipynb #5002b276
 def rank_cases(
     scores: pd.DataFrame,  # a score table of several cases
-    by: str = "mean",  # "mean": over transforms, values and labels; "worst": the worst score
+    order: str = "mean",  # "mean": over transforms, values and labels; "worst": the worst score
     lower_is_better: Sequence[str] = (),  # names of custom metrics where a low score is good; of hd95 it is known
+    by: str
+    | Sequence[str]
+    | None = None,  # column by which the table is split (scanner, arm ...), or a list of columns
 ) -> pd.DataFrame:  # columns model, metric, rank, case, score, worst, best, worst_transform, worst_value, ...
     "The cases of each model and metric, worst first: `rank` 1 is the worst, `score` the mean"
-    check_choice("by", by, ("mean", "worst"))
+    order, by = ranking_order(scores, order, by)
     scores = plottable_scores(scores)
     better = _directions(scores, lower_is_better)
+    if by is not None:
+        groups = split_by(scores, by, [metric for metric, own in better.items() if own == "lower"])
+        warn_of_few(groups, 2, "one case has no order")
+        return joined_groups(groups, [rank_cases(group.scores, order) for group in groups])
     scores = without_facts(scores)
     tables = []
     for (model, metric), rows in scores.groupby(["model", "metric"], sort=False):
-        table = _ranked_cases(rows, by, better[metric])
+        table = _ranked_cases(rows, order, better[metric])
         table.insert(0, "model", model)
         table.insert(1, "metric", metric)
         tables.append(table)

@@ -14,6 +14,13 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
+from misas.analysis.groups import (
+    FEWEST_CASES,
+    entry_text,
+    joined_groups,
+    split_by,
+    warn_of_few,
+)
 from misas.analysis.measures import (
     bootstrap_curves,
     corruption_error,
@@ -26,7 +33,7 @@ from misas.analysis.measures import (
     tolerance_interval,
     worst_score,
 )
-from ..core.checks import Domain, check_number, invalid, nearest_name
+from ..core.checks import Domain, check_choice, check_number, invalid, is_several, nearest_name
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,
@@ -465,6 +472,33 @@ def _curves_of(
         curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric]))
     return curves
 
+# %% ../../nbs/analysis/01_summary.ipynb #47319641
+_ROUGH = f"one case has no bounds, and those of fewer than {FEWEST_CASES} are rough"
+_ALONE = "one case says nothing of others in its group"
+
+
+def _largest_drop(summary: pd.DataFrame) -> float:
+    "In parts of the drop that is tolerated; -inf where none is known"
+    return (summary["drop"] / summary.delta).fillna(-np.inf).max()
+
+
+def _summarise_groups(scores, by, delta, reference, lower_is_better, sampling: dict) -> pd.DataFrame:
+    "`summarise` of each group, that with the largest drop first"
+    scores = check_scores(scores)
+    lower = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
+    groups = split_by(scores, by, lower)
+    deltas = per_metric("delta", delta, groups[0].scores.attrs["metrics"], 0.05, Domain(0, open=True))
+    if reference is not None:
+        reference = _reference_rows(without_facts(scores), reference)
+    found = []
+    for group in groups:
+        own = {metric: deltas[metric] for metric in group.scores.metric.unique()}
+        found.append((group, summarise(group.scores, own, reference, **sampling)))
+    found.sort(key=lambda pair: -_largest_drop(pair[1]))
+    many = bool(sampling["resamples"])
+    warn_of_few(groups, FEWEST_CASES if many else 2, _ROUGH if many else _ALONE)
+    return joined_groups([group for group, _ in found], [table for _, table in found])
+
 # %% ../../nbs/analysis/01_summary.ipynb #2c5475c0
 def summarise(
     scores: pd.DataFrame,  # a score table: columns model, case, transform, param, value, label, metric, score
@@ -474,6 +508,9 @@ def summarise(
     confidence: float = 0.95,  # share of bootstrap samples within the bounds, between 0 and 1
     resamples: int = 1000,  # of the bootstrap over cases; 0: no bounds
     seed: int = 0,  # of the bootstrap
+    by: str
+    | Sequence[str]
+    | None = None,  # column by which the table is split (scanner, arm ...), or a list of columns
 ) -> pd.DataFrame:
     """How sensitive models are: a row per model, transform, label and metric, largest drop first
 
@@ -486,6 +523,9 @@ def summarise(
     0  brightness    LV      2          4.0   0.2
     """
     _check_sampling(confidence, resamples, seed)
+    if by is not None:
+        sampling = dict(confidence=confidence, resamples=resamples, seed=seed)
+        return _summarise_groups(scores, by, delta, reference, lower_is_better, sampling)
     scores = check_scores(scores)
     lower_is_better = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
     metrics = all_metric_facts(scores, lower_is_better)
@@ -587,6 +627,38 @@ def check_summary(
         raise ValueError("summary must have at least one row, got an empty table")
     return summary.assign(**{name: _without_nan(summary[name]) for name in ("failed", "unit", "metric_unit")})
 
+# %% ../../nbs/analysis/01_summary.ipynb #a5032220
+def summary_groups(
+    summary: pd.DataFrame,  # from `summarise`
+    by=None,  # columns by which it was split; None: all of them
+) -> list[str]:  # names of columns
+    "The columns by which a summary was split: those before its own"
+    columns = list(summary)
+    split = [name for name in columns[: columns.index("model")] if name not in _SUMMARY]
+    if by is None:
+        return split
+    names = [by] if isinstance(by, str) else by
+    if not is_several(names):
+        raise invalid("by", "the name of a column, or a list of names", by, TypeError)
+    names = list(names)
+    for name in names:
+        if name not in columns and not split:
+            raise ValueError(f"by must be a column of summary, got {name!r}: summarise(scores, by={name!r}) makes one")
+        check_choice("by", name, [*split, "model", *_KEYS])
+    if set(split) - set(names):
+        raise invalid("by", f"all columns by which summary was split ({', '.join(split)}), or None", by)
+    return names
+
+
+def group_text(
+    row,  # of a summary
+    columns: list,  # by which it was split
+) -> str:
+    "Group and number of cases: scanner A (12 cases)"
+    entries = {name: row[name] for name in columns if name not in ("model", *_KEYS)}
+    text = ", ".join(f"{name} {entry_text(entry)}" for name, entry in entries.items())
+    return f"{text} ({row.cases:g} case{'s' * (row.cases != 1)})" if text else ""
+
 # %% ../../nbs/analysis/01_summary.ipynb #287b5efd
 def _tolerates_text(row) -> str:
     "The part of a sentence on what is tolerated"
@@ -609,14 +681,22 @@ def lost_cases_text(
     return f"{row.lost_cases:g} of {row.cases:g} cases have at most {low} unchanged (label missed, or not in the truth)"
 
 
-def _sentence(row) -> str:
+def _sentence(
+    row,
+    columns: list,  # by which the summary was split
+) -> str:
     few = "; ".join(text for text in (fewest_text(row), lost_cases_text(row)) if text)
-    text = f"{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}"
+    group = group_text(row, columns)
+    start = f"{group}, " if group else ""
+    text = f"{start}{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}"
     return f"{text}; {few}" if few else text
 
 # %% ../../nbs/analysis/01_summary.ipynb #789da5bc
 def verdicts(
     summary: pd.DataFrame,  # from `summarise`
+    by: str | Sequence[str] | None = None,  # columns to name, by which the summary was split; None: all of these
 ) -> list[str]:  # sentences, one per row
     "Each row of a summary in words"
-    return [_sentence(row) for _, row in check_summary(summary).iterrows()]
+    summary = check_summary(summary)
+    columns = summary_groups(summary, by)
+    return [_sentence(row, columns) for _, row in summary.iterrows()]

@@ -19,6 +19,7 @@ from .comparison import *
 from .cohort import *
 from .probability import *
 from .explore import *
+from .distributions import *
 from .trust import *
 
 from . import (
@@ -30,6 +31,7 @@ from . import (
     confusion,
     curves,
     directions,
+    distributions,
     explore,
     figures,
     overlays,
@@ -64,5 +66,6 @@ __all__ = [
     *cohort.__all__,
     *probability.__all__,
     *explore.__all__,
+    *distributions.__all__,
     *trust.__all__,
 ]

@@ -19,6 +19,7 @@ import lazy_loader
 import numpy as np
 import pandas as pd
 
+from ..analysis.groups import GROUP
 from ..core.checks import Domain, check_number
 from ..eval.table import finite_rows, plain_column
 
@@ -128,7 +129,7 @@ def fitting_scores(
     if there > MOST_PANELS:
         words.append(f"the first {MOST_PANELS} of {there} panels; choose rows of the table for others")
     most = most_points(scores)
-    curves = ["model", "transform", "metric", "label"]
+    curves = ["model", "transform", "metric", "label", *[GROUP] * (GROUP in scores)]
     points = len(scores[[*curves, "value"]].drop_duplicates())
     if points > most and scores.value.nunique() > 2:
         k = -(-points // most)

@@ -6,16 +6,18 @@
 __all__ = ['plot_spread', 'plot_boxes', 'plot_ranked']
 
 # %% ../../nbs/plot/06_cohort.ipynb #2e5abcde
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..analysis.cohort import SPREADS, plottable_scores, rank_cases, spread_scores
-from ..core.checks import Domain, check_flag, check_number, invalid
+from ..analysis.cohort import SPREADS, plottable_scores, rank_cases, ranking_order, scores_of_runs, spread_scores
+from ..analysis.groups import GROUP, titled_groups
+from ..core.checks import Domain, check_choice, check_flag, check_number, invalid
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,
@@ -49,17 +51,18 @@ from misas.plot.charts import (
     value_axis,
     value_runs,
 )
-from .colours import label_colour_scale
+from .colours import GROUP_COLOURS, label_colour_scale
 from .text import amount_text, check_label_names
 
 # %% ../../nbs/plot/06_cohort.ipynb #5b78a927
 def _panel_rows(
     scores: pd.DataFrame,
+    apart: bool = False,  # a panel of its own for each group?
 ) -> list:  # of tables
-    "The rows of each transform x metric x label, labels side by side"
-    groups = dict(list(scores.groupby(["transform", "metric", "label"], sort=False)))
-    transforms, metrics, labels = (list(scores[c].unique()) for c in ("transform", "metric", "label"))
-    keys = [(t, m, l) for t in transforms for m in metrics for l in labels]
+    "The rows of each transform x metric (x group) x label, labels side by side"
+    columns = ["transform", "metric", *[GROUP] * apart, "label"]
+    groups = dict(list(scores.groupby(columns, sort=False)))
+    keys = itertools.product(*(scores[column].unique() for column in columns))
     return [groups[key] for key in keys if key in groups]
 
 
@@ -109,6 +112,15 @@ def _beside(
         return {}
     return dict(xOffset=chart_field("model:N", sort=models, scale=dict(domain=models)))
 
+
+def _groups_beside(
+    rows: pd.DataFrame,  # of a panel
+) -> dict:  # encodings
+    "Models of groups stand side by side"
+    pairs = rows[[GROUP, "model"]].drop_duplicates()
+    places = list(pairs[GROUP] + ", " + pairs.model)
+    return dict(xOffset=chart_field("place:N", sort=places, scale=dict(domain=places)))
+
 # %% ../../nbs/plot/06_cohort.ipynb #11357313
 _INFINITY_ROW = 20  # pixels that a row of triangles with counts takes
 
@@ -127,11 +139,18 @@ class _Panel:
     height: int  # pixels
     names: bool  # are values names?
     infinity_rows: int = 1  # rows of triangles
+    first_row: int = 0  # of the triangles of this group
+    whole: Any = None  # the panel, where this is one group in it
 
     @cached_property
-    def depth(self) -> int:
+    def pitch(self) -> float:
+        "Pixels of a row of triangles: fewer where many rows would leave no room for the scores"
+        return min(_INFINITY_ROW, (0.6 * self.height - 9) / self.infinity_rows)
+
+    @cached_property
+    def depth(self) -> float:
         "Pixels of the strip for infinite scores; 0 where there are none"
-        return _INFINITY_ROW * self.infinity_rows + 9 if self.metric.infinite else 0
+        return self.pitch * self.infinity_rows + 9 if self.metric.infinite else 0
 
     @cached_property
     def top(self) -> float:
@@ -144,6 +163,8 @@ class _Panel:
     @cached_property
     def x(self) -> dict:
         "The axis of values; of names, with gaps that show what belongs together"
+        if self.whole is not None:
+            return self.whole.x
         encoding: Any = value_axis(self.rows, self.facts, self.names).to_dict(validate=False)
         return encoding | (dict(scale=dict(paddingInner=0.3, paddingOuter=0.15)) if self.names and self.beside else {})
 
@@ -161,7 +182,9 @@ def _finished(
     "The layers of a panel, upon the strip for infinite scores and the line at the neutral value"
     strip = infinity_strip(panel.depth) if panel.depth else []
     neutral = neutral_line(panel.rows, panel.facts, x, panel.names, panel.metric.domain, panel.depth)
-    title = f"{panel.rows['transform'].iloc[0]}: {panel.rows.label.iloc[0]}"
+    title: Any = f"{panel.rows['transform'].iloc[0]}: {panel.rows.label.iloc[0]}"
+    if GROUP in panel.rows and panel.rows[GROUP].nunique() == 1:
+        title = dict(text=title, subtitle=panel.rows[GROUP].iloc[0])
     size = dict(width=panel.width, height=panel.height)
     # without facets it is a LayerChart
     return alt.layer(*strip, *neutral, *layers, title=title, **size)  # type: ignore[return-value]
@@ -183,22 +206,23 @@ def _infinity_layers(
 ) -> list:
     "Triangles where scores are infinite, and how many cases they are, where there is room"
     counts = infinite_part(panel.rows)
-    pitch = _INFINITY_ROW if stacked else 0
+    pitch = panel.pitch if stacked else 0
     beside = {} if stacked else panel.beside
     metric = panel.rows.metric.iloc[0]
     colour = alt.value(panel.colour)
     layers = infinity_marks(counts, x, panel.models, pitch, panel.names, metric, color=colour, **beside)
     places = panel.rows.value.nunique() * (1 if stacked else len(panel.models))
     for k, layer in enumerate(layers):
-        layer.encoding.y = alt.value(pitch * k + 6)
-        if places * (5 * len(str(counts.far.max())) + 3) <= panel.width:
-            layers[k] = alt.layer(layer, _counts_below(layer, pitch * k + 16))
+        layer.encoding.y = alt.value(pitch * (panel.first_row + k) + 6)
+        is_room = places * (5 * len(str(counts.far.max())) + 3) <= panel.width
+        if is_room and panel.pitch == _INFINITY_ROW:
+            layers[k] = alt.layer(layer, _counts_below(layer, pitch * (panel.first_row + k) + 16))
     return layers
 
 
 def _counts_below(
     layer,  # of triangles
-    y: int,  # pixels
+    y: float,  # pixels
 ):
     "The numbers of cases that triangles stand for"
     place = dict(y=alt.value(y), text=chart_field("far:Q"), color=alt.value("#333"))
@@ -222,18 +246,28 @@ def _tell_apart(
 _SPREAD = ["model", "value", "cases", "centre", "low", "high", "line", "dot", "run", "fewer"]
 
 
+def _with_place(rows: pd.DataFrame, groups: pd.Series | str) -> pd.DataFrame:
+    "With the column `place`: where names stand on the axis, a group and one of its models"
+    return rows.assign(place=groups + ", " + rows.model)
+
+
 def _drawn_spread(
     panel: _Panel,
     middle: pd.DataFrame,  # from `spread_scores`, with the columns `of` and `run` of `value_runs`
 ) -> pd.DataFrame:
     "Centre and spread as they are drawn: what is infinite ends in the strip, or is a gap in a line"
-    return middle.assign(
+    drawn = middle.assign(
         line=finite_rows(middle.centre),
         dot=middle.centre.clip(upper=panel.top),
         low=finite_rows(middle.low),
         high=middle.high.clip(upper=panel.top),
         fewer=(middle.cases < middle.of).astype(int),
     )
+    columns = [*_SPREAD]
+    if GROUP in panel.rows:
+        drawn = _with_place(drawn, panel.rows[GROUP].iloc[0])
+        columns.append("place")
+    return drawn[columns]
 
 
 def _named_spread_layers(
@@ -242,7 +276,7 @@ def _named_spread_layers(
     mixed: bool,
 ) -> list:
     "Dots and bars, where values are names"
-    data = _csv(middle[_SPREAD])
+    data = _csv(middle)
     band = dict(x=panel.x, y=panel.y("low"), y2=dict(field="high")) | panel.beside
     dot = dict(x=panel.x, y=panel.y("dot"), tooltip=_tooltip(True, "cases", "centre", "low", "high")) | panel.beside
     shape = _tell_apart("shape", panel.models, mixed)
@@ -258,7 +292,7 @@ def _spread_layers(
     mixed: bool,
 ) -> list:
     "The centre as a bold line, the spread as a band, where values are numbers"
-    data = _csv(middle[_SPREAD])
+    data = _csv(middle)
     look: dict[str, Any] = dict(color=panel.colour, opacity=0.25, clip=True)
     detail = [chart_field("model:N"), chart_field("run:N")]
     band = dict(x=panel.x, y=panel.y("low"), y2=dict(field="high"))
@@ -274,51 +308,113 @@ def _spread_layers(
     layers.append(chart_mark(data, "point", dot, size=30, opacity=1, color=panel.colour, strokeWidth=1.5))
     return layers
 
-# %% ../../nbs/plot/06_cohort.ipynb #ed70ff26
+# %% ../../nbs/plot/06_cohort.ipynb #e1b01769
+def _spread_of_group(
+    panel: _Panel,  # with the rows of one group
+    middle: pd.DataFrame,  # from `spread_scores`, of this group
+    mixed: bool,  # do some panels of the chart have lines and others dots?
+) -> list:  # of layers
+    "Spread and infinite scores"
+    runs = value_runs(panel.rows)[["model", "value", "of", "run"]]
+    middle = _drawn_spread(panel, _plain_values(middle, panel.names).merge(runs, on=["model", "value"]))
+    draw = _named_spread_layers if panel.names else _spread_layers
+    return [*draw(panel, middle, mixed), *_infinity_layers(panel, panel.x, stacked=True)]
+
+
+def _groups_of(
+    panel: _Panel,
+    colours: dict,  # {title of a group: colour}; empty: the rows are not split
+) -> list:  # of panels
+    "A panel for each group of rows in it"
+    if not colours:
+        return [panel]
+    found: list[_Panel] = []
+    first = 0
+    for title, colour in colours.items():
+        rows = panel.rows[panel.rows[GROUP] == title]
+        if len(rows):
+            found.append(replace(panel, rows=rows, colour=colour, first_row=first, whole=panel))
+            first += rows.model.nunique()
+    return found
+
+# %% ../../nbs/plot/06_cohort.ipynb #b2d3fd9b
+_MOST_GROUPS = len(GROUP_COLOURS)  # in one panel
+
+
+def _worst_groups(
+    scores: pd.DataFrame,  # from `titled_groups`
+    groups: list,  # of `Group`
+    words: list,  # on what is left out
+) -> tuple[pd.DataFrame, dict, list]:  # scores, {title: colour}, words
+    "As many groups as there are colours that can be told apart"
+    titles = [group.title for group in groups]
+    if len(titles) > _MOST_GROUPS:
+        scores = scores[scores[GROUP].isin(titles[:_MOST_GROUPS])]
+        words = [*words, f"the {_MOST_GROUPS} worst of {len(titles)} groups"]
+    return scores, dict(zip(titles, GROUP_COLOURS)), words
+
+
+def _group_colour(
+    colours: dict,  # {title of a group: colour}
+) -> dict:  # encoding
+    "Colours of groups, with their legend"
+    scale = dict(domain=list(colours), range=list(colours.values()))
+    legend = dict(symbolType="circle", symbolOpacity=1, symbolStrokeWidth=2, labelLimit=300)
+    return chart_field(f"{GROUP}:N", title="group, worst first", sort=list(colours), scale=scale, legend=legend)
+
+
+def _group_legend(
+    colours: dict,  # {title of a group: colour}
+) -> list:  # of layers
+    "Which colour is which group"
+    if not colours:
+        return []
+    data = dict(values=[{GROUP: title} for title in colours])
+    return [chart_mark(data, "point", dict(color=_group_colour(colours)), filled=True, opacity=0)]
+
+# %% ../../nbs/plot/06_cohort.ipynb #450417af
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    "How centre and spread are drawn in all panels"
+
+    spread: str  # "ci", "sd", "quartiles" or "range"
+    seed: int
+    colours: dict  # {title of a group: colour}; empty: the table is not split
+    drawn: set  # names of the cases that are drawn
+    mixed: bool  # do some panels of the chart have lines and others dots?
+    hover: Any  # the selection of a case
+
+# %% ../../nbs/plot/06_cohort.ipynb #7c01fad1
 def _case_layers(
     panel: _Panel,
-    hover,  # the selection
+    look: _Spread,
     number: int,  # of the panel; the first one holds the selection
-    drawn: set,  # names of the cases that are drawn
 ) -> tuple:  # layers below the spread, the layer above it
     "Each case as a thin line or tick that stands out when pointed at"
 
     def strong(pointed_at, otherwise):
-        return alt.when(hover, empty=False).then(alt.value(pointed_at)).otherwise(alt.value(otherwise))
+        return alt.when(look.hover, empty=False).then(alt.value(pointed_at)).otherwise(alt.value(otherwise))
 
-    rows = panel.rows[panel.rows.case.isin(drawn)]
+    rows = panel.rows[panel.rows.case.isin(look.drawn)]
     rows = rows.assign(score=finite_rows(rows.score))
-    data = _csv(rows[["model", "case", "value", "score"]])
-    detail = [chart_field("case:N"), chart_field("model:N")]
+    split = bool(look.colours)
+    columns = ["model", "case", "value", "score"]
+    if split:
+        rows = _with_place(rows, rows[GROUP])
+        columns += ["place", GROUP]
+    data = _csv(rows[columns])
+    detail = [chart_field("case:N"), chart_field("model:N"), *[chart_field(f"{GROUP}:N")] * split]
+    tint = dict(color=_group_colour(look.colours)) if split else {}
     where = dict(x=panel.x, y=panel.y("score"), detail=detail)
-    seen = dict(opacity=strong(1, 0.5), strokeWidth=strong(3, 1))
+    seen = dict(opacity=strong(1, 0.5), strokeWidth=strong(3, 1)) | tint
     tooltip = dict(tooltip=[chart_field("case:N"), *_tooltip(panel.names, "score")])
-    above: dict[str, Any] = dict(name=f"cases_{number}", params=[hover] if number == 0 else [])
+    above: dict[str, Any] = dict(name=f"cases_{number}", params=[look.hover] if number == 0 else [])
     if panel.names:
         encoding = where | panel.beside | tooltip | seen
         return [], chart_mark(data, "tick", encoding, color=panel.colour, orient="horizontal", width=10, **above)
     line = chart_mark(data, "line", where | seen, color=panel.colour)
     # invisible dots catch the pointer, which rarely meets a thin line
     return [line], chart_mark(dict(data), "circle", where | tooltip, size=90, opacity=0, **above)
-
-# %% ../../nbs/plot/06_cohort.ipynb #e1b01769
-def _spread_panel(
-    panel: _Panel,
-    middle: pd.DataFrame,  # from `spread_scores`
-    mixed: bool,  # do some panels of the chart have lines and others dots?
-    hover,  # the selection of a case
-    number: int,  # of the panel
-    cases: set,  # names of those that are drawn
-) -> "alt.LayerChart":
-    "The chart of one transform, metric and label"
-    runs = value_runs(panel.rows)[["model", "value", "of", "run"]]
-    middle = _drawn_spread(panel, _plain_values(middle, panel.names).merge(runs, on=["model", "value"]))
-    draw = _named_spread_layers if panel.names else _spread_layers
-    layers = [*draw(panel, middle, mixed), *_infinity_layers(panel, panel.x, stacked=True)]
-    if cases:
-        below, above = _case_layers(panel, hover, number, cases)
-        layers = [*below, *layers, above]
-    return _finished(panel, panel.x, layers)
 
 # %% ../../nbs/plot/06_cohort.ipynb #4e817e4e
 def _chart_note(
@@ -363,6 +459,31 @@ def _drawn_cases(
     return set(names[::k]), "; thin lines single cases" if k == 1 else f"; thin lines {every(k)} case"
 
 # %% ../../nbs/plot/06_cohort.ipynb #9504c4dd
+def _spread_panels(
+    panels: list,  # of `_Panel`
+    scores: pd.DataFrame,
+    look: _Spread,
+) -> list:  # of charts
+    "The charts of all transforms, metrics and labels"
+    keys = ["transform", "metric", "label"]
+    middles = {}
+    for title, rows in scores.groupby(GROUP, sort=False) if look.colours else [(None, scores)]:
+        for key, middle in spread_scores(rows, look.spread, look.seed).groupby(keys):
+            middles[*key, title] = middle
+    charts: list = []
+    for panel in panels:
+        layers = [] if charts else _group_legend(look.colours)
+        for own in _groups_of(panel, look.colours):
+            key = tuple(own.rows[c].iloc[0] for c in keys)
+            middle = middles[*key, own.rows[GROUP].iloc[0] if look.colours else None]
+            layers += _spread_of_group(own, middle, look.mixed)
+        if look.drawn:
+            below, above = _case_layers(panel, look, len(charts))
+            layers = [*below, *layers, above]
+        charts.append(_finished(panel, panel.x, layers))
+    return charts
+
+# %% ../../nbs/plot/06_cohort.ipynb #e5066cbc
 def plot_spread(
     scores: pd.DataFrame,  # a score table of several cases
     spread: str = "ci",  # "ci", "sd", "quartiles" or "range", see `spread_scores`
@@ -373,35 +494,41 @@ def plot_spread(
     width: int = 220,  # of a panel, in pixels
     height: int = 160,  # of a panel, in pixels
     seed: int = 0,  # of the bootstrap
+    by: str | Sequence[str] | None = None,  # column (scanner, arm ...), or list of columns: a colour for each group
+    over: str = "cases",  # what spreads: "cases", or the "runs" of each arm (columns arm and run of the table)
 ) -> "alt.ConcatChart":
-    "Mean and spread of many cases against the values of each transform, with the cases: an interactive chart"
+    "Centre and spread of many cases (or runs) against the values of each transform: an interactive chart"
     check_panel_size(columns, width, height)
+    check_choice("over", over, ("cases", "runs"))
     if cases is not None:
         check_flag("cases", cases)
-    scores = plottable_scores(scores)
+    scores = plottable_scores(scores_of_runs(scores, by) if over == "runs" else scores)
+    scores, groups = (scores, []) if by is None else titled_groups(scores, by, counted=over[:-1])
     transforms, metrics = _known_facts(scores)
     everyone = scores.case.nunique()
     neutral = {t: facts["neutral"] for t, facts in transforms.items()}
     scores, words = fitting_scores(without_facts(scores), ["transform", "metric", "label"], neutral)
+    scores, group_colours, words = _worst_groups(scores, groups, words) if groups else (scores, {}, words)
     models = list(scores.model.unique())
+    lines = len(scores[["model", *[GROUP] * bool(groups)]].drop_duplicates())
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
-    middle = dict(list(spread_scores(scores, spread, seed).groupby(["transform", "metric", "label"])))
     panels, fewer = [], False
     for rows in _panel_rows(scores):
         t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
         names = has_named_values(rows, transforms[t])
-        beside = _beside(list(rows.model.unique()))
+        beside = _groups_beside(rows) if groups else _beside(list(rows.model.unique()))
         rows = _plain_values(rows, names)
         fewer |= not names and value_runs(rows).eval("0 < cases < of").any()
-        panel = _Panel(
-            rows, transforms[t], metrics[m], models, beside, colour[l], width, height, names, infinity_rows=len(models)
-        )
-        panels.append((panel, middle[t, m, l]))
+        look = (transforms[t], metrics[m], models, beside, colour[l], width, height, names)
+        panels.append(_Panel(rows, *look, infinity_rows=lines))
     drawn, thin = _drawn_cases(scores, cases)
     hover = alt.selection_point(name="case_hover", fields=["case"], on="pointerover", clear="pointerout")
-    mixed = len({panel.names for panel, _ in panels}) > 1
-    charts = [_spread_panel(p, rows, mixed, hover, i, drawn) for i, (p, rows) in enumerate(panels)]
-    title = _chart_note(scores, f"{everyone} cases: line {SPREADS[spread]}{thin}", words, fewer)
+    mixed = len({panel.names for panel in panels}) > 1
+    charts = _spread_panels(panels, scores, _Spread(spread, seed, group_colours, drawn, mixed, hover))
+    note = f"{everyone} cases: line {SPREADS[spread]}{thin}"
+    if over == "runs":
+        note = note.replace("cases", "runs").replace("single case", "single run").replace(" case", " run")
+    title = _chart_note(scores, note, words, fewer)
     chart = alt.concat(*charts, columns=columns or scores.label.nunique(), title=title)
     if drawn:
         _listen_everywhere(chart, len(panels))
@@ -413,14 +540,18 @@ _BOX_ENDS = ["low", "q1", "median", "q3", "high"]
 
 def _box_stats(
     scores: pd.DataFrame,
-) -> dict:  # {(transform, metric, label): table with the columns model, value (as text), cases, low, q1, median, ...}
+) -> dict:  # {(transform, metric, label), and the group: table with the columns of a box}
     "Ends of whiskers and boxes, for all panels at once"
     scores = scores.assign(value=scores.value.map(plain_column))
-    ends = spread_scores(scores, "range")
-    quartiles = spread_scores(scores, "quartiles").rename(columns=dict(low="q1", centre="median", high="q3"))
-    table = quartiles.assign(low=ends.low, high=ends.high)
     columns = ["model", "value", "cases", *_BOX_ENDS]
-    return {key: rows[columns] for key, rows in table.groupby(["transform", "metric", "label"], sort=False)}
+    found = {}
+    for title, rows in scores.groupby(GROUP, sort=False) if GROUP in scores else [(None, scores)]:
+        ends = spread_scores(rows, "range")
+        quartiles = spread_scores(rows, "quartiles").rename(columns=dict(low="q1", centre="median", high="q3"))
+        table = quartiles.assign(low=ends.low, high=ends.high)
+        for key, own in table.groupby(["transform", "metric", "label"], sort=False):
+            found[key if title is None else (*key, title)] = own[columns]
+    return found
 
 
 def _box_table(
@@ -495,14 +626,17 @@ def plot_boxes(
     columns: int | None = None,  # panels in a row; None: one for each label
     width: int = 260,  # of a panel, in pixels
     height: int = 160,  # of a panel, in pixels
+    by: str | Sequence[str] | None = None,  # column (scanner, arm ...), or list of columns: panels of each group
 ) -> "alt.ConcatChart":
     "The distribution of the cases' scores at each value of each transform, as box plots: an interactive chart"
     check_panel_size(columns, width, height)
     scores = plottable_scores(scores)
+    scores, groups = (scores, []) if by is None else titled_groups(scores, by)
     transforms, metrics = _known_facts(scores)
     everyone = scores.case.nunique()
     neutral = {t: facts["neutral"] for t, facts in transforms.items()}
-    scores, words = fitting_scores(without_facts(scores), ["transform", "metric", "label"], neutral)
+    keys = ["transform", "metric", "label", *[GROUP] * bool(groups)]
+    scores, words = fitting_scores(without_facts(scores), keys, neutral)
     few = len(scores) <= most_points(scores, ("model", "case"), MOST_SCORES)
     models = list(scores.model.unique())
     if len(models) > 2:
@@ -510,14 +644,15 @@ def plot_boxes(
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     stats = _box_stats(scores)
     panels = []
-    for rows in _panel_rows(scores):
-        t, m, l = (rows[c].iloc[0] for c in ("transform", "metric", "label"))
+    for rows in _panel_rows(scores, apart=bool(groups)):
+        key = tuple(rows[c].iloc[0] for c in keys)
+        t, m, l = key[:3]
         numbers = not has_named_values(rows, transforms[t])
         if numbers:
             rows = rows.sort_values("value", key=pd.to_numeric, kind="stable")
         rows = _plain_values(rows, names=True)
         panel = _Panel(rows, transforms[t], metrics[m], models, _beside(models), colour[l], width, height, names=True)
-        panels.append(_box_panel(panel, stats[t, m, l], numbers, dots=few and rows.case.nunique() <= 60))
+        panels.append(_box_panel(panel, stats[key], numbers, dots=few and rows.case.nunique() <= 60))
     note = f"{everyone} cases: box middle half, black line median, whiskers lowest to highest"
     if not few:
         note += "; too many scores for a dot each"
@@ -665,7 +800,7 @@ def _groups(
 ) -> dict:  # {title: rows}
     "The worst and the best cases; all of them, where they are few"
     if len(ranked) <= 2 * n:
-        return {f"all {len(ranked)} cases": ranked}
+        return {f"all {len(ranked)} cases" if len(ranked) > 1 else "1 case": ranked}
     return {f"{n} worst of {len(ranked)} cases": ranked[:n], f"{n} best": ranked[-n:]}
 
 
@@ -692,38 +827,47 @@ def _fitting_groups(
 def plot_ranked(
     scores: pd.DataFrame,  # a score table of several cases
     n: int = 5,  # how many of the worst, and how many of the best
-    by: str = "mean",  # as in `rank_cases`
+    order: str = "mean",  # as in `rank_cases`
     lower_is_better: Sequence[str] = (),  # as in `rank_cases`
     labels: Sequence | None = None,  # names of the labels 0, 1, 2, ..., for colours; None: in order of appearance
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
     width: int = 320,  # of a panel, in pixels
+    by: str | Sequence[str] | None = None,  # column (scanner, arm ...), or list of columns: panels of each group
 ) -> "alt.VConcatChart":
     "The worst and the best cases of each model and metric, and where they fared worst: an interactive chart"
     check_number("n", n, Domain(1, whole=True))
     check_number("width", width, Domain(1))
-    ranked = rank_cases(scores, by, lower_is_better).dropna(subset="score")
+    order, by = ranking_order(scores, order, by)
     scores = plottable_scores(scores)
-    if not len(ranked):
-        raise ValueError("scores must have at least one score that is a number, got NaN only")
+    parts = [("", scores)]
+    if by is not None:
+        whole, groups = titled_groups(scores, by, lower_is_better)
+        scores, parts = whole, [(group.title, group.scores) for group in groups]
     facts, metrics = _known_facts(scores)
     colour = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
-    scores = without_facts(scores)
-    whole, own_rows = dict(iter(ranked.groupby(["model", "metric"], sort=False))), {}
-    for key, rows in scores.groupby(["model", "metric"], sort=False):
-        own_rows[key] = rows
-    n, shown, words = _fitting_groups(int(n), whole, scores)
+    ranked: dict[tuple, pd.DataFrame] = {}
+    own_rows: dict[tuple, pd.DataFrame] = {}
+    for title, part in parts:
+        known = rank_cases(part, order, lower_is_better).dropna(subset="score")
+        ranked |= {(*key, title): rows for key, rows in known.groupby(["model", "metric"], sort=False)}
+        own_rows |= {(*key, title): rows for key, rows in without_facts(part).groupby(["model", "metric"], sort=False)}
+    if not ranked:
+        raise ValueError("scores must have at least one score that is a number, got NaN only")
+    n, shown, words = _fitting_groups(int(n), ranked, scores)
     panels = []
-    for (model, metric), part in shown.items():
-        own = own_rows[model, metric]
+    for (model, metric, title), part in shown.items():
+        own = own_rows[model, metric, title]
         means = own.groupby(["case", "label"], sort=False).score.mean().reset_index().dropna()
         look = _Ranking(metrics[metric], facts, colour, len(part), width)
-        whose = f"{model}: " if scores.model.nunique() > 1 else ""
-        for title, group in _groups(part, n).items():
+        whose = "".join(
+            f"{name}: " for name in [model] * (scores.model.nunique() > 1) + [title.partition(" (")[0]] if name
+        )
+        for words_of, group in _groups(part, n).items():
             panel = _ranked_panel(group, means, look)
-            title = alt.Title(whose + title, anchor="start")
-            panels.append(panel.properties(width=width, height=20 * len(group), title=title))
+            head = alt.Title(whose + words_of, anchor="start")
+            panels.append(panel.properties(width=width, height=20 * len(group), title=head))
     note = ["Grey: lowest to highest score of a case; black: its mean; text: where it fared worst"]
     if np.isinf(scores.score).any():
         note.append("∞, ▶: infinite distance (missing or spurious)")
-    title = alt.Title([*note, *fitting_note(words)], **NOTE)
-    return displayed(alt.vconcat(*panels, spacing=12, title=title))
+    above = alt.Title([*note, *fitting_note(words)], **NOTE)
+    return displayed(alt.vconcat(*panels, spacing=12, title=above))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
+from ..analysis.groups import GROUP, shared_columns, titled_groups
 from ..analysis.summary import per_metric
 from ..core.checks import Domain, check_number
 from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
@@ -53,19 +54,28 @@ def _paired_rows(
     score = scores.score.where(keys.isin(complete))
     return without_facts(scores).assign(score=score)[keys.isin(pairs.index)]
 
+
+def _both_tables(solid: pd.DataFrame, dashed: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    "The rows of two tables that stand in `pairs`, in one table"
+    keyed = pairs.set_index(KEY_COLUMNS)
+    both = pd.concat([_paired_rows(t, keyed).astype(dict(value=object)) for t in (solid, dashed)], ignore_index=True)
+    return with_facts(both, solid, dashed)
+
 # %% ../../nbs/plot/07_comparison.ipynb #92079bea
 def plot_compare(
     scores_a: pd.DataFrame,  # score table of model A, drawn with solid lines
     scores_b: pd.DataFrame,  # score table of model B, drawn with dashed lines
     cases: bool = False,  # draw the curves of single cases too?
     join: str = "strict",  # as in `compare`: with "inner", the curves are of what both tables have
+    by: str | Sequence[str] | None = None,  # column (scanner, site ...), or list of columns: panels of each group
     **options,  # of `plot_scores`: kind, labels, colours, columns, width, height
 ) -> "alt.ConcatChart":
     "The score curves of two models on one chart"
+    if by is not None:
+        scores_a, scores_b = shared_columns(check_scores(scores_a), check_scores(scores_b), by)
     solid, dashed = _told_apart(scores_a, scores_b)
-    pairs = pair_scores(solid, dashed, join).set_index(KEY_COLUMNS)
-    both = pd.concat([_paired_rows(t, pairs).astype(dict(value=object)) for t in (solid, dashed)], ignore_index=True)
-    return plot_scores(with_facts(both, solid, dashed), cases=cases, **options)
+    pairs = pair_scores(solid, dashed, join)
+    return plot_scores(_both_tables(solid, dashed, pairs), cases=cases, by=by, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #a9178036
 @dataclass(frozen=True, eq=False)
@@ -123,12 +133,13 @@ def _delta_chart(
     medians = cases.groupby("label", sort=False).delta.median().clip(-panel.reach, panel.reach)
     middle = alt.Chart(alt.InlineData(values=medians.dropna().reset_index().to_dict("records")))
     subtitle = ["at the edge: infinite, one model missed it"] if np.isinf(cases.delta).any() else []
+    group = cases[GROUP].unique().tolist() if GROUP in cases else []
     return alt.layer(  # type: ignore[return-value]
         *_band_and_zero(panel.difference),
         dots.encode(panel.x(cases.metric.iloc[0]), y, offset, panel.colour, tooltip=tooltip),
         middle.mark_tick(thickness=3, size=30).encode(alt.X("delta:Q"), y, panel.colour),
         data=_delta_rows(cases, panel.reach),
-        title=alt.TitleParams(cases["transform"].iloc[0], subtitle=subtitle),
+        title=alt.TitleParams(cases["transform"].iloc[0], subtitle=[*group, *subtitle]),
     )
 
 # %% ../../nbs/plot/07_comparison.ipynb #aee4535a
@@ -150,15 +161,41 @@ def _fitting_deltas(
     cases: pd.DataFrame,  # from `scores_per_case`
 ) -> tuple[pd.DataFrame, list]:  # what is drawn, and in words what is left out
     "As many differences as a chart holds: of each label every k-th, in order of their size"
-    cases, words = fitting_scores(without_facts(cases).assign(model="", value=0), ["transform", "metric"], {})
+    keys = ["transform", "metric", *[GROUP] * (GROUP in cases)]
+    cases, words = fitting_scores(without_facts(cases).assign(model="", value=0), keys, {})
     k = -(-len(cases) // most_points(cases, ("case", "label"), MOST_SCORES))
     if k == 1:
         return cases, words
-    panels = cases.groupby(["transform", "metric", "label"], sort=False).delta
+    panels = cases.groupby([*keys, "label"], sort=False).delta
     place, last = panels.rank(method="first") - 1, panels.transform("size") - 1
     # the middle one stays, and with it the median, and so do the ends
     kept = ((place - last // 2) % k == 0) | (place == 0) | (place == last)
     return cases[kept], [*words, f"{every(k)} of the differences of a label, in order of their size"]
+
+# %% ../../nbs/plot/07_comparison.ipynb #3c2c2e9b
+def _deltas_of_groups(
+    both: pd.DataFrame,  # from `_both_tables`
+    pairs: pd.DataFrame,  # from `pair_scores`
+    by,  # columns by which they are split
+) -> pd.DataFrame:  # as from `scores_per_case`, with the title of the group
+    "The differences of each case, those of the worst group first"
+    table, groups = titled_groups(both, by)
+    index = pairs.set_index(KEY_COLUMNS).index
+    parts = []
+    for group in groups:
+        own = keyed_scores(group.scores[group.scores.model == pairs.attrs["models"][0]], "scores_a")
+        known = index.isin(own.set_index(KEY_COLUMNS).index)
+        parts.append(scores_per_case(pairs[known], "mean").assign(**{GROUP: group.title}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _panels_of(cases: pd.DataFrame) -> list:  # pairs (transform, metric and group), rows
+    "The differences of each panel; groups of one transform and metric side by side"
+    keys = ["transform", "metric"]
+    if GROUP not in cases:
+        return list(cases.groupby(keys, sort=False))
+    order = cases.groupby(keys, sort=False).ngroup().argsort(kind="stable")
+    return list(cases.iloc[order].groupby([*keys, GROUP], sort=False))
 
 # %% ../../nbs/plot/07_comparison.ipynb #cffc1102
 def plot_deltas(
@@ -170,13 +207,19 @@ def plot_deltas(
     colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
     columns: int = 2,  # panels in a row
     width: int = 300,  # of a panel, in pixels
+    by: str | Sequence[str] | None = None,  # column (scanner, site ...), or list of columns: panels of each group
 ) -> "alt.ConcatChart":
     "The difference of two models for each case, averaged over the values of each transform: an interactive chart"
     check_number("columns", columns, Domain(1, whole=True))
     check_number("width", width, Domain(1))
+    if by is not None:
+        scores_a, scores_b = shared_columns(check_scores(scores_a), check_scores(scores_b), by)
     table_a, table_b = _told_apart(scores_a, scores_b)
     pairs = pair_scores(table_a, table_b, join)
-    cases = scores_per_case(pairs, "mean").dropna(subset="delta")
+    if by is None:
+        cases = scores_per_case(pairs, "mean").dropna(subset="delta")
+    else:
+        cases = _deltas_of_groups(_both_tables(table_a, table_b, pairs), pairs, by).dropna(subset="delta")
     if not len(cases):
         raise ValueError("scores_a and scores_b must have a pair of scores that are both numbers, but have no pair")
     colour = alt.Color(
@@ -190,7 +233,7 @@ def plot_deltas(
     models = pairs.attrs["models"]
     drawn, words = _fitting_deltas(cases)
     charts = []
-    for (_, metric), part in drawn.groupby(["transform", "metric"], sort=False):
+    for (_, metric, *_), part in _panels_of(drawn):
         reach = _reach(cases.delta[cases.metric == metric].abs(), difference[metric])
         panel = _DeltaPanel(models, difference[metric], colour, reach, facts[metric])
         height = 44 * part.label.nunique()

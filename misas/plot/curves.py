@@ -6,6 +6,7 @@
 __all__ = ['plot_scores']
 
 # %% ../../nbs/plot/04_curves.ipynb #b5da7c7c
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..analysis.groups import GROUP, titled_groups
 from ..core.checks import check_choice, check_flag
 from misas.eval.table import (
     all_metric_facts,
@@ -244,6 +246,7 @@ def _score_panel(
     "The chart of one transform and one metric"
     names = has_named_values(rows, facts)
     lines = _joined_by_lines(rows, facts, panels.kind)
+    group = rows[GROUP].unique().tolist() if GROUP in rows else []
     pitch, room = metric.pitch(panels.height), metric.room(panels.height)
     strip = metric.far_rows * pitch
 
@@ -266,7 +269,7 @@ def _score_panel(
         *(infinity_strip(strip) if metric.far_rows else []),
         *infinity_marks(far, x, panels.models, pitch, names, metric.name, **seen),
         data=inline_data(table, names),
-        title=dict(text=rows["transform"].iloc[0], subtitle=_notes(table, far, panels.models)),
+        title=dict(text=rows["transform"].iloc[0], subtitle=[*group, *_notes(table, far, panels.models)]),
         width=panels.width,
         height=panels.height,
     )
@@ -303,6 +306,7 @@ def plot_scores(
     width: int = 240,  # of a panel, in pixels
     height: int = 180,  # of a panel, in pixels
     cases: bool = True,  # draw each of several cases as a thin line?
+    by: str | Sequence[str] | None = None,  # column (scanner, arm ...), or list of columns: panels of each group
 ) -> "alt.ConcatChart":
     """Scores against the values of each transform: an interactive chart
 
@@ -317,23 +321,27 @@ def plot_scores(
     check_panel_size(columns, width, height)
     check_flag("cases", cases)
     scores = check_scores(scores)
+    scores, groups = (scores, []) if by is None else titled_groups(scores, by)
     facts, metrics = all_transform_facts(scores), _metrics_of(scores)
+    own_facts = {group.title: all_transform_facts(group.scores) for group in groups}
     scores = without_facts(scores)
     scores = scores.assign(**{column: text_column(scores[column]) for column in ("label", "model", "case")})
-    scores, words = fitting_scores(scores, ["transform", "metric"], {t: own["neutral"] for t, own in facts.items()})
+    keys = ["transform", "metric", *[GROUP] * bool(groups)]
+    scores, words = fitting_scores(scores, keys, {t: own["neutral"] for t, own in facts.items()})
     band = cases and len(scores) > most_points(scores, ("model", "label", "case"), MOST_SCORES)
     band = band and scores.case.nunique() > 1
 
-    groups = dict(list(scores.groupby(["transform", "metric"], sort=False)))
-    parts = [(t, m, groups[t, m]) for t in facts for m in metrics if (t, m) in groups]
-    lines = {_joined_by_lines(rows, facts[t], kind) for t, _, rows in parts}
+    rows_of = dict(list(scores.groupby(keys, sort=False)))
+    wanted = itertools.product(facts, metrics, *[own_facts] * bool(groups))
+    parts = [(own_facts[key[2]] if groups else facts, key, rows_of[key]) for key in wanted if key in rows_of]
+    lines = {_joined_by_lines(rows, known[key[0]], kind) for known, key, rows in parts}
     colour_of = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     click = alt.selection_point(name="label_click", fields=["label"], bind="legend")
     style = line_style(scores, colour_of, lines)
     panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height, band)
 
-    drawn = [_score_panel(rows, facts[t], metrics[m], panels, i) for i, (t, m, rows) in enumerate(parts)]
-    columns = columns or (len(metrics) if len(metrics) > 1 else 3)
+    drawn = [_score_panel(rows, known[t], metrics[m], panels, i) for i, (known, (t, m, *_), rows) in enumerate(parts)]
+    columns = columns or (min(len(groups), 4) if groups else len(metrics) if len(metrics) > 1 else 3)
     note = dict(title=alt.Title(fitting_note(words), **NOTE)) if words else {}
     chart = alt.concat(*drawn, columns=columns, resolve=dict(scale=dict(x="independent")), **note)
     return displayed(_everywhere(chart, click.name))

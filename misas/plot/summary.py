@@ -6,12 +6,23 @@
 __all__ = ['plot_summary']
 
 # %% ../../nbs/plot/05_summary.ipynb #78560594
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..analysis.summary import check_summary, fewest_text, lost_cases_text, range_text, with_unit, worst_text
+from misas.analysis.summary import (
+    check_summary,
+    fewest_text,
+    group_text,
+    lost_cases_text,
+    range_text,
+    summary_groups,
+    with_unit,
+    worst_text,
+)
 from ..core.checks import Domain, check_number
 from .charts import alt, displayed, most_points, value_axis
 
@@ -96,11 +107,15 @@ def _heading(text: str, dx: float) -> "alt.Chart":
 # %% ../../nbs/plot/05_summary.ipynb #f290ca75
 def _with_texts(
     rows: pd.DataFrame,  # of a summary, of one transform and metric
+    columns: list,  # by which the summary was split
 ) -> pd.DataFrame:  # with the columns who, tolerates, worst
     "What is said of each row"
     who = rows.label.astype(str)
     if rows.model.nunique() > 1:
         who = who + " · " + rows.model.astype(str)
+    groups = [group_text(row, columns) for _, row in rows.iterrows()]
+    if any(groups):
+        who = who + " · " + pd.Series(groups, rows.index)
     tolerates, worst = [], []
     for _, row in rows.iterrows():
         tolerates.append(range_text(row))
@@ -119,11 +134,13 @@ def _summary_panel(
     rows: pd.DataFrame,  # of a summary, of one transform and metric
     colour,  # encoding of the bars' colours
     width: int,  # of the bars, in pixels
+    columns: list,  # by which the summary was split
 ) -> "alt.LayerChart":
     "The chart of one transform and one metric"
-    rows = _with_texts(rows)
+    rows = _with_texts(rows, columns)
     first = rows.iloc[0]
-    y = alt.Y("who:N", sort=list(rows.who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False))
+    limit: dict[str, Any] = dict(labelLimit=400) if columns else {}
+    y = alt.Y("who:N", sort=list(rows.who), title=None, axis=alt.Axis(ticks=False, domain=False, grid=False, **limit))
     texts = [
         _text_layer(rows, y, "tolerates", 12, fontWeight="bold"),
         _heading(_limit_text(first), 12),
@@ -145,6 +162,7 @@ def _summary_panel(
 def _summary_panels(
     summary: pd.DataFrame,  # of metrics with the same unit
     width: int,
+    columns: list,  # by which the summary was split
 ) -> "alt.VConcatChart":
     "Panels of metrics with the same unit, their bars coloured on the same scale"
     unit = summary.metric_unit.iloc[0]
@@ -158,7 +176,7 @@ def _summary_panels(
     # pale to dark brown: lightness alone tells the order
     colour = alt.Color("drop:Q", title=title, scale=alt.Scale(domain=[0, top], scheme="yelloworangebrown"))
     groups = summary.groupby(["transform", "metric"], sort=False)
-    return alt.vconcat(*(_summary_panel(rows, colour, width) for _, rows in groups), spacing=8)
+    return alt.vconcat(*(_summary_panel(rows, colour, width, columns) for _, rows in groups), spacing=8)
 
 # %% ../../nbs/plot/05_summary.ipynb #3a10fce4
 _MOST_ROWS = 600  # of a summary in one chart
@@ -192,6 +210,7 @@ def _listed(
 def plot_summary(
     summary: pd.DataFrame,  # from `summarise`
     width: int = 300,  # of the bars, in pixels
+    by: str | Sequence[str] | None = None,  # columns by which the summary was split; None: all of these
 ) -> "alt.Chart":
     """What a model tolerates: a bar per transform and label
 
@@ -202,9 +221,12 @@ def plot_summary(
     """
     summary = check_summary(summary)
     check_number("width", width, Domain(1))
+    columns = summary_groups(summary, by)
     models = list(map(str, summary.model.unique()))
     summary, left_out = _fitting_rows(summary)
-    groups = [_summary_panels(rows, width) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)]
+    groups = [
+        _summary_panels(rows, width, columns) for _, rows in summary.groupby(["metric_unit", "better"], sort=False)
+    ]
     chart = groups[0]
     if len(groups) > 1:
         chart = alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")

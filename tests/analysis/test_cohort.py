@@ -105,7 +105,7 @@ def test_models_and_metrics_are_ranked_apart():
 @pytest.mark.parametrize(
     "bad, word",
     [
-        (dict(by="median"), "by must be one of 'mean', 'worst', got 'median'"),
+        (dict(order="median"), "order must be one of 'mean', 'worst', got 'median'"),
         (dict(lower_is_better=["hd"]), "lower_is_better must be one of 'dice', got 'hd'"),
     ],
 )
