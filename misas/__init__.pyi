@@ -237,6 +237,9 @@ from .models.hub import (
 from .models.keras import (
     KerasModel,
 )
+from .models.layers import (
+    layer_names,
+)
 from .models.loading import (
     LOADERS,
     load_model,
@@ -333,6 +336,12 @@ from .analysis.consensus import (
     get_answers,
     undo,
 )
+from .analysis.explanation import (
+    ExplainedStep,
+    Explanation,
+    activation_map,
+    activation_series,
+)
 from .analysis.explore import (
     GRID_COLUMNS,
     Worst,
@@ -363,6 +372,11 @@ from .analysis.measures import (
     normalised_area,
     tolerance_interval,
     worst_score,
+)
+from .analysis.occlusion import (
+    Occlude,
+    occlusion_map,
+    occlusion_series,
 )
 from .analysis.papertables import (
     FORMATS,
@@ -399,6 +413,10 @@ from .analysis.referral import (
     referral_rates,
     referral_threshold,
     risk_coverage,
+)
+from .analysis.sanity import (
+    SanityReport,
+    check_explanation,
 )
 from .analysis.severity import (
     equal_severity,
@@ -442,6 +460,15 @@ from .plot.directions import (
 from .plot.distributions import (
     plot_histogram,
     plot_qq,
+)
+from .plot.explain import (
+    explain_series,
+    plot_activations,
+    plot_explanation,
+)
+from .plot.explain_views import (
+    gif_explanation,
+    view_explanation,
 )
 from .plot.explore import (
     plot_grid,
@@ -520,6 +547,8 @@ __all__ = [
     "Dose",
     "Elastic",
     "Ensemble",
+    "ExplainedStep",
+    "Explanation",
     "FORMATS",
     "FastaiModel",
     "FieldOfView",
@@ -566,6 +595,7 @@ __all__ = [
     "OKABE_ITO",
     "OUTPUTS",
     "OVERLAP",
+    "Occlude",
     "OnnxModel",
     "Oriented",
     "PadTo",
@@ -590,6 +620,7 @@ __all__ = [
     "RoundTrip",
     "SEVERITIES",
     "SPREADS",
+    "SanityReport",
     "Saturation",
     "SavedModel",
     "Scale",
@@ -625,6 +656,8 @@ __all__ = [
     "Wrapper",
     "Zoom",
     "accuracy",
+    "activation_map",
+    "activation_series",
     "adapter",
     "agreement",
     "area_difference",
@@ -644,6 +677,7 @@ __all__ = [
     "can_undo",
     "centreline_precision",
     "centreline_recall",
+    "check_explanation",
     "cldice",
     "common_corruptions",
     "compare",
@@ -664,6 +698,7 @@ __all__ = [
     "draw_tissues",
     "equal_severity",
     "evaluate",
+    "explain_series",
     "find_cases",
     "find_lesions",
     "fnr",
@@ -671,6 +706,7 @@ __all__ = [
     "get_answers",
     "get_confusion",
     "get_series",
+    "gif_explanation",
     "gif_series",
     "gif_volume",
     "global_sensitivity",
@@ -687,6 +723,7 @@ __all__ = [
     "known_transforms",
     "label_colours",
     "label_masks",
+    "layer_names",
     "lesion_f1",
     "lesion_precision",
     "lesion_recall",
@@ -709,11 +746,14 @@ __all__ = [
     "normalised_area",
     "npv",
     "nsd",
+    "occlusion_map",
+    "occlusion_series",
     "optimal_thresholds",
     "overlay",
     "pair_scores",
     "phantom",
     "plane_letters",
+    "plot_activations",
     "plot_boxes",
     "plot_calibration",
     "plot_compare",
@@ -721,6 +761,7 @@ __all__ = [
     "plot_confusion",
     "plot_confusion_series",
     "plot_deltas",
+    "plot_explanation",
     "plot_frame",
     "plot_grid",
     "plot_guarantee",
@@ -787,6 +828,7 @@ __all__ = [
     "value_text",
     "verdicts",
     "view",
+    "view_explanation",
     "volume_difference",
     "volume_difference_percent",
     "with_arms",

@@ -13,6 +13,10 @@ from .explore import *
 from .consensus import *
 from .augmentation import *
 from .preparation import *
+from .pixelsets import *
+from .explanation import *
+from .occlusion import *
+from .sanity import *
 from .guarantees import *
 from .floor import *
 from .severity import *
@@ -28,16 +32,20 @@ from . import (
     comparison,
     confidence,
     consensus,
+    explanation,
     explore,
     floor,
     groups,
     guarantees,
     limits,
     measures,
+    occlusion,
     papertables,
+    pixelsets,
     preparation,
     probability,
     referral,
+    sanity,
     severity,
     summary,
 )
@@ -56,6 +64,10 @@ __all__ = [
     *consensus.__all__,
     *augmentation.__all__,
     *preparation.__all__,
+    *pixelsets.__all__,
+    *explanation.__all__,
+    *occlusion.__all__,
+    *sanity.__all__,
     *guarantees.__all__,
     *floor.__all__,
     *severity.__all__,

@@ -52,6 +52,16 @@ class Wrapper(Model):
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         return self.model.probabilities(images, template)
 
+    def inside(self, images: torch.Tensor, template: Case) -> tuple | None:
+        """What the model inside sees: images, a case like them, and the function that brings maps `(B, K, *T)` back
+
+        None where that cannot be said: such a wrapper can be explained without gradients only"""
+        return None
+
+    def labels_inside(self, labels: Sequence) -> tuple:
+        "What labels are called by the model inside"
+        return tuple(labels)
+
     def fingerprint(self) -> tuple:
         "The wrapper's own settings, and what the model inside depends on"
         settings = {name: value for name, value in vars(self).items() if name != "model"}
@@ -73,6 +83,13 @@ class Relabelled(Wrapper):
         super().__init__(model)
         self.relabel = {int(old): int(new) for old, new in relabel.items()}
         self.labels = labels or _moved_names(self.labels, self.relabel)
+
+    def inside(self, images: torch.Tensor, template: Case) -> tuple:
+        return images, template, lambda maps: maps
+
+    def labels_inside(self, labels: Sequence) -> tuple:
+        own = {old for old, new in self.relabel.items() if new in labels}
+        return (*sorted(own), *(label for label in labels if label not in self.relabel))
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         labels = self.model(images, template)

@@ -5,6 +5,7 @@ from .fast import *
 from .inputs import *
 from .outputs import *
 from .preprocessing import *
+from .logits import *
 from .pytorch import *
 from .loading import *
 from .fastai import *
@@ -15,6 +16,10 @@ from .orientation import *
 from .ensemble import *
 from .arrays import *
 from .keras import *
+from .tape import *
+from .layers import *
+from .activations import *
+from .randomised import *
 from .tensorflow import *
 from .onnx import *
 from .hub import *
@@ -22,6 +27,7 @@ from .remote import *
 from .nnunet import *
 
 from . import (
+    activations,
     arrays,
     demo,
     ensemble,
@@ -30,15 +36,19 @@ from . import (
     hub,
     inputs,
     keras,
+    layers,
     loading,
+    logits,
     nnunet,
     onnx,
     orientation,
     outputs,
     preprocessing,
     pytorch,
+    randomised,
     remote,
     sizes,
+    tape,
     tensorflow,
     windows,
 )
@@ -63,4 +73,9 @@ __all__ = [
     *hub.__all__,
     *remote.__all__,
     *nnunet.__all__,
+    *logits.__all__,
+    *tape.__all__,
+    *layers.__all__,
+    *activations.__all__,
+    *randomised.__all__,
 ]

@@ -313,6 +313,18 @@ class NumpyModel(Model):
         settings = (self.channels, self.output, self.mask, self.probabilities_output)
         return (self.name, self.preprocess, self._prepare, *settings)
 
+    def inputs(
+        self,
+        images: torch.Tensor,  # `(1, C, *S)`
+        template: Case,  # a case like the one that it comes from
+    ) -> np.ndarray:  # a batch, of that image as often as the network wants it
+        "One image in the network's layout, of a size that it takes"
+        array = self._input(images, template)
+        if self.shape is not None:
+            _check_size(array.shape, tuple(self.shape), self.channels)
+        wanted = self.shape[0] if self.shape and self.shape[0] else 1
+        return np.repeat(array, wanted, 0)
+
     def _input(self, images: torch.Tensor, template: Case) -> np.ndarray:
         "Images `(B, C, *S)` in the network's layout and dtype"
         array: Any = match_channels(images, self.in_channels).float().cpu().numpy()

@@ -137,6 +137,14 @@ class FastaiModel(Model):
         plain = batch.as_subclass(torch.Tensor)
         return torch.Tensor(plain) if plain.device.type == "cpu" else plain
 
+    def batch(
+        self,
+        images: torch.Tensor,  # `(B, C, H, W)`
+    ) -> tuple:  # `(B, C, *T)`, and the function that brings maps `(B, K, *T)` back to `(B, K, H, W)`
+        "Images as the network takes them"
+        shape = tuple(images.shape[2:])
+        return self._batch(images), lambda maps: maps if maps.shape[2:] == shape else interpolate_scores(maps, shape)
+
     def _scores(self, images):
         batch = self._batch(images)
         scores = self.net.scores(batch)

@@ -23,6 +23,7 @@ from ..core.model import Model, adapter
 from ..core.segments import merge_objects, objects_in
 from .inputs import to_eight_bits
 from .loading import check_trust, checked_folder, model_loader
+from .logits import no_gradient
 from .outputs import check_finite_scores, integer_labels, interpolate_scores
 from .pytorch import TorchModel
 
@@ -212,6 +213,16 @@ class TransformersModel(TorchModel):
         self._kind = "probabilities" if self.queries else "logits"
         shape = images.shape[2:]
         return scores if scores.shape[2:] == shape else interpolate_scores(scores, shape)
+
+    def seen(self, images: torch.Tensor, template: Case) -> tuple:
+        shape = tuple(images.shape[2:])
+        inputs = self.inputs(images, template=template)
+        if self.processor:
+            made = self._processed(images, template)
+            if made.get("patch_offsets") or "reshaped_input_sizes" in made:
+                raise no_gradient(self.name, "its processor cuts the image, or adds a border")
+            inputs = made["pixel_values"].to(self.device, self.dtype)
+        return inputs, lambda maps: maps if tuple(maps.shape[2:]) == shape else interpolate_scores(maps, shape)
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         return self.labels_of(self._image_scores(images, template))

@@ -236,5 +236,17 @@ class KerasModel(NumpyModel):
         outputs = _by_name(self.net.predict_on_batch(array), self.net)
         return outputs[pick_output(list(outputs), name)]
 
+    def layers(self) -> Iterator:
+        "All layers, those of nested networks among them"
+        return _layers_of(self.net)
+
+    def answer(
+        self,
+        array: np.ndarray,  # a batch in the network's own layout and dtype
+    ):  # a tensor of the network's framework
+        "The output that is the mask, made step by step, so that its layers can be watched"
+        outputs = _by_name(self.net(array, training=False), self.net)
+        return outputs[pick_output(list(outputs), self.mask)]
+
     def fingerprint(self) -> tuple:
         return (*super().fingerprint(), checksum(self.net, type(self.net), _settings(self.net)))

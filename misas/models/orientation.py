@@ -74,10 +74,19 @@ class Oriented(Wrapper):
         "What `run` gives for the images in the model's axes, brought back"
         if images.ndim == 4:
             return run(images, template)
+        result = run(*self._turned(images, template))
+        return None if result is None else self._back(result)
+
+    def _turned(self, images, template):
+        "Images in the model's axes, and a case like them"
         images = self._there(images)
         spacing = self._spacing_there(template.spacing)
-        result = run(images, template.replace(image=images[0], truth=None, spacing=spacing, affine=None))
-        return None if result is None else self._back(result)
+        return images, template.replace(image=images[0], truth=None, spacing=spacing, affine=None)
+
+    def inside(self, images: torch.Tensor, template: Case) -> tuple:
+        if images.ndim == 4:
+            return images, template, lambda maps: maps
+        return *self._turned(images, template), self._back
 
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         return self._run(self.model, images, template)

@@ -36,6 +36,7 @@ from misas.models.inputs import (
     likely_sizes,
     match_channels,
 )
+from .logits import LogitWatch, log_odds, no_gradient
 from misas.models.outputs import (
     OUTPUTS,
     Lineage,
@@ -545,6 +546,49 @@ class TorchModel(Model):
             raise ValueError(f"the network's scores must have {allowed}, got {tuple(scores.shape)}{hint}")
         self._check_classes(scores.shape[1])
         return scores
+
+    def modules(self) -> torch.nn.Module:
+        "The network whose layers run: of one that `torch.compile` made, what it was given"
+        return getattr(self.net, "_orig_mod", self.net)
+
+    def seen(
+        self,
+        images: torch.Tensor,  # `(1, C, *S)`
+        template: Case,
+    ) -> tuple:  # `(1, C, *T)`, and the function that brings maps `(1, K, *U)` to `(1, K, *S)`
+        "One image as the network takes it, and the way back for maps of the inputs' size or the scores'"
+        return self.inputs(images, template=template), lambda maps: self.fitted(maps, images, template)
+
+    def logits(
+        self,
+        inputs: torch.Tensor,  # `(B, C, *S)`, as `inputs` makes them
+    ) -> torch.Tensor:  # `(B, K, *T)`
+        "Scores before softmax and sigmoid, with a gradient: the network itself runs, in evaluation mode"
+        if self._kind is None or not self._was_run:
+            self.scores(inputs.detach())
+        if self._kind == "labels":
+            raise no_gradient(self.name, "it gives labels, which have no gradient")
+        precision = torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
+        with torch.enable_grad(), precision, self._same_dice(False), evaluation_mode(self.net, True) as net:
+            with LogitWatch() as watch:
+                output = _uncompiled(net)(inputs.clone())  # a network may work in place
+            self._find_scores(net, inputs, output)
+            scores = self.read(output)
+            before = watch.before(scores)
+            if before is None:
+                before = log_odds(scores) if self._kind == "probabilities" else scores
+            shape = tuple(inputs.shape[2:])
+            return self.sized(channels_second(before, shape), shape)
+
+    @property
+    def kind(self) -> str | None:
+        "What the network gave last: one of `OUTPUTS`; None before it has run"
+        return self._kind
+
+    @property
+    def structures(self) -> bool:
+        "Is each channel a structure of its own?"
+        return self._structures
 
     def _check_classes(self, channels: int):
         "An error where threshold or labels do not fit the number of channels"

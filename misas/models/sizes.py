@@ -40,6 +40,15 @@ class InSize(Wrapper):
             spacing = tuple(d * s / t for d, s, t in zip(spacing, images.shape[2:], resized.shape[2:]))
         return resized, template.replace(image=resized[0], truth=None, spacing=spacing)
 
+    def inside(self, images: torch.Tensor, template: Case) -> tuple:
+        shape = tuple(images.shape[2:])
+
+        def back(maps):
+            # what is cropped away is certain to be the first class: here, a stand-in
+            return self.size.undo_scores(torch.cat([torch.zeros_like(maps[:, :1]), maps], 1), shape)[:, 1:]
+
+        return *self._resized(images, template), back
+
     def predict(self, images: torch.Tensor, template: Case) -> torch.Tensor:
         labels = self.model(*self._resized(images, template))
         return self.size.undo_labels(labels, tuple(images.shape[2:]))

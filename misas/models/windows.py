@@ -7,7 +7,7 @@ __all__ = ['SliceWise', 'SlidingWindow']
 
 # %% ../../nbs/models/15_windows.ipynb #0e804257
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -80,11 +80,18 @@ class SliceWise(Wrapper):
         spacing.insert(self.axis, case.spacing[self.axis])
         return ready[0].replace(image=image, truth=truth, spacing=tuple(spacing))
 
-    def _run(self, run, images, template):
-        "What `run` gives for every slice, in a list of batches"
+    def slices(self, images: torch.Tensor, template: Case) -> tuple:
+        "All slices of volumes `(B, C, *S)`, one after the other, and a case like them"
         slices = images.movedim(2 + self.axis, 1).flatten(0, 1)
         spacing = _without(template.spacing, self.axis)
-        template = template.replace(image=slices[0], truth=None, spacing=spacing, affine=None)
+        return slices, template.replace(image=slices[0], truth=None, spacing=spacing, affine=None)
+
+    def inside(self, images: torch.Tensor, template: Case) -> tuple | None:
+        return (images, template, lambda maps: maps) if images.ndim == 4 else None
+
+    def _run(self, run, images, template):
+        "What `run` gives for every slice, in a list of batches"
+        slices, template = self.slices(images, template)
         with self.model.session():
             return [run(batch, template) for batch in slices.split(self.slices_at_once or self.model.batch_size)]
 
@@ -175,6 +182,22 @@ class SlidingWindow(Wrapper):
     def _window_probabilities(self, template, window):
         maps = self.model.probabilities(window, template.replace(image=window[0], truth=None))
         return _check_can_be_averaged(maps, window, self.name)
+
+    def averaged(
+        self,
+        images: torch.Tensor,  # `(B, C, *S)`
+        template: Case,
+        weights: torch.Tensor,  # `(B, *S)`
+        run: Callable,  # of a window and its weights: maps `(b, K, *T)`
+    ) -> torch.Tensor:  # `(B, K, *S)`
+        "What `run` gives for windows, averaged as scores are"
+        inputs = self.model.inputs(images, self.device, template) if self._has_scores else images.to(self.device)
+        if inputs.shape[2:] != images.shape[2:]:
+            raise ValueError(
+                f"model {self.name!r} must see windows of the image's own size, got a preprocess that scales"
+            )
+        both = torch.cat([inputs, weights[:, None].to(inputs)], 1)
+        return self._over_windows(both, lambda window: run(window[:, :-1], window[:, -1].float()))
 
     def _scores(self, images, template):
         if self._has_scores:

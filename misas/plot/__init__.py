@@ -19,6 +19,8 @@ from .comparison import *
 from .cohort import *
 from .probability import *
 from .explore import *
+from .explain import *
+from .explain_views import *
 from .distributions import *
 from .trust import *
 
@@ -32,6 +34,8 @@ from . import (
     curves,
     directions,
     distributions,
+    explain,
+    explain_views,
     explore,
     figures,
     overlays,
@@ -66,6 +70,8 @@ __all__ = [
     *cohort.__all__,
     *probability.__all__,
     *explore.__all__,
+    *explain.__all__,
+    *explain_views.__all__,
     *distributions.__all__,
     *trust.__all__,
 ]

@@ -422,11 +422,14 @@ class View(Style):
         image = self.cut(step.image)
         return image if len(image) == 3 or not 0 <= self.channel < len(image) else image[int(self.channel)]
 
+    def levels(self, step: Step) -> np.ndarray:  # `(H, W)` or `(H, W, 3)`, uint8
+        "What masks are painted on"
+        return grey_levels(to_array(self.pixels(step)), self.window, self.channel)
+
     def __call__(self, step: Step, scale: float | None = None, limit: float = LIMIT) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` and `limit` as in `overlay`"
-        levels = grey_levels(to_array(self.pixels(step)), self.window, self.channel)
         pred, truth = self.cut(step.pred), self.cut(step.truth)
-        return _painted(levels, pred, truth, self, self.pixel_size(step), scale, step.ignore, limit)
+        return _painted(self.levels(step), pred, truth, self, self.pixel_size(step), scale, step.ignore, limit)
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"

@@ -66,7 +66,7 @@ def plot_series(
     return figure
 
 # %% ../../nbs/plot/12_series.ipynb #e9c1b6e8
-def _some_values(
+def some_values(
     transform: Transform,
     case: Case,
     most: int = 8,
@@ -85,7 +85,7 @@ def _preview(
     values: Sequence | None,  # None: some of the transform's own
 ) -> Series:  # its model is None: nothing is predicted
     "What a transform makes of a case"
-    values = _some_values(transform, case) if values is None else values
+    values = some_values(transform, case) if values is None else values
     steps = []
     for value in checked_values(transform, values, case):
         changed = transform(case, value)

@@ -24,10 +24,10 @@ PACKAGE = str(Path(ms.__file__).parent)
 
 # Records that functions hand back, protocols to be subclassed, registries of extensions: no function of theirs checks.
 RECORDS = set(
-    """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines Lightness Masks
-    Metric Model Picture PreparationAdvice Raw Series Size Source Spatial Step Transform UNet Worst Wrapper
-    Corruption Normalise Threshold InvalidImageError adapter heart_mask model_loader register_metric
-    progress_bar""".split()
+    """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines Lightness
+    Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series Size Source
+    Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError adapter heart_mask
+    model_loader register_metric progress_bar""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -140,6 +140,7 @@ def own() -> dict:
     t = things()
     curve = dict(values=np.array([0.0, 1, 2, 3]), scores=np.array([0.5, 0.9, 0.7, 0.2]))
     soft = dict(model=Soft(), cases=[t.case], thresholds=[0.25, 0.5])
+    explained = dict(model=net(), case=t.case, label=1, pixels="truth")
     return dict(
         Case=dict(image=t.case.image, truth=t.case.truth),
         Compose=dict(members=ms.Rotate()),
@@ -230,10 +231,37 @@ def own() -> dict:
         value_text=dict(transform=ms.Rotate(), value=90),
         verdicts=dict(summary=ms.summarise(t.scores, resamples=20)),
         view=dict(series=t.series, size=64),
+        activation_map=explained,
+        activation_series=explained | dict(transform="brightness", values=[1, 2], progress=False),
+        check_explanation=explained | dict(layer="0", progress=False),
+        explain_series=explained | dict(transform="brightness", values=[1], progress=False),
+        gif_explanation=dict(explanation=explanation(), path="out.gif", size=64),
+        layer_names=dict(model=net(), case=t.case),
+        occlusion_map=dict(model=threshold, case=t.case, label=1, patch=6, progress=False),
+        occlusion_series=dict(
+            model=threshold, case=t.case, transform="brightness", values=[1], label=1, patch=6, progress=False
+        ),
+        plot_activations=dict(models=net(), cases=t.case, layer="0"),
+        plot_explanation=dict(explanation=explanation()),
+        view_explanation=dict(explanation=explanation(), size=64),
         worst_case=worst_call(),
         worst_score=curve,
         spread_scores=dict(scores=t.scores),
     )
+
+
+@cache
+def net() -> torch.nn.Module:
+    "A small network with a gradient"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 1)
+        ).eval()
+
+
+def explanation() -> ms.Explanation:
+    return _table(ms.activation_map, model=net(), case=things().case, label=1, layer="0", pixels="truth")
 
 
 def grid_call() -> dict:
@@ -375,7 +403,7 @@ ALSO = {
     "spec": ["model"],
     "images": ["image"],
     "volume": ["image", "case"],
-    "value": [*{transform.param for transform in ms.known_transforms().values()}],
+    "value": ["corner", *{transform.param for transform in ms.known_transforms().values()}],
     "values": [*{transform.param for transform in ms.known_transforms().values()}],
 }
 

@@ -204,3 +204,19 @@ def test_an_exported_learner_needs_trust(learner, model, files, folder):
     assert loaded.labels == ["bg", "LV", "MY", "RV"] and loaded.name == "learner" and said.getvalue() == ""
     assert torch.equal(ready.image, model.prepare(load_case(files[0], mask_of(files[0]))).image)
     assert torch.equal(loaded(ready.image[None], ready), model(ready.image[None], ready))
+
+
+def test_activation_maps_are_those_of_the_network_with_the_learner_s_batches(learner, model, files):
+    import misas as ms
+
+    ready = model.prepare(load_case(files[0], mask_of(files[0])))
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[8:20, 8:20] = True
+    found = ms.activation_map(learner, ready, "LV", "0", inside)[0].maps[0]
+    batch = model.batch(ready.image[None])[0].clone().requires_grad_()
+    net = learner.model.eval().requires_grad_(True)
+    features = net[0](batch)
+    score = net[1:](features)[0, 1][inside].mean()
+    gradient = torch.autograd.grad(score, features)[0]
+    expected = (gradient.mean((2, 3), keepdim=True) * features).sum(1).relu()[0]
+    assert found.max() > 0 and torch.allclose(found, expected, atol=1e-6)

@@ -11,7 +11,7 @@ import misas.plot.series
 from misas.core.sweeps import get_series
 from misas.data.phantoms import phantom
 from misas.plot.overlays import overlay, series_view
-from misas.plot.series import _some_values, plot_frame, plot_series, plot_transform
+from misas.plot.series import plot_frame, plot_series, plot_transform, some_values
 from misas.transforms.basic import Brightness, Compose, Crop, Dihedral, Resize, Rotate, Zoom
 
 
@@ -156,9 +156,9 @@ def test_the_truth_is_outlined_on_coloured_images_however_they_lie_in_memory(cas
 
 
 @pytest.mark.parametrize("transform", [Rotate(), Zoom(), Brightness(), Crop(), Dihedral(), Resize()], ids=str)
-def test_a_preview_takes_some_values_the_neutral_one_among_them(transform, case):
+def test_a_preview_takessome_values_the_neutral_one_among_them(transform, case):
     for one in (case, phantom((7, 48, 40), seed=3)):
-        shown = _some_values(transform, one)
+        shown = some_values(transform, one)
         assert 1 < len(shown) <= 8
         assert transform.neutral_for(one) in shown
         assert set(shown) <= set(transform.values_for(one))
@@ -166,7 +166,7 @@ def test_a_preview_takes_some_values_the_neutral_one_among_them(transform, case)
 
 
 def test_rotations_are_previewed_in_equal_steps(case):
-    assert _some_values(Rotate(), case) == list(range(-150, 151, 50))
+    assert some_values(Rotate(), case) == list(range(-150, 151, 50))
 
 
 def test_a_volume_without_truth_shows_its_middle_slice():
