@@ -181,6 +181,10 @@ from .metrics.distance import (
     surface_dice,
     surface_distances,
 )
+from .metrics.errors import (
+    ERROR_NAMES,
+    error_map,
+)
 from .metrics.fusion import (
     Consensus,
     majority,
@@ -418,6 +422,13 @@ from .analysis.sanity import (
     SanityReport,
     check_explanation,
 )
+from .analysis.selection import (
+    BestMask,
+    CANDIDATES,
+    arm_mask,
+    best_mask,
+    best_masks,
+)
 from .analysis.severity import (
     equal_severity,
     image_severity,
@@ -432,12 +443,17 @@ from .analysis.summary import (
 from .plot.animation import (
     gif_series,
 )
+from .plot.casefigures import (
+    plot_best_mask,
+    plot_cases,
+)
 from .plot.cohort import (
     plot_boxes,
     plot_ranked,
     plot_spread,
 )
 from .plot.colours import (
+    ERROR_COLOURS,
     GROUP_COLOURS,
     LABEL_COLOURS,
     OKABE_ITO,
@@ -477,6 +493,9 @@ from .plot.explore import (
 )
 from .plot.figures import (
     Picture,
+)
+from .plot.gallery import (
+    plot_gallery,
 )
 from .plot.overlays import (
     View,
@@ -525,11 +544,13 @@ __all__ = [
     "AUGMENTERS",
     "Anisotropy",
     "Augmentation",
+    "BestMask",
     "BiasField",
     "Blur",
     "Brightness",
     "Bundle",
     "BundleModel",
+    "CANDIDATES",
     "COLUMNS",
     "CalibrationShift",
     "Case",
@@ -545,6 +566,8 @@ __all__ = [
     "Distances",
     "Domain",
     "Dose",
+    "ERROR_COLOURS",
+    "ERROR_NAMES",
     "Elastic",
     "Ensemble",
     "ExplainedStep",
@@ -661,6 +684,7 @@ __all__ = [
     "adapter",
     "agreement",
     "area_difference",
+    "arm_mask",
     "arm_table",
     "as_case",
     "as_metrics",
@@ -671,6 +695,8 @@ __all__ = [
     "aurc",
     "auroc",
     "auroc_of_mask",
+    "best_mask",
+    "best_masks",
     "bootstrap_curves",
     "boundary_iou",
     "calibration_error",
@@ -697,6 +723,7 @@ __all__ = [
     "direction_letters",
     "draw_tissues",
     "equal_severity",
+    "error_map",
     "evaluate",
     "explain_series",
     "find_cases",
@@ -754,8 +781,10 @@ __all__ = [
     "phantom",
     "plane_letters",
     "plot_activations",
+    "plot_best_mask",
     "plot_boxes",
     "plot_calibration",
+    "plot_cases",
     "plot_compare",
     "plot_confidence",
     "plot_confusion",
@@ -763,6 +792,7 @@ __all__ = [
     "plot_deltas",
     "plot_explanation",
     "plot_frame",
+    "plot_gallery",
     "plot_grid",
     "plot_guarantee",
     "plot_histogram",

@@ -13,6 +13,7 @@ from .explore import *
 from .consensus import *
 from .augmentation import *
 from .preparation import *
+from .selection import *
 from .pixelsets import *
 from .explanation import *
 from .occlusion import *
@@ -46,6 +47,7 @@ from . import (
     probability,
     referral,
     sanity,
+    selection,
     severity,
     summary,
 )
@@ -64,6 +66,7 @@ __all__ = [
     *consensus.__all__,
     *augmentation.__all__,
     *preparation.__all__,
+    *selection.__all__,
     *pixelsets.__all__,
     *explanation.__all__,
     *occlusion.__all__,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case, as_labels
-from ..core.checks import atomic_path, checked, invalid
+from ..core.checks import atomic_path, checked, invalid, warn_user
 
 # %% ../../nbs/data/00_files.ipynb #2aca5e98
 @dataclass(frozen=True, eq=False)
@@ -454,34 +454,87 @@ def _write_nifti(
     array: np.ndarray,  # `(*S)`, then channels, if any
     case: Case,
     path,  # ends in .nii or .nii.gz
+    endings: str = ".nii or .nii.gz",  # that are allowed, in words
 ) -> Path:
     "Voxels in the space of a case, as a file"
     import nibabel as nib
 
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")) or not path.parent.is_dir():
-        raise invalid("path", "a file in a folder that exists, ending in .nii or .nii.gz", str(path))
+        raise invalid("path", f"a file in a folder that exists, ending in {endings}", str(path))
     volume = _nifti_volume(array, case)
     with atomic_path(path) as part:
         nib.save(volume, part)
     return path
+
+# %% ../../nbs/data/00_files.ipynb #d2825d79
+def _write_png(
+    labels: np.ndarray,  # `(H, W)`, the smallest integers that hold them
+    case: Case,
+    path: Path,
+    palette,  # colours of the labels 0, 1, 2 ..., or None
+) -> Path:
+    "Labels as the grey levels, or the numbers of colours, of a picture"
+    from PIL import Image
+
+    if not path.parent.is_dir():
+        raise invalid("path", "a file in a folder that exists", str(path))
+    if case.ndim == 3:
+        shape = f"a volume {case.shape} of case {case.name!r}"
+        raise ValueError(f"path must end in .nii or .nii.gz for {shape} (a PNG holds one slice), got {str(path)!r}")
+    if labels.dtype == np.int32:
+        raise ValueError(f"mask must have labels up to 65535 in a PNG (.nii holds more), got {labels.max()}")
+    colours = None if palette is None else _png_palette(palette, int(labels.max()))
+    picture = Image.fromarray(labels)
+    if colours is not None:
+        picture.putpalette(colours)
+    if case.affine is not None or case.unit == "mm":
+        lost = "its spacing and its place" if case.affine is not None else f"its spacing {case.spacing} mm"
+        warn_user(f"case {case.name!r}: a PNG does not keep {lost}; a path that ends in .nii.gz does")
+    with atomic_path(path) as part:
+        picture.save(part, "png")
+    return path
+
+
+def _png_palette(
+    palette,  # as the user gave it
+    highest: int,  # label of the mask
+) -> bytes:
+    "Colours as a PNG has them"
+    allowed = "colours (n, 3) or (n, 4) in 0..1, as label_colours(n) gives them"
+    try:
+        rgb = np.asarray(palette, dtype=float)
+    except (TypeError, ValueError):
+        raise invalid("palette", allowed, palette, TypeError) from None
+    if rgb.ndim != 2 or rgb.shape[1] not in (3, 4) or not ((rgb >= 0) & (rgb <= 1)).all():
+        raise invalid("palette", allowed, palette)
+    if not highest < len(rgb) <= 256:
+        rows = f"a colour for each of the labels 0 to {highest}, and at most 256"
+        raise ValueError(
+            f"palette must have {rows} (without a palette, a PNG holds labels up to 65535), got {len(rgb)}"
+        )
+    return np.rint(rgb[:, :3] * 255).astype(np.uint8).tobytes()
 
 # %% ../../nbs/data/00_files.ipynb #3fb8ed18
 @checked
 def save_mask(
     mask: np.ndarray | torch.Tensor,  # `(*S)`, labels >= 0, such as `step.pred`
     case: Case,  # that it belongs to
-    path: str | Path,  # ends in .nii or .nii.gz
+    path: str | Path,  # ends in .nii, .nii.gz or, for an image in 2D, .png
+    palette=None,  # of a PNG: `(n, 3)` or `(n, 4)` in 0..1, the colours of the labels 0, 1, 2 ..., as `label_colours`
 ) -> Path:
-    "Write a mask as a NIfTI file in the space of its case, in the smallest type of integer that holds its labels"
+    "Write a mask in the smallest integers that hold its labels: as NIfTI in its case's space, or as PNG without it"
     labels = as_labels(mask, "mask").numpy()
     if labels.shape != case.shape:
         raise invalid("shape of mask", f"that of the case, {case.shape}", labels.shape)
-    highest = labels.max()
-    dtype = next(t for t in (np.uint8, np.uint16, np.int32) if highest <= np.iinfo(t).max)
-    return _write_nifti(labels.astype(dtype), case, path)
+    dtype = next(t for t in (np.uint8, np.uint16, np.int32) if labels.max() <= np.iinfo(t).max)
+    if Path(path).suffix.lower() == ".png":
+        return _write_png(labels.astype(dtype), case, Path(path), palette)
+    if palette is not None:
+        raise ValueError(f"palette must be None unless path ends in .png, got a palette for {str(path)!r}")
+    return _write_nifti(labels.astype(dtype), case, path, ".nii, .nii.gz or .png")
 
-
+# %% ../../nbs/data/00_files.ipynb #dee87765
 @checked
 def save_image(
     image: np.ndarray | torch.Tensor,  # `(*S)` or `(C, *S)`, such as `step.image`

@@ -5,10 +5,11 @@ from .base import *
 from .overlap import *
 from .distance import *
 from .fusion import *
+from .errors import *
 from .lesions import *
 from .boundaries import *
 
-from . import base, boundaries, counts, distance, fusion, lesions, overlap
+from . import base, boundaries, counts, distance, errors, fusion, lesions, overlap
 
 __all__ = [
     *counts.__all__,
@@ -16,6 +17,7 @@ __all__ = [
     *overlap.__all__,
     *distance.__all__,
     *fusion.__all__,
+    *errors.__all__,
     *lesions.__all__,
     *boundaries.__all__,
 ]

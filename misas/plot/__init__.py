@@ -12,6 +12,9 @@ from .planes import *
 from .volumes import *
 from .viewer import *
 from .page import *
+from .panels import *
+from .casefigures import *
+from .gallery import *
 from .charts import *
 from .curves import *
 from .summary import *
@@ -26,6 +29,7 @@ from .trust import *
 
 from . import (
     animation,
+    casefigures,
     charts,
     cohort,
     colours,
@@ -38,8 +42,10 @@ from . import (
     explain_views,
     explore,
     figures,
+    gallery,
     overlays,
     page,
+    panels,
     planes,
     probability,
     series,
@@ -63,6 +69,9 @@ __all__ = [
     *volumes.__all__,
     *viewer.__all__,
     *page.__all__,
+    *panels.__all__,
+    *casefigures.__all__,
+    *gallery.__all__,
     *charts.__all__,
     *curves.__all__,
     *summary.__all__,

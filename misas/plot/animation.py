@@ -19,7 +19,7 @@ from ..core.sweeps import Series
 from .colours import label_palette
 from .figures import legend_entries, like_view, mask_styles, names_in_pictures, style_texts
 from .overlays import LIMIT, View, check_pixels, drawn_labels, fit_size, series_view
-from .text import draw_text, drawable, text_length, value_text
+from .text import check_label_names, draw_text, drawable, text_length, value_text
 
 # %% ../../nbs/plot/13_animation.ipynb #c8f10233
 # in pixels: height of a line of text, side of a label's square, distance between texts
@@ -181,6 +181,8 @@ def used_colours(
     labels: Sequence,  # that are drawn
 ) -> np.ndarray:  # `(n, 3)`, 0..255
     "The different colours of labels"
+    if view.pred == "errors":
+        return view.palette.rgb
     palette = label_palette(view.colours, labels)
     return palette.rgb[sorted({int(palette.rows(k)) for k in labels})]
 
@@ -257,7 +259,7 @@ def gif_series(
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: int = 384,  # longest side of the largest image, in pixels, about: small ones are enlarged by an integer
     limit: float = LIMIT,  # largest number of pixels of all frames together, in millions; more is an error
-    **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, axis, index, channel, label: as in `series_view`
 ) -> Path:  # of the file
     """All steps of a series as an animated GIF that runs forever
 
@@ -272,7 +274,7 @@ def gif_series(
     ('rotation.gif', True)
     """
     path = checked_path(path, ".gif")
-    look = series_view(series, **view)
+    look = series_view(series, **view, labels=check_label_names(labels))
     names = names_in_pictures(labels, series.labels)
     check_duration(duration)
     drawn = drawn_labels(series, look)

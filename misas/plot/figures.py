@@ -17,6 +17,7 @@ import numpy as np
 from ..core.cases import Case
 from ..core.checks import AnyFunction, Domain, SomeNames, check_number, checked, warn_user
 from ..core.sweeps import Step
+from ..metrics.errors import ERROR_NAMES
 from .colours import first_alike, label_palette
 from .directions import axis_text
 from .overlays import UNKNOWN, View, series_view
@@ -143,7 +144,9 @@ def legend_entries(
     names: Sequence | None,  # of the labels 0, 1, 2, ...
     view: View,
 ) -> list:  # of (text, `(3,)` colour in 0..255 or None)
-    "What a legend says of labels; of very many the first ones"
+    "What a legend says of labels, of very many the first ones; or of errors, also of those that do not occur"
+    if view.pred == "errors":
+        return [(ERROR_NAMES[k % 4], view.palette[k]) for k in range(1, len(view.palette.rgb) + 1)]
     palette = label_palette(view.colours, labels)
     alike = first_alike(palette, labels)
     if alike:
@@ -178,8 +181,11 @@ def names_in_pictures(
 def mask_styles(
     view: View,
     steps: Sequence,  # a `Series`, or a list of `Step`
-) -> list:  # of (what, "fill" or "contour")
-    "What a legend says of prediction and truth"
+) -> list:  # of (what, "fill", "contour", "hatched" or "errors")
+    "What a legend says of prediction and truth, or of errors"
+    if view.pred == "errors":
+        unknown = any(_has_unknown(step, view) for step in steps)
+        return [(one_line(view.about), "errors")] + [("not annotated", "hatched")] * unknown
     styles = [("prediction", view.pred)]
     if any(step.truth is not None for step in steps):
         styles.append(("truth", view.truth))
@@ -230,6 +236,8 @@ def legend_handles(
     for what, style in styles:
         if style == "fill":
             handles.append(Patch(color=TEXT_STYLE, alpha=0.5, lw=0, label=what))
+        elif style == "errors":
+            handles.append(Patch(color="none", label=f"errors: {what}"))
         elif style == "hatched":
             handles.append(Patch(fill=False, ec=[c / 255 for c in UNKNOWN], hatch="/////", lw=0, label=what))
         else:
@@ -309,7 +317,7 @@ def panel_grid(
 # %% ../../nbs/plot/09_figures.ipynb #097c546c
 def like_view(function: AnyFunction) -> AnyFunction:
     "Show the arguments of `series_view` in the signature in place of **view"
-    return with_arguments_of(series_view, function)
+    return with_arguments_of(series_view, function, leave_out=("labels",))
 
 
 def with_arguments_of(

@@ -7,7 +7,8 @@ __all__ = ['intensity_window', 'overlay', 'View', 'series_view']
 
 # %% ../../nbs/plot/08_overlays.ipynb #a7fdb44f
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,14 @@ from misas.core.checks import (
     check_type,
     checked,
     invalid,
+    label_text,
+    nearest_name,
     warn_user,
 )
 from ..core.sweeps import Series, Step
 from ..eval.steps import labels_present
-from .colours import LabelPalette, is_colormap, label_palette
+from ..metrics.errors import error_map
+from .colours import LabelPalette, error_palette, is_colormap, label_palette
 from .directions import plane_sides
 
 # %% ../../nbs/plot/08_overlays.ipynb #abb46140
@@ -223,14 +227,15 @@ def dash_pattern(
 class Style:
     "How an image and its masks are painted"
 
-    pred: str | None = "fill"  # "fill", "contour" or None
+    pred: str | None = "fill"  # "fill", "contour", None, or "errors" in place of both masks
     truth: str | None = "contour"  # "fill", "contour" or None
     window: tuple | None = None  # intensities (black, white); None: from the image
     colours: object = None  # of the labels 1, 2, ..., as `label_colours` takes them
     alpha: float = 0.5  # opacity of a fill, 0..1
 
     def __post_init__(self):
-        _check_painting(pred=self.pred, truth=self.truth)
+        check_choice("pred", self.pred, ("fill", "contour", "errors", None))
+        _check_painting(truth=self.truth)
         check_number("alpha", self.alpha, Domain(0, 1))
         if self.window is not None:
             object.__setattr__(self, "window", _checked_window(self.window))
@@ -345,7 +350,7 @@ def overlay(
     pred=None,  # `(H, W)`: labels predicted
     truth=None,  # `(H, W)`: labels of the reference
     window: tuple | None = None,  # intensities (black, white); None: from the image
-    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
+    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them; of errors, as `series_view` does
     alpha: float = 0.5,  # opacity of a fill, 0..1
     pred_as: str | None = "fill",  # "fill", "contour" or None
     truth_as: str | None = "contour",  # "fill", "contour" or None
@@ -354,14 +359,19 @@ def overlay(
     scale: float | None = None,  # size of the picture / size of the image; None: an integer, for about 480 pixels
     ignore: int | None = None,  # value of pixels of the truth that are not annotated: they are hatched
     limit: float = LIMIT,  # largest picture, in millions of pixels; more is an error
+    errors: bool = False,  # paint what is right and what is wrong, as `error_map` has it, in place of both masks?
+    label: int | None = None,  # whose errors; None: any wrong label
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     """An image with its prediction and its truth, as a picture
 
     >>> overlay([[0, 1]], pred=[[1, 0]], colours=["red"], alpha=1, scale=1).tolist()
     [[[255, 0, 0], [255, 255, 255]]]
+    >>> overlay([[0, 1]], pred=[[1, 0]], truth=[[1, 1]], errors=True, colours="paper", alpha=1, scale=1).tolist()
+    [[[0, 192, 0], [255, 255, 0]]]
     """
     _check_painting(pred_as=pred_as, truth_as=truth_as)
-    style = Style(pred_as, truth_as, window, colours, alpha)
+    palette = error_palette(colours) if errors else None
+    style = Style(pred_as, truth_as, window, colours if palette is None else palette, alpha)
     check_number("channel", channel, Domain(0, whole=True))
     check_number("scale", scale, Domain(0, open=True), optional=True)
     check_number("ignore", ignore, Domain(whole=True), optional=True)
@@ -371,6 +381,11 @@ def overlay(
     shapes = [mask.shape for mask in masks.values() if mask is not None and mask.ndim == 2]
     levels = grey_levels(image_numbers(image), style.window, channel, shapes[0] if shapes else None)
     scale = None if scale is None else float(scale)
+    if palette is not None:
+        masks = _given_errors(masks, levels.shape[:2], label, ignore, palette)
+        style = replace(style, pred="fill", truth="contour")
+    elif label is not None:
+        raise invalid("label", "None unless errors=True", label)
     return _painted(levels, **masks, style=style, spacing=spacing, scale=scale, ignore=ignore, limit=limit)
 
 
@@ -380,6 +395,37 @@ def _checked_pixel(spacing) -> tuple:
     if not (0 < height < math.inf and 0 < width < math.inf):
         raise invalid("spacing", allowed, spacing)
     return height, width
+
+# %% ../../nbs/plot/08_overlays.ipynb #58c94890
+def error_layers(
+    truth,  # `(H, W)`, labels
+    pred,  # `(H, W)`, labels
+    label: int | None,  # whose errors; None: any wrong label
+    ignore: int | None,  # value of pixels of the truth that are not annotated
+    palette: LabelPalette,
+) -> tuple:  # `(H, W)`: the number of the colour of each pixel; and what stands for the truth, without any label
+    "What is painted in place of prediction and truth"
+    errors = to_array(error_map(truth, pred, label, ignore))
+    painted = np.where(errors == 0, 4, errors) if len(palette.rgb) == 4 else errors
+    unknown = None if ignore is None else np.where(errors < 0, ignore, 0)
+    return np.maximum(painted, 0), unknown
+
+
+def _given_errors(
+    masks: dict,  # pred and truth: arrays of numbers, or None
+    shape: tuple,  # of the image
+    label,  # as the user gave it
+    ignore: int | None,
+    palette: LabelPalette,
+) -> dict:
+    "The layers of errors of masks that a user handed over"
+    for name, mask in masks.items():
+        if mask is None:
+            raise ValueError(f"{name} must be labels (H, W) where errors=True, got None")
+    check_number("label", label, Domain(0, whole=True), optional=True)
+    pred, truth = (mask_labels(masks[name], name, shape) for name in ("pred", "truth"))
+    pred, truth = error_layers(truth, pred, label, ignore, palette)
+    return dict(pred=pred, truth=truth)
 
 # %% ../../nbs/plot/08_overlays.ipynb #2d04f7b7
 @dataclass(frozen=True)
@@ -393,6 +439,16 @@ class View(Style):
     spacing: tuple = (1, 1)  # height and width of a pixel, where the step does not know its own
     # axes of the volume that run down and across the picture, each with 1, or -1 for backwards: ((0, -1), (2, 1))
     sides: tuple | None = None  # None: as stored
+    errors: LabelPalette | None = None  # the colours of errors; None: the default ones
+    label: int | None = None  # whose errors are drawn; None: any wrong label
+    about: str = "any wrong label"  # whose errors are drawn, in words
+
+    @property
+    def palette(self):
+        "The colours of what is drawn: of labels, or of errors"
+        if self.pred != "errors":
+            return self.colours
+        return self.errors or error_palette()
 
     def cut(self, array):  # tensor `(*S)` or `(C, *S)`, or None
         "The slice as it is shown; where the volume is less deep, its last one"
@@ -428,11 +484,21 @@ class View(Style):
 
     def __call__(self, step: Step, scale: float | None = None, limit: float = LIMIT) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` and `limit` as in `overlay`"
+        style, pred, truth = self.painted(step)
+        return _painted(self.levels(step), pred, truth, style, self.pixel_size(step), scale, step.ignore, limit)
+
+    def painted(self, step: Step) -> tuple:  # `View`, and two masks `(H, W)` or None
+        "The masks as they are painted, and how; of errors the map, and beside it what is not annotated"
         pred, truth = self.cut(step.pred), self.cut(step.truth)
-        return _painted(self.levels(step), pred, truth, self, self.pixel_size(step), scale, step.ignore, limit)
+        if self.pred != "errors":
+            return self, pred, truth
+        errors, unknown = error_layers(truth, pred, self.label, step.ignore, self.palette)
+        return replace(self, pred="fill", truth="contour", colours=self.palette), errors, unknown
 
     def masks(self, step: Step) -> list:
         "The masks that are drawn, as labels"
+        if self.pred == "errors":
+            return [self.painted(step)[1]]
         masks = ((step.pred, self.pred), (step.known_truth, self.truth))
         return [self.cut(mask) for mask, style in masks if style and mask is not None]
 
@@ -445,24 +511,78 @@ def checked_series(series) -> Series:
         raise ValueError("series must have at least one step, got none")
     return series
 
+# %% ../../nbs/plot/08_overlays.ipynb #fa402e67
+def check_errors(series: Series):
+    "An error where there is nothing to draw errors of, or against"
+    name = series.case.name
+    if series.model is None:
+        raise ValueError(
+            f"pred='errors' must have a prediction, got none for case {name!r}: get_series(model, ...) makes one"
+        )
+    if any(step.truth is None for step in series):
+        raise ValueError(
+            f"pred='errors' must have a truth, got none for case {name!r}: load_case(image, truth) reads one"
+        )
+
+# %% ../../nbs/plot/08_overlays.ipynb #a187f14a
+def label_number(
+    label,  # number or name, as the user gave it, or None
+    names: Sequence | None,  # of the labels 0, 1, 2, ...
+) -> int | None:
+    "The number of a label"
+    if label is None:
+        return None
+    known = {} if names is None else dict(enumerate(names)) | getattr(names, "large", {})
+    if not isinstance(label, str):
+        check_number("label", label, Domain(0, whole=True))
+        return int(label)
+    found = [number for number, name in known.items() if name == label]
+    if len(found) == 1:
+        return found[0]
+    allowed = "the number of a label" + (f" or one of {', '.join(map(repr, known.values()))}" if known else "")
+    if found:
+        hint = f" (the labels {found} have this name)"
+    else:
+        hint = nearest_name(label, list(known.values())) if known else " (labels=[...] says what they are called)"
+    raise ValueError(f"{invalid('label', allowed, label)}{hint}")
+
+
+def error_style(
+    colours,  # as `error_palette` takes them
+    label,  # number or name, or None
+    names: Sequence | None,  # of the labels 0, 1, 2, ...
+) -> dict:  # of `View`
+    "How errors are drawn"
+    number = label_number(label, names)
+    style: dict[str, Any] = dict(errors=error_palette(colours), label=number)
+    return style if number is None else style | dict(about=label_text(number, names))
+
 # %% ../../nbs/plot/08_overlays.ipynb #f22a869e
 def series_view(
     series: Series,
-    pred: str | None = "fill",  # how predictions are drawn: "fill", "contour" or None
+    pred: str | None = "fill",  # how predictions are drawn: "fill", "contour", None, or "errors" for both masks in one
     truth: str | None = "contour",  # how the truth is drawn: "fill", "contour" or None
     window: tuple | None = None,  # intensities (black, white); None: from the case before any change
-    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them
+    colours=None,  # of the labels 1, 2, ..., as `label_colours` takes them; of errors "paper", or a list of three
     alpha: float = 0.5,  # opacity of a fill, 0..1
     axis: int = 0,  # across which a volume is cut: 0, 1 or 2
     index: int | None = None,  # of the slice of a volume; None: the one with the most foreground
     channel: int = 0,  # shown where the image has neither one nor three
+    label: int | str | None = None,  # whose errors are drawn: its number or name; None: any wrong label
+    labels: Sequence | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series
 ) -> View:
     "The look that all steps of a series share"
     case = checked_series(series).case
     check_number("channel", channel, Domain(0, whole=True))
     check_number("axis", axis, Domain(0, 2, whole=True))
-    style: dict[str, Any] = dict(pred=pred, truth=truth, window=window, colours=colours, alpha=alpha, channel=channel)
-    View(**style)
+    style: dict[str, Any] = dict(pred=pred, truth=truth, window=window, alpha=alpha, channel=channel)
+    if pred == "errors":
+        check_errors(series)
+        style |= error_style(colours, label, series.labels if labels is None else labels)
+        colours = None
+    elif label is not None:
+        raise invalid("label", "None unless pred='errors'", label)
+    View(**style, colours=colours)
     if window is None:
         style["window"] = intensity_window(case)
     style["colours"] = _palette_of(colours, _masks(series))
@@ -470,7 +590,7 @@ def series_view(
         return View(**style, spacing=case.spacing)
 
     depth = max(step.image.shape[axis + 1] for step in series)
-    index = _fullest(series, axis) if index is None else index
+    index = _fullest(series, axis, style.get("label")) if index is None else index
     check_number("index", index, Domain(0, depth - 1, whole=True))
     sides = plane_sides(axis, case.affine)
     spacing = tuple(case.spacing[i] for i, _ in sides)
@@ -489,10 +609,14 @@ def series_palette(
     return _palette_of(colours, [mask for series in several for mask in _masks(series)])
 
 # %% ../../nbs/plot/08_overlays.ipynb #fe2c4381
-def _fullest(series, axis: int) -> int:
+def _fullest(
+    series,
+    axis: int,
+    label: int | None = None,  # that counts; None: all but the background
+) -> int:
     "Index of the slice with the most foreground"
     others = [i for i in range(3) if i != axis]
-    counts = [(mask > 0).sum(others).cpu() for mask in _masks(series)]
+    counts = [(mask == label if label else mask > 0).sum(others).cpu() for mask in _masks(series)]
     depth = max(map(len, counts))
     padded = [torch.nn.functional.pad(count, (0, depth - len(count))) for count in counts]
     return int(torch.stack(padded).sum(0).argmax())

@@ -37,14 +37,14 @@ from misas.plot.overlays import (
     pixel_stretch,
     resize_nearest,
     scaled_size,
-    series_palette,
     to_array,
 )
-from .planes import like_look, plane_letters, plane_look, plane_zoom
+from .planes import like_look, plane_letters, plane_zoom
 from .text import check_label_names
 from misas.plot.viewer import (
     all_labels,
     canvas_size,
+    common_look,
     first_slices,
     html_legend,
     one_case,
@@ -74,7 +74,7 @@ def _page_colours(
     labels: list,  # that occur
 ) -> _Colours:
     "Colours for the labels of a page, whose masks have room for 254"
-    palette = label_palette(view.colours, labels)
+    palette = label_palette(view.palette, labels)
     used = sorted({int(palette.rows(label)) for label in labels})
     if len(used) > 254:
         warn_user(f"the masks of a page have 254 colours: some of its {len(used)} labels have one in common")
@@ -126,21 +126,23 @@ def _step_layers(
     scale = zoom * min(view.spacing)
     stretched = [n * stretch * scale for n, stretch in zip(levels.shape, pixel_stretch(view.spacing))]
     shape = tuple(max(1, round(n)) for n in stretched)
+    view, pred, truth = view.painted(step)
     both_contours = (view.pred, view.truth) == ("contour", "contour")
 
     def layer(mask, style, dashed, unknown=None):
         if mask is None or style is None:
             return None
-        return _mask_layer(to_array(view.cut(mask)).astype(np.int32), shape, style, dashed, colours, unknown)
+        return _mask_layer(to_array(mask).astype(np.int32), shape, style, dashed, colours, unknown)
 
     unknown = None
-    if step.truth is not None and step.ignore is not None:
-        unknown = to_array(view.cut(step.truth)) == step.ignore
+    if truth is not None and step.ignore is not None:
+        unknown = to_array(truth) == step.ignore
+        truth = np.where(unknown, 0, to_array(truth))
 
     layers = [
         scaled_size(levels, shape),
-        layer(step.pred, view.pred, dashed=False),
-        layer(step.known_truth, view.truth, both_contours, unknown),
+        layer(pred, view.pred, dashed=False),
+        layer(truth, view.truth, both_contours, unknown),
     ]
     room: Any = np.maximum(shape, canvas)
     return [None if one is None else _padded(one, room) for one in layers]
@@ -293,26 +295,27 @@ def save_viewer(
     quality: int | None = 90,  # of the images, 1..100; None: without losses
     limit: float = 30,  # largest size of the pictures, in MB; more is an error
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
-    **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
+    **look,  # pred, truth, window, colours, alpha, channel, label: as in `series_view`
 ) -> Path:  # of the file
     "One web page with sliders for value and slice, which needs neither Python nor a network"
     several = one_case(series)
     path = checked_path(path, ".html", ".htm")
     check_number("limit", limit, Domain(0, open=True))
     check_number("quality", quality, Domain(1, 100, whole=True), optional=True)
-    look["colours"] = series_palette(several, look.get("colours"))
-    view = plane_look(several[0], **look)
     names = several[0].labels if labels is None else check_label_names(labels)
+    view = common_look(several, names, look)
     steps = [step for one in several for step in one]
 
     cut = _cut(several, view, axis, slices, size, quality)
     data = _page_data(several, cut, limit)
     styles = mask_styles(view, steps)
-    data |= dict(alpha=float(view.alpha), styles=dict(styles))
+    layers = dict(prediction="fill") if view.pred == "errors" else dict(styles)
+    data |= dict(alpha=float(view.alpha), styles=layers)
 
     height, width = cut.canvas
     page = _filled_page(
         data,
+        LAYER="errors" if view.pred == "errors" else "prediction",
         NAME=html.escape(one_line(several[0].case.name, 300)),
         LEGEND=html_legend(legend_entries(all_labels(several, view), names, view), styles),
         NOTE=html.escape(_note(several, steps, data)),

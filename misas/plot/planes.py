@@ -66,7 +66,7 @@ def plane_look(
     **view,  # as in `series_view`, but for axis and index
 ) -> View:
     "How all steps are looked at, but for the plane"
-    if series.model is None:
+    if series.model is None and view.get("pred") != "errors":
         view["pred"] = None
     return series_view(series, axis=0, index=0, **view)
 
@@ -168,7 +168,7 @@ def step_value_text(series: Series, step: Step) -> str:
 # %% ../../nbs/plot/14_planes.ipynb #288d5870
 def like_look(function: AnyFunction) -> AnyFunction:
     "Show what `series_view` takes, but for the plane, in the signature in place of **view"
-    return with_arguments_of(series_view, function, leave_out=("axis", "index"))
+    return with_arguments_of(series_view, function, leave_out=("axis", "index", "labels"))
 
 # %% ../../nbs/plot/14_planes.ipynb #da80ff6f
 def _turn(

@@ -27,7 +27,7 @@ from misas.plot.figures import (
     title_size,
 )
 from .overlays import drawn_labels, series_view
-from .text import drawable, value_text
+from .text import check_label_names, drawable, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def plot_series(
     columns: int | None = None,  # panels in a row; None: up to 4
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     panel: float = 2.2,  # width of a panel, in inches
-    **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, axis, index, channel, label: as in `series_view`
 ) -> "Figure":
     """All steps of a series side by side
 
@@ -52,7 +52,7 @@ def plot_series(
     >>> [ax.get_title() for ax in figure.axes]
     ['deg = 0°', 'deg = 45°', 'deg = 90°']
     """
-    look = series_view(series, **view)
+    look = series_view(series, **view, labels=check_label_names(labels))
     names = names_in_pictures(labels, series.labels)
     entries = legend_entries(drawn_labels(series, look), names, look)
     handles = legend_handles(entries, mask_styles(look, series))
@@ -117,7 +117,7 @@ def plot_transform(
     axis = view.get("axis", 0)
     if case.ndim == 3 and case.truth is None and view.get("index") is None and axis in (0, 1, 2):
         view["index"] = case.shape[axis] // 2
-    view["pred"] = None
+    view["pred"] = "errors" if view.get("pred") == "errors" else None  # which is an error: nothing was predicted
     return plot_series(series, columns, labels, panel, **view)
 
 # %% ../../nbs/plot/12_series.ipynb #35399c70
@@ -145,13 +145,13 @@ def plot_frame(
     ax: "Axes | None" = None,  # to draw into; None: a new figure
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: float = 4,  # width of a new figure, in inches
-    **view,  # pred, truth, window, colours, alpha, axis, index, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, axis, index, channel, label: as in `series_view`
 ) -> "Figure | Axes":  # the figure, or `ax`
     "One step with its parameter"
     shown, series = one_step(step, series)
     check_number("size", size, Domain(0, open=True))
     names = names_in_pictures(labels, series.labels)
-    look = series_view(series, **view)
+    look = series_view(series, **view, labels=check_label_names(labels))
     picture = look(shown)
     (title,) = drawable([value_text(series.transform, shown.value)])
     if ax is not None:

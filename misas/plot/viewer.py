@@ -29,7 +29,7 @@ from ..core.sweeps import Series, Step
 from .animation import centre_on_canvas
 from .directions import axis_text, plane_sides
 from .figures import legend_entries, mask_styles, style_texts
-from .overlays import View, checked_series, drawn_labels, series_palette
+from .overlays import View, check_errors, checked_series, drawn_labels, series_palette
 from misas.plot.planes import (
     index_along,
     lettered,
@@ -162,7 +162,9 @@ def all_labels(
     several: list,  # of `Series`
     view: View,
 ) -> list:
-    "Labels that occur in any step"
+    "Labels, or kinds of errors, that occur in any step"
+    if view.pred == "errors":
+        return list(range(1, len(view.palette.rgb) + 1))
     whole = replace(view, index=None)
     return sorted({label for series in several for label in drawn_labels(series, whole)})
 
@@ -178,6 +180,21 @@ def html_legend(
         mark = "" if colour is None else square.format(*colour.astype(int))
         texts.append(mark + html.escape(text))
     return " &nbsp; ".join(texts + style_texts(styles))
+
+# %% ../../nbs/plot/17_viewer.ipynb #ce271ac9
+def common_look(
+    several: list,  # of `Series`
+    names: Sequence | None,  # of the labels 0, 1, 2, ...
+    look: dict,  # what the user said of it, as in `series_view`
+) -> View:
+    "How all series are looked at"
+    if look.get("pred") == "errors":
+        for series in several:
+            check_errors(series)
+        view = plane_look(several[0], **look, labels=names)
+        return replace(view, colours=series_palette(several, None))
+    colours = series_palette(several, look.get("colours"))
+    return plane_look(several[0], **look | dict(colours=colours))
 
 # %% ../../nbs/plot/17_viewer.ipynb #a877294d
 def first_slices(
@@ -214,6 +231,8 @@ def _controls(
     case = several[0].case
     predicted = several[0].model is not None
     has_truth = any(step.truth is not None for series in several for step in series)
+    all_true = all(step.truth is not None for series in several for step in series)
+    pred_styles = _STYLE_NAMES + [("errors", "errors")] * all_true
     numbered = [(name, i) for i, name in enumerate(series_names(several))]
     axes = [(axis_text(a, case.affine), a) for a in range(3)]
 
@@ -229,7 +248,7 @@ def _controls(
         value=slider("value", predicted, len(several[0]) - 1, start_value(several[0])),
         axis=put(w.Dropdown, "across", case.ndim == 3, options=axes, value=axis),
         slice=slider("slice", case.ndim == 3, volume_depths(case)[axis] - 1, at[axis]),
-        pred=put(w.Dropdown, "prediction", predicted, options=_STYLE_NAMES, value=look.pred),
+        pred=put(w.Dropdown, "prediction", predicted, options=pred_styles, value=look.pred),
         truth=put(w.Dropdown, "truth", has_truth, options=_STYLE_NAMES, value=look.truth),
         alpha=put(w.FloatSlider, "opacity", max=1, step=0.05, value=look.alpha),
     )
@@ -249,7 +268,8 @@ class _Viewer:
     ):
         w = _widgets()
         self.several, self.look, self.at, self.size = several, look, at, size
-        self.entries = legend_entries(all_labels(several, look), names, look)
+        masks = replace(look, pred="fill") if look.pred == "errors" else look
+        self.entries = legend_entries(all_labels(several, masks), names, masks)
         self.controls = _controls(several, look, axis, at)
         self.picture = w.Image(format="png")
         self.caption = w.HTML()  # a Label would typeset what stands between two $
@@ -268,7 +288,8 @@ class _Viewer:
         shown = replace(self.look, pred=now["pred"], truth=now["truth"], alpha=now["alpha"])
         self.picture.value = _png(_picture(series, step, shown, now["axis"], now["slice"], self.size))
         self.caption.value = html.escape(step_caption(series, step, now["axis"], now["slice"]))
-        self.legend.value = html_legend(self.entries, mask_styles(shown, [step]))
+        entries = legend_entries((), None, shown) if shown.pred == "errors" else self.entries
+        self.legend.value = html_legend(entries, mask_styles(shown, [step]))
 
     def choose_series(self, change):
         "Start at the unchanged image of another series"
@@ -291,15 +312,14 @@ def view(
     index: int | None = None,  # of the slice shown first; None: through the centre of mass of the foreground
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     size: int = 480,  # longest side of the picture, in pixels, about
-    **look,  # pred, truth, window, colours, alpha, channel: as in `series_view`
+    **look,  # pred, truth, window, colours, alpha, channel, label: as in `series_view`
 ):  # an ipywidgets.HBox
     "Sliders for value and slice, and switches for prediction and truth, in a notebook"
     w = _widgets()
     several = one_case(series)
     names = several[0].labels if labels is None else check_label_names(labels)
     at = first_slices(several[0], axis, index)
-    look["colours"] = series_palette(several, look.get("colours"))
-    viewer = _Viewer(several, plane_look(several[0], **look), axis, at, names, size)
+    viewer = _Viewer(several, common_look(several, names, look), axis, at, names, size)
     seen = w.VBox([viewer.picture, viewer.caption, viewer.legend])
     chosen = w.VBox(list(viewer.controls.values()))
     return w.HBox([seen, chosen], layout=w.Layout(flex_flow="row wrap"))

@@ -59,7 +59,7 @@ from misas.plot.planes import (
     step_spacing,
     step_value_text,
 )
-from .text import as_plain, drawable
+from .text import as_plain, check_label_names, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,12 +142,12 @@ def plot_montage(
     columns: int | None = None,  # panels in a row; None: up to 4
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     panel: float = 2.2,  # width of a panel, in inches
-    **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, channel, label: as in `series_view`
 ) -> "Figure":
     "Slices of a volume side by side"
     series = one_volume(volume)
     step, case = series[0], series.case
-    look = plane_look(series, **view)
+    look = plane_look(series, **view, labels=check_label_names(labels))
     names = names_in_pictures(labels, series.labels)
     slices = _slices(step, axis, index, n)
     plane = plane_of(look, step, case, axis, 0)
@@ -242,13 +242,13 @@ def plot_planes(
     crosshair: bool = True,  # draw the lines in which the planes cut each other?
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     panel: float = 2.2,  # length of the longest side, in inches
-    **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, channel, label: as in `series_view`
 ) -> "Figure":
     "The three planes through one point of a volume"
     series = as_volumes(volume)
     case = series.case
     check_number("panel", panel, Domain(0, open=True))
-    look = plane_look(series, **view)
+    look = plane_look(series, **view, labels=check_label_names(labels))
     at = checked_position(series, at)
     names = names_in_pictures(labels, series.labels)
     rows = [(step, [plane_of(look, step, case, axis, at[axis]) for axis in range(3)]) for step in series]
@@ -378,14 +378,14 @@ def gif_volume(
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: as series or case know them
     size: int = 384,  # longest side of a plane, in pixels, about
     limit: float = LIMIT,  # largest number of pixels of all frames together, in millions; more is an error
-    **view,  # pred, truth, window, colours, alpha, channel: as in `series_view`
+    **view,  # pred, truth, window, colours, alpha, channel, label: as in `series_view`
 ) -> Path:  # of the file
     "An animated GIF of one step, slice after slice, or of the three planes of several, value after value"
     series = as_volumes(volume)
     path = checked_path(path, ".gif")
     names = names_in_pictures(labels, series.labels)
     check_duration(duration)
-    look = plane_look(series, **view)
+    look = plane_look(series, **view, labels=check_label_names(labels))
     if len(series) == 1:
         shown = _slice_frames(series, look, axis, index)
         zoom = plane_zoom(series.case, size, axis)

@@ -250,7 +250,7 @@ def test_a_wrong_argument_touches_no_file(shape, tmp_path):
     for write, bad, path, words in [
         (save_mask, np.zeros((3, 3)), "labels.nii.gz", "shape of mask must be that of the case"),
         (save_mask, labels + 0.5, "labels.nii.gz", "mask"),
-        (save_mask, labels, "labels.png", "path must be a file"),
+        (save_mask, labels, "labels.jpg", "path must be a file"),
         (save_mask, labels, "nowhere/labels.nii", "path must be a file"),
         (save_image, np.zeros((3, 3)), "labels.nii.gz", "shape of image must be"),
     ]:
