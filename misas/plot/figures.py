@@ -328,7 +328,8 @@ def with_arguments_of(
     "The function, with a signature in which the arguments of another one stand in place of its last"
     own = list(inspect.signature(function).parameters.values())[:-1]
     others = list(inspect.signature(source).parameters.values())[1:]
-    shared = [p.replace(kind=p.KEYWORD_ONLY) for p in others if p.name not in leave_out]
+    taken = {*leave_out, *(p.name for p in own)}
+    shared = [p.replace(kind=p.KEYWORD_ONLY) for p in others if p.name not in taken]
     signature = inspect.signature(function).replace(parameters=own + shared)
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
