@@ -1,6 +1,8 @@
 "Activation maps of Keras networks against a tape that is worked by hand"
 
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import torch.nn.functional as F
 
 import misas as ms
 
+if find_spec("triton"):
+    import_module("triton")  # before TensorFlow: after it, the process ends
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 layers = keras.layers
