@@ -106,6 +106,9 @@ from .transforms.geometry import (
     Shear,
     Translate,
 )
+from .transforms.joint import (
+    Joint,
+)
 from .transforms.kspace import (
     Ghosting,
     Gibbs,
@@ -497,6 +500,10 @@ from .plot.figures import (
 from .plot.gallery import (
     plot_gallery,
 )
+from .plot.gridimages import (
+    plot_field,
+    plot_grid_images,
+)
 from .plot.overlays import (
     View,
     intensity_window,
@@ -592,6 +599,7 @@ __all__ = [
     "InvalidImageError",
     "JPEG",
     "Job",
+    "Joint",
     "KEYS",
     "KSpaceLines",
     "KerasModel",
@@ -791,9 +799,11 @@ __all__ = [
     "plot_confusion_series",
     "plot_deltas",
     "plot_explanation",
+    "plot_field",
     "plot_frame",
     "plot_gallery",
     "plot_grid",
+    "plot_grid_images",
     "plot_guarantee",
     "plot_histogram",
     "plot_montage",

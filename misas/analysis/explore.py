@@ -28,9 +28,10 @@ from ..eval.scoring import evaluate
 from ..eval.steps import unchanged_step
 from ..metrics.base import Metric, as_metrics, measure
 from ..transforms.basic import Compose, Fixed
+from ..transforms.joint import Joint
 
 # %% ../../nbs/analysis/08_explore.ipynb #5fa46ba4
-def _one_parameter(
+def one_parameter(
     transform,  # anything that `as_transform` takes
 ) -> Transform:
     "A transform with one parameter"
@@ -58,7 +59,7 @@ def _even_step(
     return least
 
 
-def _few_values(
+def few_values(
     transform: Transform,
     values,  # as given; None: the transform's own
     case: Case,
@@ -112,16 +113,18 @@ def grid(
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns as in `GRID_COLUMNS`
-    "Scores for each pair of values of two transforms"
-    a, b, case = _one_parameter(transform_a), _one_parameter(transform_b), as_case(case)
-    pairs = list(product(_few_values(a, values_a, case), _few_values(b, values_b, case)))
-    table = evaluate(model, case, Compose(a, b), pairs, _one_metric(metric), labels, absent=absent, progress=progress)
+    "Scores for each pair of values of two transforms; two that describe one thing, as `Joint` has them, change one"
+    a, b, case = one_parameter(transform_a), one_parameter(transform_b), as_case(case)
+    both = Joint(a, b)
+    pairs = list(product(few_values(a, values_a, case), few_values(b, values_b, case)))
+    table = evaluate(model, case, both, pairs, _one_metric(metric), labels, absent=absent, progress=progress)
     first, second = zip(*table.value)
     table = table.assign(transform_a=str(a), param_a=a.param, value_a=first)
     table = table.assign(transform_b=str(b), param_b=b.param, value_b=second)[GRID_COLUMNS]
     table.attrs["transforms"] = [
         dict(unit=t.unit, neutral=t.neutral_for(case), categorical=t.categorical) for t in (a, b)
     ]
+    table.attrs["unchanged"] = [pair for pair in pairs if both._is_neutral(pair, case)]
     return table
 
 # %% ../../nbs/analysis/08_explore.ipynb #6e3b4fd9
@@ -150,7 +153,7 @@ def _axis(
     ends,  # (low, high)
 ) -> _Axis:
     "A transform and its range, checked"
-    t = _one_parameter(transform)
+    t = one_parameter(transform)
     name = f"range of {t}"
     if t.categorical:
         raise ValueError(
@@ -216,7 +219,7 @@ class _Scorer:
         ((self.name, self.metric),) = _one_metric(metric).items()
         self.absent = absent
         self.labels = _label_values(label, self.model, self.case)
-        self.compose = Compose(*(a.transform for a in axes))
+        self.compose = Joint(*(a.transform for a in axes))
 
     def values(self, point) -> tuple:
         "A value of each transform"

@@ -6,6 +6,7 @@
 __all__ = ['MEASURES', 'summarise', 'verdicts']
 
 # %% ../../nbs/analysis/01_summary.ipynb #e48ec053
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,8 @@ from misas.eval.table import (
     check_scores,
     plain_column,
     score_text,
+    unchanged_scores,
+    value_words,
     with_unit,
     without_facts,
 )
@@ -181,20 +184,23 @@ def _turned_back(
     return turned
 
 
-def _tried(values: list, mean: np.ndarray, neutral, facts: dict, delta: float) -> dict:
+def _tried(values: list, mean: np.ndarray, neutral, facts: dict, delta: float, unchanged: float) -> dict:
     "Which values were tried, and which of them are bad"
     names = facts["categorical"]
     log = bool(facts["log"])
-    failed = []
-    if names and neutral is not None:
-        floor = mean[values.index(neutral)] - delta
+    failed, passed = [], []
+    start = unchanged if neutral is None else mean[values.index(neutral)]
+    if names and not np.isnan(start):
+        floor = start - delta
         failed = [value for value, score in zip(values, mean) if score < floor]
+        passed = [value for value, score in zip(values, mean) if score >= floor and value != neutral]
     return dict(
         neutral=neutral,
         tried_low=np.nan if names else min(values),
         tried_high=np.nan if names else max(values),
         worst_value=worst_score(values, mean, None if names else neutral, log)[1],
         failed=", ".join(failed),
+        passed=", ".join(passed),
         log=not names and on_log_axis(values, log),
         categorical=names,
         unit=facts["unit"],
@@ -236,6 +242,7 @@ class _Curve:
     delta: float
     better: str
     error: float  # corruption error
+    unchanged: float = np.nan  # score of the unchanged image, more is better, where there is no neutral value
 
     @cached_property
     def neutral(self):
@@ -303,6 +310,17 @@ def _lost_cases(curve: _Curve) -> int:
     return int((clean <= curve.delta).sum())
 
 
+def _against_unchanged(curve: _Curve, measured: dict) -> dict:
+    "Score of the unchanged image, and the drop from there, where a transform has no neutral value"
+    if curve.at is not None or np.isnan(curve.unchanged):
+        return {}
+    sign = 1 if curve.better == "higher" else -1
+    worst = sign * measured["worst_score"]
+    lost = _nothing_to_lose(curve.unchanged, worst, curve.delta, curve.facts.get("starts_at_0", False))
+    drop = np.nan if lost else curve.unchanged - worst
+    return dict(neutral_score=sign * curve.unchanged, drop=drop)
+
+
 def _summary_row(
     curve: _Curve,
     measured: dict,  # from `_measured`
@@ -311,8 +329,9 @@ def _summary_row(
     return (
         dict(cases=len(curve.scores), lost_cases=_lost_cases(curve), delta=curve.delta, corruption_error=curve.error)
         | _fewest(curve.values, curve.scores)
-        | _tried(curve.values, curve.mean, curve.neutral, curve.facts, curve.delta)
+        | _tried(curve.values, curve.mean, curve.neutral, curve.facts, curve.delta, curve.unchanged)
         | measured
+        | _against_unchanged(curve, measured)
     )
 
 # %% ../../nbs/analysis/01_summary.ipynb #abc7d9ef
@@ -359,6 +378,7 @@ _SUMMARY = [
     "slope",
     "corruption_error",
     "failed",
+    "passed",
     "delta",
     "log",
     "categorical",
@@ -435,6 +455,15 @@ def _check_sampling(confidence, resamples, seed) -> None:
 _KEYS = ["transform", "label", "metric"]
 
 
+def _unchanged(table: CodedTable, at: np.ndarray, curve: CaseCurves, better: str) -> float:
+    "The mean score of the unchanged image, more is better, over the cases with a score; NaN where it is not known"
+    known = unchanged_scores(table.rows.iloc[at])
+    if known is None:
+        return np.nan
+    judged = {case for case, own in zip(curve.cases, curve.scores) if not np.isnan(own).all()}
+    return float(_upright(known[known.case.isin(judged)].unchanged.to_numpy(float), better).mean())
+
+
 def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts: dict, delta: float) -> _Curve:
     "The curve in some rows of a table; `facts` are of the transform, and better, starts_at_0"
     names = facts["categorical"] or bool((table.number[at] < 0).any())
@@ -448,7 +477,18 @@ def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts
         error = _relative_error(table.rows.iloc[at], reference, value, facts["better"])
     better = facts["better"]
     facts = facts | dict(categorical=names)
-    return _Curve(int(at[0]), curve.values, _upright(scores, better), judged_at, facts, delta, better, error)
+    known = np.nan if judged_at is not None else _unchanged(table, at, curve, better)
+    return _Curve(
+        int(at[0]),
+        curve.values,
+        _upright(scores, better),
+        judged_at,
+        facts,
+        delta,
+        better,
+        error,
+        known,
+    )
 
 
 def _curves_of(
@@ -555,8 +595,35 @@ def _amount_text(value, unit: str = "") -> str:
 
 def _place_text(row, value) -> str:
     "A value where something happens: 30°, or a name with its parameter"
+    words = value_words(row["transform"], row.param, row.unit, value)
+    if words is not None:
+        return words if words != "unchanged" else "the unchanged image"
     text = _amount_text(value, row.unit)
     return f"{row.param} = {text}" if row.categorical else text
+
+
+def _listed_places(row, names: str) -> str:
+    "Values that are names, in words"
+    values = re.split(r", (?![^(]*\))", names)
+    found = [value_words(row["transform"], row.param, row.unit, value) for value in values]
+    words = [word for word in found if word is not None]
+    if len(words) < len(found):
+        return names
+    several = any(", " in word for word in words)
+    return ("; " if several else ", ").join(words)
+
+
+def _names_text(row) -> str:
+    "Which of several names are tolerated"
+    if not row.failed:
+        return "all"
+    has_neutral = not (row.neutral is None or pd.isna(row.neutral))
+    if not row.passed:
+        return "only as it is" if has_neutral else "none of those tried"
+    if row.passed == "?" or row.passed.count(", ") >= row.failed.count(", "):
+        return f"all but {_listed_places(row, row.failed)}"
+    start = "as it is or " if has_neutral else ""
+    return f"only {start}{_listed_places(row, row.passed)}"
 
 # %% ../../nbs/analysis/01_summary.ipynb #09575a50
 def _is_lost(row) -> bool:
@@ -579,7 +646,11 @@ def range_text(
     if pd.isna(row["drop"]):
         return "not known"
     if row.categorical:
-        return f"all but {row.failed}" if row.failed else "all"
+        return _names_text(row)
+    if pd.isna(row.tolerance_low):
+        return "not known"
+    if row.tolerance_low == row.tolerance_high:
+        return "only as it is"
     text = f"{_amount_text(row.tolerance_low, row.unit)} to {_amount_text(row.tolerance_high, row.unit)}"
     all_tried = (row.tolerance_low, row.tolerance_high) == (row.tried_low, row.tried_high)
     return f"{text} (all tried)" if all_tried else text
@@ -619,13 +690,15 @@ def check_summary(
         raise TypeError(f"summary must be the table that summarise makes, got a {type(summary).__name__}")
     if "lost_cases" not in summary:
         summary = summary.assign(lost_cases=0)  # of an earlier version
+    if "passed" not in summary:
+        summary = summary.assign(passed="?")  # likewise: not known
     missing = [column for column in _SUMMARY if column not in summary]
     if missing:
         lacking = ", ".join(map(repr, missing[:3])) + (" ..." if len(missing) > 3 else "")
         raise ValueError(f"summary must be the table that summarise makes, got one without the columns {lacking}")
     if not len(summary):
         raise ValueError("summary must have at least one row, got an empty table")
-    return summary.assign(**{name: _without_nan(summary[name]) for name in ("failed", "unit", "metric_unit")})
+    return summary.assign(**{name: _without_nan(summary[name]) for name in ("failed", "passed", "unit", "metric_unit")})
 
 # %% ../../nbs/analysis/01_summary.ipynb #a5032220
 def summary_groups(
@@ -664,7 +737,7 @@ def _tolerates_text(row) -> str:
     "The part of a sentence on what is tolerated"
     if _is_lost(row):
         return f"{_lost_text(row)} even in the unchanged image; "
-    if pd.isna(row["drop"]):
+    if range_text(row) == "not known":
         return ""
     worse = "a loss" if row.better == "higher" else "a rise"
     most = with_unit(f"{row.delta:g}", row.metric_unit)

@@ -88,6 +88,14 @@ class Transform:
         "The values tried by default in this case"
         return self.values
 
+    def value_name(self, value) -> str | None:
+        "What a value is called in words; None where the number says it"
+        return None
+
+    def joined(self, value, other: "Transform", other_value) -> tuple["Transform", Any] | None:
+        "Both values as one change (transform, value), where both transforms describe one thing; None where they do not"
+        return None
+
     def _is_neutral(self, value, case: Case) -> bool:
         "Does a value that was checked change nothing in this case?"
         neutral = self.neutral_for(case)

@@ -181,8 +181,10 @@ def make_table(
 
 # %% ../../nbs/eval/00_table.ipynb #d3b1d8fc
 ARM_COLUMNS = ["arm", "run"]
+# of a transform without a neutral value: the score of the unchanged image, the same in each row of a case
+UNCHANGED = "unchanged"
 # what the columns of a score table are called; a case may have columns of any other name
-_TAKEN = [*COLUMNS, *ARM_COLUMNS, "unit", "neutral", "log", "categorical", "metric_unit", "better"]
+_TAKEN = [*COLUMNS, *ARM_COLUMNS, UNCHANGED, "unit", "neutral", "log", "categorical", "metric_unit", "better"]
 
 
 def case_columns(scores: pd.DataFrame) -> list[str]:
@@ -217,6 +219,26 @@ def with_columns(
     index = table.index
     # a column of None only has the kind of the others when tables are joined
     return table.assign(**{name: pd.Series([entry] * len(index), index, object) for name, entry in entries.items()})
+
+# %% ../../nbs/eval/00_table.ipynb #65bc0e2f
+def with_unchanged(
+    table: pd.DataFrame,  # of one case, model and transform
+    rows: pd.DataFrame,  # columns label, metric, score: of the unchanged image
+) -> pd.DataFrame:
+    "A table with the score of the unchanged image beside each row"
+    scores = {(label, metric): score for label, metric, score in zip(rows.label, rows.metric, rows.score)}
+    known = [scores.get(key, np.nan) for key in zip(table.label, table.metric)]
+    return table.assign(**{UNCHANGED: pd.Series(known, table.index, float)})
+
+
+def unchanged_scores(
+    scores: pd.DataFrame,  # score rows
+) -> pd.DataFrame | None:  # model, case, transform, label, metric, unchanged; None where nothing is known
+    "The score of the unchanged image, where a transform has no neutral value"
+    if UNCHANGED not in scores or not scores[UNCHANGED].notna().any():
+        return None
+    keys = ["model", "case", "transform", "label", "metric"]
+    return scores.loc[scores[UNCHANGED].notna(), [*keys, UNCHANGED]].drop_duplicates(keys)
 
 # %% ../../nbs/eval/00_table.ipynb #2f4c511e
 def _as_number(text: str):
@@ -544,6 +566,50 @@ def _resolved_neutral(
     neutral = {_from_json(by_case.get(case, facts["neutral"])) for case in cases}
     return neutral.pop() if len(neutral) == 1 else None
 
+# %% ../../nbs/eval/00_table.ipynb #69ae4b77
+def param_text(param: str, unit: str) -> str:
+    "A parameter with its unit, as an axis is called: deg [°]; of several, each with its own"
+    params, units = param.split(", "), unit.split(", ")
+    if len(params) != len(units):
+        params, units = [param], [unit]
+    return ", ".join(f"{own} [{u}]" if u else own for own, u in zip(params, units))
+
+
+def _as_parts(value) -> tuple:
+    "The numbers of several parameters, also where they stand as text; empty for one value"
+    if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
+        parts = [_as_number(part) for part in value[1:-1].split(", ")]
+        return () if None in parts else tuple(parts)
+    return tuple(value) if isinstance(value, (tuple, list)) else ()
+
+# %% ../../nbs/eval/00_table.ipynb #30e12a42
+def value_words(
+    transform: str,  # as it stands in a table
+    param: str,
+    unit: str,
+    value,  # or its text
+) -> str | None:
+    "What a value is called: a turn in words, each of several numbers with its unit; None where it has no such name"
+    units = unit.split(", ") if unit else [""] * (param.count(", ") + 1)
+    parts = _as_parts(value)
+    if len(parts) > 1:
+        texts = [f"{part:.3g}".replace("-", "−") for part in parts if isinstance(part, (int, float))]
+        known = len(texts) == len(parts) == len(units)
+        return ", ".join(map(with_unit, texts, units)) if known else None
+    member = _known_transform(transform, param)
+    if member is None or member.value_name is Transform.value_name:
+        return None
+    number = _as_number(value) if isinstance(value, str) else value
+    return member().value_name(number) if number in member.domain else None
+
+
+def _value_names(rows: pd.DataFrame, transform: str, param: str, unit: str) -> dict[str, str]:
+    "What values are called in words, by their texts; empty where numbers and their unit say it"
+    if "value" not in rows:
+        return {}
+    named = {plain_column(v): value_words(transform, param, unit, v) for v in rows.value.drop_duplicates()}
+    return {text: words for text, words in named.items() if words is not None}
+
 # %% ../../nbs/eval/00_table.ipynb #3a53f4f4
 def _facts_of_transform(rows: pd.DataFrame, transform: str, recorded: dict) -> dict:
     "What is known about one transform, or assumed with a warning"
@@ -554,7 +620,9 @@ def _facts_of_transform(rows: pd.DataFrame, transform: str, recorded: dict) -> d
         _warn_of_lost_facts(transform, member)
         facts = _ASSUMED | _facts_of_class(member)
     neutral = _resolved_neutral(facts, rows.case.unique())
-    return dict(param=param, unit=facts["unit"], neutral=neutral, log=facts["log"], categorical=facts["categorical"])
+    known = dict(param=param, unit=facts["unit"], neutral=neutral, log=facts["log"], categorical=facts["categorical"])
+    names = _value_names(rows, transform, param, facts["unit"])
+    return known | dict(names=names) if names else known
 
 
 def rows_by(

@@ -33,7 +33,8 @@ _PIXEL_UNITS = {
 
 def in_pixels(unit: str) -> str:
     "A unit where no mm are known"
-    return _PIXEL_UNITS.get(unit, (unit, 1))[0]
+    # of several parameters, each has its own
+    return ", ".join(_PIXEL_UNITS.get(own, (own, 1))[0] for own in unit.split(", "))
 
 # %% ../../nbs/metrics/01_base.ipynb #e268c1bb
 @dataclass(frozen=True)

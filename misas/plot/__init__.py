@@ -6,6 +6,7 @@ from .directions import *
 from .overlays import *
 from .figures import *
 from .series import *
+from .gridimages import *
 from .animation import *
 from .confusion import *
 from .planes import *
@@ -43,6 +44,7 @@ from . import (
     explore,
     figures,
     gallery,
+    gridimages,
     overlays,
     page,
     panels,
@@ -63,6 +65,7 @@ __all__ = [
     *overlays.__all__,
     *figures.__all__,
     *series.__all__,
+    *gridimages.__all__,
     *animation.__all__,
     *confusion.__all__,
     *planes.__all__,

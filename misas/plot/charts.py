@@ -9,6 +9,7 @@ __all__ = []
 import base64
 import functools
 import io
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import pandas as pd
 
 from ..analysis.groups import GROUP
 from ..core.checks import Domain, check_number
-from ..eval.table import finite_rows, plain_column
+from ..eval.table import finite_rows, param_text, plain_column, unchanged_scores
 
 # %% ../../nbs/plot/03_charts.ipynb #846f5bc6
 if TYPE_CHECKING:
@@ -218,9 +219,9 @@ def value_axis(
     names: bool,  # are values names?
 ) -> "alt.X":
     "The horizontal axis of a panel"
-    title = f"{facts['param']} [{facts['unit']}]" if facts["unit"] else facts["param"]
+    title = param_text(facts["param"], facts["unit"])
     if names:
-        return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=dict(labelAngle=0))
+        return alt.X("value:N", sort=list(dict.fromkeys(rows.value)), title=title, axis=_names_axis(facts))
     low, high = rows.value.min(), rows.value.max()
     log = bool(facts["log"]) and low > 0
     ends = _axis_ends(low, high, log)
@@ -230,6 +231,15 @@ def value_axis(
         scale |= dict(base=2)
         axis |= dict(format="~g", values=_ticks(*ends))
     return alt.X("value:Q", scale=scale, axis=axis, title=title)
+
+# %% ../../nbs/plot/03_charts.ipynb #c304d5b1
+def _names_axis(facts: dict) -> dict:
+    "An axis of names; values that are called something are written so, aslant"
+    names = facts.get("names")
+    if not names:
+        return dict(labelAngle=0)
+    words = json.dumps(names, ensure_ascii=False)
+    return dict(labelAngle=-35, labelExpr=f"{words}[datum.label] || datum.label", labelOverlap=False)
 
 # %% ../../nbs/plot/03_charts.ipynb #636a057b
 def _at_left(neutral, rows: pd.DataFrame, facts: dict, names: bool) -> bool:
@@ -275,6 +285,22 @@ def neutral_line(
         chart_mark(data, "rule", dict(x=x), color="#888", strokeDash=[3, 3]),
         chart_mark(data, "text", text, color="#666", fontSize=9, angle=270, **along, **across),
     ]
+
+# %% ../../nbs/plot/03_charts.ipynb #c1bd6972
+def unchanged_lines(
+    rows: pd.DataFrame,  # of one transform and one metric
+    y: Callable,  # from `score_axis`
+    **seen,  # encodings: color, opacity
+) -> list:  # of layers
+    "A dashed line at the score of the unchanged image for each label, where a transform has no neutral value"
+    known = unchanged_scores(rows)
+    if known is None:
+        return []
+    known = known.assign(score=finite_rows(known.unchanged))
+    mean = known.groupby(["model", "label"], sort=False).score.mean().dropna().reset_index()
+    tooltip = [chart_field("label:N"), chart_field("score:Q", title="unchanged", format=".3~f"), chart_field("model:N")]
+    encoding = dict(y=y("score"), tooltip=tooltip, **seen)
+    return [chart_mark(dict(values=mean.to_dict("records")), "rule", encoding, strokeDash=[3, 3], size=1.5)]
 
 # %% ../../nbs/plot/03_charts.ipynb #c4cb8886
 def line_style(

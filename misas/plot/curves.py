@@ -47,6 +47,7 @@ from misas.plot.charts import (
     score_axis,
     score_domain,
     score_title,
+    unchanged_lines,
     value_axis,
     value_runs,
 )
@@ -262,14 +263,17 @@ def _score_panel(
     colour = panels.style["color"]
     base = dict(x=x, y=y("score"), color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
     seen = dict(color=colour, opacity=panels.clicked(1))
+    unchanged = unchanged_lines(rows, y, **seen)
+    notes = _notes(table, far, panels.models) + ["dashed: unchanged image"] * bool(unchanged)
     return alt.layer(  # type: ignore[return-value]
         *neutral_line(table, facts, x, names, metric.domain, strip),
+        *unchanged,
         *_band_layers(table, base, y, panels, lines),
         *_curve_layers(table, base, panels, lines, names, number),
         *(infinity_strip(strip) if metric.far_rows else []),
         *infinity_marks(far, x, panels.models, pitch, names, metric.name, **seen),
         data=inline_data(table, names),
-        title=dict(text=rows["transform"].iloc[0], subtitle=[*group, *_notes(table, far, panels.models)]),
+        title=dict(text=rows["transform"].iloc[0], subtitle=[*group, *notes]),
         width=panels.width,
         height=panels.height,
     )

@@ -17,7 +17,7 @@ import pandas as pd
 from ..analysis.explore import GRID_COLUMNS, Worst
 from ..analysis.probability import check_table
 from ..core.checks import Domain, check_flag, check_number, check_type
-from ..eval.table import finite_rows, metric_facts, plain_text, without_facts
+from ..eval.table import finite_rows, metric_facts, param_text, plain_text, without_facts
 from misas.plot.charts import (
     MOST_PANELS,
     MOST_SCORES,
@@ -40,6 +40,7 @@ class _GridLook:
     "What the panels of a heat map share"
 
     facts: tuple  # of both transforms: unit, neutral, categorical
+    unchanged: set  # pairs of values at which the image is as it was
     domain: list  # of scores
     metric: str
     unit: str
@@ -66,8 +67,7 @@ def _grid_rows(
     "A row for each cell, its score as a finite number and as text"
 
     texts = [f"{v:.2f}".replace("inf", "∞").replace("nan", "") for v in rows.score]
-    a, b = (facts.get("neutral") for facts in look.facts)
-    unchanged = [va == a and vb == b for va, vb in zip(rows.value_a, rows.value_b)]
+    unchanged = [pair in look.unchanged for pair in zip(rows.value_a, rows.value_b)]
     rows = rows.assign(far=np.isinf(rows.score), text=texts, score=finite_rows(rows.score), unchanged=unchanged)
     shown = rows[["value_a", "value_b", "score", "text", "far", "unchanged"]].astype(object)
     return alt.InlineData(values=shown.where(shown.notna(), None).to_dict("records"))
@@ -82,7 +82,7 @@ def _grid_axis(
 ):
     "One axis of a heat map"
     name, param, unit = rows[f"transform_{end}"].iloc[0], rows[f"param_{end}"].iloc[0], facts.get("unit")
-    title = f"{name}: {param} [{unit}]" if unit else f"{name}: {param}"
+    title = f"{name}: {param_text(param, unit or '')}"
     numbers = all(isinstance(v, Real) for v in rows[f"value_{end}"])
     short: dict[str, Any] = dict(labelExpr="format(datum.value, '.3~g')") if numbers else {}
     axis = alt.Axis(labelAngle=0, labelOverlap=True, **short)
@@ -122,7 +122,7 @@ def _heat_map(
     y = _grid_axis(alt.Y, rows, "a", look.facts[0], sort="descending")
     tooltip: list[Any] = ["value_a:O", "value_b:O", alt.Tooltip("text:N", title=look.metric)]
     base = alt.Chart(_grid_rows(rows, look)).encode(x, y, tooltip=tooltip)
-    framed = all(facts.get("neutral") is not None for facts in look.facts)
+    framed = bool(look.unchanged) or all(facts.get("neutral") is not None for facts in look.facts)
     title = alt.Title(str(rows.label.iloc[0]), subtitle="framed: unchanged image" if framed else "")
     size = dict(width=look.cell * rows.value_b.nunique(), height=look.cell * rows.value_a.nunique())
     layers = [*_grid_layers(base, rows, look), _neutral_frame(base)]
@@ -178,8 +178,11 @@ def plot_grid(
     about = metric_facts(table, metric)
     keys = [c for c in GRID_COLUMNS if c not in ("case", "score")]
     mean, words = _fitting_cells(without_facts(table).groupby(keys, sort=False).score.mean().reset_index())
+    facts = tuple(table.attrs.get("transforms", [{}, {}]))
+    neutral = tuple(own.get("neutral") for own in facts)
     look = _GridLook(
-        facts=tuple(table.attrs.get("transforms", [{}, {}])),
+        facts=facts,
+        unchanged={tuple(pair) for pair in table.attrs.get("unchanged", [neutral])},
         domain=score_domain(mean.score),
         metric=metric,
         unit=about["unit"],

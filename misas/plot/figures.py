@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.cases import Case
-from ..core.checks import AnyFunction, Domain, SomeNames, check_number, checked, warn_user
+from ..core.checks import AnyFunction, Domain, SomeNames, check_number, checked, invalid, warn_user
 from ..core.sweeps import Step
 from ..metrics.errors import ERROR_NAMES
 from .colours import first_alike, label_palette
@@ -94,9 +94,18 @@ def draw_picture(
     picture: np.ndarray,  # `(H, W, 3)`
     title: str,
     size: float = 10,  # of the title, in points
+    frame: tuple | None = None,  # from `picture_frames`; None: the picture fills its panel
 ):
     "Show a picture with a title and without ticks"
-    ax.imshow(picture, interpolation="antialiased")
+    place: dict[str, Any] = {}
+    if frame:
+        height, width, box_height, box_width = frame
+        place["extent"] = (0, width, height, 0)
+    ax.imshow(picture, interpolation="antialiased", **place)
+    if frame:
+        down, across = (box_height - height) / 2, (box_width - width) / 2
+        ax.set_xlim(-across, width + across)
+        ax.set_ylim(height + down, -down)
     as_plain(ax.set_title(title, color=TEXT_STYLE, fontsize=size))
     ax.set_axis_off()
     for axis in (ax.xaxis, ax.yaxis):
@@ -110,6 +119,36 @@ def title_size(
     "The size of letters at which no title reaches the next one"
     longest = max(text_inches(t, 10) for t in titles)
     return min(10, max(5, 10 * (width - 0.1) / max(longest, 0.1)))
+
+# %% ../../nbs/plot/09_figures.ipynb #89a32f02
+def picture_sizes(
+    steps: Sequence,  # of `Step`
+    view: View,
+    true_size: bool | str = False,  # True: in pixels; "mm": in mm; False: the longer side of each picture is 1
+) -> list:  # pairs (height, width)
+    "How large pictures are beside each other"
+    if true_size not in (True, False, "mm") or not isinstance(true_size, (bool, str)):
+        raise invalid("true_size", 'True (size in pixels), "mm" or False', true_size)
+    sizes = []
+    for step in steps:
+        rows, columns = view.pixels(step).shape[-2:]
+        height, width = view.pixel_size(step)
+        if true_size == "mm" and (step.spacing is None or step.unit != "mm"):
+            raise invalid("true_size", "True or False for a case whose pixel spacing in mm is not known", "mm")
+        unit = 1 if true_size == "mm" else min(height, width)
+        size = rows * height / unit, columns * width / unit
+        sizes.append(size if true_size else (size[0] / max(size), size[1] / max(size)))
+    return sizes
+
+
+def picture_frames(
+    sizes: list,  # from `picture_sizes`
+) -> tuple[list, float]:  # a frame for each picture, or None where all are alike; height / width of the panels
+    "Panels of one size, in which each picture has its own"
+    box = max(h for h, _ in sizes), max(w for _, w in sizes)
+    alike = all(abs(h - box[0]) + abs(w - box[1]) < 1e-6 * max(box) for h, w in sizes)
+    frames = [None if alike else (*size, *box) for size in sizes]
+    return frames, box[0] / box[1]
 
 # %% ../../nbs/plot/09_figures.ipynb #49b25d54
 def panel_rows(

@@ -23,11 +23,13 @@ from misas.plot.figures import (
     mask_styles,
     names_in_pictures,
     panel_grid,
+    picture_frames,
+    picture_sizes,
     slice_text,
     title_size,
 )
 from .overlays import drawn_labels, series_view
-from .text import check_label_names, drawable, value_text
+from .text import check_label_names, drawable, shown_value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +43,7 @@ def plot_series(
     columns: int | None = None,  # panels in a row; None: up to 4
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the series, or numbers
     panel: float = 2.2,  # width of a panel, in inches
+    true_size: bool | str = False,  # images in their true relative size? True: in pixels; "mm": in mm
     **view,  # pred, truth, window, colours, alpha, axis, index, channel, label: as in `series_view`
 ) -> "Figure":
     """All steps of a series side by side
@@ -58,11 +61,11 @@ def plot_series(
     handles = legend_handles(entries, mask_styles(look, series))
 
     pictures = [look(step) for step in series]
-    aspect = max(p.shape[0] / p.shape[1] for p in pictures)
+    frames, aspect = picture_frames(picture_sizes(series, look, true_size))
     figure, axes = panel_grid(len(series), columns, panel, aspect, handles, slice_text(look, series.case))
-    titles = drawable([value_text(series.transform, step.value) for step in series])
-    for ax, picture, title in zip(axes, pictures, titles):
-        draw_picture(ax, picture, title, title_size(titles, panel))
+    titles = drawable([shown_value_text(series.transform, step.value, look) for step in series])
+    for ax, picture, title, frame in zip(axes, pictures, titles, frames):
+        draw_picture(ax, picture, title, title_size(titles, panel), frame)
     return figure
 
 # %% ../../nbs/plot/12_series.ipynb #e9c1b6e8
@@ -79,7 +82,7 @@ def some_values(
     return values[first::every]
 
 
-def _preview(
+def preview(
     case: Case,
     transform: Transform,
     values: Sequence | None,  # None: some of the transform's own
@@ -103,6 +106,7 @@ def plot_transform(
     columns: int | None = None,  # panels in a row; None: up to 4
     labels: Sequence | dict | None = None,  # names of the labels 0, 1, 2, ...; None: those of the case, or numbers
     panel: float = 2.2,  # width of a panel, in inches
+    true_size: bool | str = False,  # images in their true relative size? True: in pixels; "mm": in mm
     **view,  # truth, window, colours, alpha, axis, index, channel: as in `series_view`
 ) -> "Figure":
     """What a transform does to an image and its truth, without a model
@@ -113,12 +117,12 @@ def plot_transform(
     ['factor = 0.5×', 'factor = 1×', 'factor = 2×']
     """
     case = as_case(case)
-    series = _preview(case, as_transform(transform), values)
+    series = preview(case, as_transform(transform), values)
     axis = view.get("axis", 0)
     if case.ndim == 3 and case.truth is None and view.get("index") is None and axis in (0, 1, 2):
         view["index"] = case.shape[axis] // 2
     view["pred"] = "errors" if view.get("pred") == "errors" else None  # which is an error: nothing was predicted
-    return plot_series(series, columns, labels, panel, **view)
+    return plot_series(series, columns, labels, panel, true_size, **view)
 
 # %% ../../nbs/plot/12_series.ipynb #35399c70
 def one_step(
@@ -153,7 +157,7 @@ def plot_frame(
     names = names_in_pictures(labels, series.labels)
     look = series_view(series, **view, labels=check_label_names(labels))
     picture = look(shown)
-    (title,) = drawable([value_text(series.transform, shown.value)])
+    (title,) = drawable([shown_value_text(series.transform, shown.value, look)])
     if ax is not None:
         draw_picture(ax, picture, title)
         return ax

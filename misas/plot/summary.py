@@ -148,7 +148,7 @@ def _summary_panel(
         _heading(f"{first.metric}, unchanged → worst", 170),
     ]
     if first.categorical or pd.isna(first.neutral):
-        why = "not a range" if first.categorical else "no unchanged image to compare with"
+        why = "not a range" if first.categorical else "no neutral value"
         layers = [*texts, _text_layer(rows[:1].assign(why=why), y, "why", -width + 8, color="#888")]
     else:
         ends = pd.DataFrame(dict(value=[rows.tried_low.min(), rows.tried_high.max()]))

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.checks import JOINERS, checked, invalid, is_several, label_names, label_text, one_line, warn_user
 from ..core.transform import Transform
+from ..transforms.basic import Compose, Dihedral
 
 if TYPE_CHECKING:
     from matplotlib.text import Text
@@ -39,9 +40,48 @@ def value_text(
     transform: Transform,
     value,  # of its parameter
 ) -> str:
-    "Parameter, value and unit of a step: `deg = 30°`"
+    "Parameter, value and unit of a step: `deg = 30°`, or its name: `90° clockwise`; of several parameters, each"
+    several = transform.free if isinstance(transform, Compose) else ()
+    if len(several) > 1 and isinstance(value, (tuple, list)) and len(value) == len(several):
+        return ", ".join(value_text(own, v) for own, v in zip(several, value))
+    name = transform.value_name(value)
+    if name is not None:
+        return one_line(name)
     space = "" if transform.unit in ("°", "%", "×", "") else " "
     return f"{one_line(transform.param)} = {amount_text(value)}{space}{one_line(transform.unit)}"
+
+# %% ../../nbs/plot/02_text.ipynb #11072d92
+def _shown_turn(
+    transform: Transform,
+    value,
+    view,  # a `View`; None: as stored
+) -> int | None:  # `k` of `Dihedral`; None: it is none, or not within the plane that is shown
+    "Which turn and mirror are seen in a view"
+    if not isinstance(transform, Dihedral) or view is None or view.sides is None or view.axis != 0:
+        return None
+    (down, rows), (_, columns) = view.sides
+    seen = np.diag([rows, columns]) @ ([[0, 1], [1, 0]] if down == 2 else np.eye(2, dtype=int))
+    moved = {k: _turn_matrix(k) for k in range(8)}
+    wanted = seen @ moved[int(value)] @ seen.T
+    return next(k for k, matrix in moved.items() if (matrix == wanted).all())
+
+
+def _turn_matrix(k: int) -> np.ndarray:  # `(2, 2)`
+    "Where (down, across) go by `k // 2` quarter turns counter-clockwise, then mirrored left and right if `k` is odd"
+    turn = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), k // 2)
+    return np.diag([1, -1 if k % 2 else 1]) @ turn
+
+# %% ../../nbs/plot/02_text.ipynb #9b1a14b7
+def shown_value_text(
+    transform: Transform,
+    value,  # of its parameter
+    view=None,  # the `View` in which the step is drawn; None: as stored
+) -> str:
+    "As `value_text`; a turn is named as it is seen where a volume is not shown as it is stored"
+    k = _shown_turn(transform, value, view)
+    if k is None or k == value:
+        return value_text(transform, value)
+    return f"{transform.value_name(k)} as shown ({transform.param} = {value})"
 
 # %% ../../nbs/plot/02_text.ipynb #147156c2
 def label_name(

@@ -3,6 +3,7 @@
 from .spatial import *
 from .basic import *
 from .geometry import *
+from .joint import *
 from .kspace import *
 from .mri import *
 from .ct import *
@@ -11,12 +12,13 @@ from .photo import *
 from .contract import *
 from .roundtrip import *
 
-from . import basic, contract, ct, geometry, kspace, mri, photo, projections, roundtrip, spatial
+from . import basic, contract, ct, geometry, joint, kspace, mri, photo, projections, roundtrip, spatial
 
 __all__ = [
     *spatial.__all__,
     *basic.__all__,
     *geometry.__all__,
+    *joint.__all__,
     *kspace.__all__,
     *mri.__all__,
     *ct.__all__,

@@ -149,6 +149,12 @@ class Dihedral(Transform):
     name, param, neutral, values = "dihedral", "k", 0, tuple(range(8))
     domain, categorical = Domain(0, 7, whole=True), True
 
+    def value_name(self, k) -> str:
+        "The turn as it is seen in the array, rows downwards, then the mirror"
+        turns, mirror = divmod(int(k), 2)
+        turn = ("", "90° counter-clockwise", "180°", "90° clockwise")[turns]
+        return ", ".join(text for text in (turn, "mirrored" * mirror) if text) or "unchanged"
+
     def apply(self, case: Case, k) -> Case:
         turns, mirror = divmod(int(k), 2)
 
@@ -312,7 +318,8 @@ class Compose(Transform):
 
     @property
     def unit(self) -> str:  # type: ignore[override]
-        return ", ".join(m.unit for m in self.free)
+        units = [m.unit for m in self.free]
+        return ", ".join(units) if any(units) else ""
 
     @property
     def log(self) -> bool:  # type: ignore[override]
@@ -344,6 +351,10 @@ class Compose(Transform):
                 if own is None or not same_value(member.value, own):
                     return None
         return neutral[0] if self._single else neutral
+
+    def value_name(self, value) -> str | None:
+        "That of the only member that is swept"
+        return self._single.value_name(value) if self._single else None
 
     def values_for(self, case: Case) -> tuple:
         "Those of the only member that is swept"

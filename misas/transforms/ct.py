@@ -16,7 +16,7 @@ import torch
 
 from ..core.cases import Case
 from ..core.checks import Domain, check_number, invalid
-from ..core.transform import Intensity
+from ..core.transform import Intensity, Transform
 
 # %% ../../nbs/transforms/03_ct.ipynb #8e3430b7
 # `warnings.warn` counts frames: this helper, `change`, `Intensity.apply`, `Transform.__call__`, and its caller
@@ -170,6 +170,33 @@ class WindowLevel(_Window):
         step = 1 if self.width is None else (case.scale[1] - case.scale[0]) / self.width
         return _within_window(image - shift * step, image, case)
 
+    def joined(self, shift, other: Transform, other_value) -> tuple | None:
+        "One window, of another centre and another width"
+        if not isinstance(other, WindowWidth):
+            return None
+        if other.level != self.level:
+            raise invalid("level", "the same for window level and window width", (self.level, other.level))
+        return _LevelAndWidth(self.level, self.width, other_value), shift
+
+
+@dataclass(frozen=True)
+class _LevelAndWidth(WindowLevel):
+    "Show a window whose centre is higher by `shift` HU, and that is `factor` times as wide"
+
+    factor: float = 1
+
+    def _is_neutral(self, value, case: Case) -> bool:
+        return self.factor == 1 and super()._is_neutral(value, case)
+
+    def change(self, image: torch.Tensor, shift: float, case: Case) -> torch.Tensor:
+        if self.level is not None:
+            return self.level + (image - shift - self.level) / self.factor
+        self._expect_window(case)
+        self._expect_width(case)
+        step = 1 if self.width is None else (case.scale[1] - case.scale[0]) / self.width
+        centre = sum(case.scale) / 2
+        return _within_window(centre + (image - shift * step - centre) / self.factor, image, case)
+
 # %% ../../nbs/transforms/03_ct.ipynb #8cf21959
 @dataclass(frozen=True)
 class WindowWidth(_Window):
@@ -184,3 +211,7 @@ class WindowWidth(_Window):
         self._expect_window(case)
         centre = sum(case.scale) / 2
         return _within_window(centre + (image - centre) / factor, image, case)
+
+    def joined(self, factor, other: Transform, other_value) -> tuple | None:
+        "One window, of another centre and another width"
+        return other.joined(other_value, self, factor) if isinstance(other, WindowLevel) else None

@@ -113,6 +113,9 @@ class Flip(Spatial):
         "0 or 1, also where it was given as False or True"
         return super().check(int(value) if isinstance(value, (bool, np.bool_)) else value)
 
+    def value_name(self, mirrored) -> str:
+        return "mirrored" if mirrored else "unchanged"
+
     def matrix(self, mirrored: int, ndim: int) -> np.ndarray:
         axis = resolve_axis(self.axis, ndim)
         matrix = np.eye(ndim)

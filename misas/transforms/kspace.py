@@ -8,7 +8,7 @@ __all__ = ['Spike', 'SpikePosition', 'KSpaceLines', 'Gibbs', 'Undersampling', 'P
 
 # %% ../../nbs/transforms/05_kspace.ipynb #b6bf8a95
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,10 @@ class Spike(Intensity):
     def change(self, image: torch.Tensor, intensity: float, case: Case) -> torch.Tensor:
         return _add_spikes(image, intensity, _spike_positions(self.position, case.ndim))
 
+    def joined(self, intensity, other: Transform, other_value) -> tuple | None:
+        "A spike of this intensity at the position that `other` sets"
+        return other.joined(other_value, self, intensity) if isinstance(other, SpikePosition) else None
+
 # %% ../../nbs/transforms/05_kspace.ipynb #93bba58a
 @dataclass(frozen=True)
 class SpikePosition(Intensity):
@@ -113,6 +117,23 @@ class SpikePosition(Intensity):
     def change(self, image: torch.Tensor, position: float, case: Case) -> torch.Tensor:
         plane = (self.across, position) if self.axis == -1 else (position, self.across)
         return _add_spikes(image, self.intensity, _spike_positions(plane, case.ndim))
+
+    def _is_neutral(self, value, case: Case) -> bool:
+        return self.intensity == 0
+
+    def joined(self, position, other: Transform, other_value) -> tuple | None:
+        "One spike, whose intensity or whose position along the other axis `other` sets"
+        if isinstance(other, Spike):
+            if other.position != Spike.position:
+                remedy = "left as it is beside SpikePosition, whose `axis` and `across` say where the spike lies"
+                raise invalid("position of Spike", remedy, other.position)
+            return replace(self, intensity=other_value), position
+        if not isinstance(other, SpikePosition) or other.axis == self.axis:
+            return None
+        if other.intensity != self.intensity:
+            both = (self.intensity, other.intensity)
+            raise invalid("intensity", "the same for the position along rows and along columns", both)
+        return replace(self, across=other_value), position
 
 # %% ../../nbs/transforms/05_kspace.ipynb #6e28343e
 def _axis_from_end(
@@ -294,6 +315,12 @@ class Motion(_Moving):
     def pose(self, case: Case, deg: float) -> Case:
         return Rotate(axes=self.axes)(case, deg)
 
+    def joined(self, deg, other: Transform, other_value) -> tuple | None:
+        "One movement that turns and shifts, where both happen at the same times"
+        if not isinstance(other, MotionShift) or (self.axis, self.times) != (other.axis, other.times):
+            return None
+        return _TurnAndShift(self.axis, self.times, self.axes, other.along), (deg, other_value)
+
 # %% ../../nbs/transforms/05_kspace.ipynb #7f4da085
 @dataclass(frozen=True)
 class MotionShift(_Moving):
@@ -307,8 +334,35 @@ class MotionShift(_Moving):
         check_number("along", self.along, ANY_AXIS)
 
     def pose(self, case: Case, shift: float) -> Case:
-        direction = np.eye(case.ndim)[_axis_from_end(self.along, case.ndim, "along")]
-        return Spatial().warp(case, np.column_stack([np.eye(case.ndim), shift * direction]))
+        return Spatial().warp(case, np.column_stack([np.eye(case.ndim), self.offset(case, shift)]))
+
+    def offset(self, case: Case, shift: float) -> np.ndarray:  # `(ndim,)`, in mm
+        "How far the patient moves along each axis"
+        return shift * np.eye(case.ndim)[_axis_from_end(self.along, case.ndim, "along")]
+
+    def joined(self, shift, other: Transform, other_value) -> tuple | None:
+        "One movement that turns and shifts, where both happen at the same times"
+        return other.joined(other_value, self, shift) if isinstance(other, Motion) else None
+
+
+@dataclass(frozen=True)
+class _TurnAndShift(_Moving):
+    "Turn the patient and move it by (degrees, mm) at each of `times`"
+
+    axes: tuple = (-2, -1)  # as of `Motion`
+    along: int = -2  # as of `MotionShift`
+    param, unit, neutral = "deg, shift", "°, mm", (0, 0)
+
+    def check(self, value):
+        return tuple(value)  # checked by the two transforms that it comes from
+
+    def pose(self, case: Case, value: np.ndarray) -> Case:
+        deg, shift = value
+        turn = Rotate(axes=self.axes).matrix(deg, case.ndim)
+        return Spatial().warp(case, np.column_stack([turn, MotionShift(along=self.along).offset(case, shift)]))
+
+    def change(self, image: torch.Tensor, value, case: Case) -> torch.Tensor:
+        return super().change(image, np.asarray(value, dtype=float), case)
 
 # %% ../../nbs/transforms/05_kspace.ipynb #b1c8fde5
 @dataclass(frozen=True)

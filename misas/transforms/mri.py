@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.cases import Case
+from ..core.cases import Case, as_case
 from ..core.checks import Domain, check_number, invalid
 from ..core.transform import Intensity
 from .kspace import black_level
@@ -53,7 +53,15 @@ class BiasField(Intensity):
         check_number("order", self.order, Domain(0, whole=True))
 
     def change(self, image: torch.Tensor, coefficient: float, case: Case) -> torch.Tensor:
-        return image * (coefficient * _sum_of_monomials(case.shape, self.order, image.device)).exp()
+        return image * self._factors(case, coefficient, image.device)
+
+    def field(self, case: Any, coefficient: float) -> torch.Tensor:  # `(*S)`, float32; 1 at the neutral value
+        "By what each pixel of an image is multiplied: the map of the bias field"
+        case = as_case(case)
+        return self._factors(case, self.check(coefficient), case.image.device)
+
+    def _factors(self, case: Case, coefficient: float, device) -> torch.Tensor:
+        return (coefficient * _sum_of_monomials(case.shape, self.order, device)).exp()
 
 # %% ../../nbs/transforms/06_mri.ipynb #d849df15
 def _through_torchio(

@@ -87,6 +87,9 @@ class RoundTrip(Intensity):
     def check(self, value: Any) -> Any:
         return self.transform.check(value)
 
+    def value_name(self, value) -> str | None:
+        return self.transform.value_name(value)
+
     def neutral_for(self, case: Case) -> Any:
         return self.transform.neutral_for(case)
 

@@ -9,11 +9,11 @@ from misas.analysis.explore import (
     GRID_COLUMNS,
     _axes,
     _axis,
-    _few_values,
     _label_values,
     _morris,
     _Scorer,
     _sobol,
+    few_values,
     global_sensitivity,
     grid,
     worst_case,
@@ -52,17 +52,17 @@ def test_row_of_a_grid_is_a_sweep():
     assert np.allclose(PAIRS[PAIRS.value_a == 0].score, row.score, rtol=1e-12)
 
 
-def test_few_values_are_even_and_hold_the_neutral_one():
-    assert _few_values(Rotate(), None, SMALL) == [-180, -135, -90, -45, 0, 45, 90, 135, 180]
-    assert 40 in _few_values(Resize(), None, SMALL)
-    factors = _few_values(Brightness(), None, SMALL)
+def testfew_values_are_even_and_hold_the_neutral_one():
+    assert few_values(Rotate(), None, SMALL) == [-180, -135, -90, -45, 0, 45, 90, 135, 180]
+    assert 40 in few_values(Resize(), None, SMALL)
+    factors = few_values(Brightness(), None, SMALL)
     steps = np.diff(np.log(factors))
     assert np.allclose(steps, steps[0], rtol=0.01)  # equal steps look equal
     assert {0.25, 1, 8} <= set(factors)
 
 
 def test_values_given_twice_are_tried_once():
-    assert _few_values(Dihedral(), [3, 3], SMALL) == [3]
+    assert few_values(Dihedral(), [3, 3], SMALL) == [3]
 
 
 def test_grid_without_truth_compares_with_the_own_prediction():

@@ -173,11 +173,13 @@ def test_values_that_are_names(scores):
     assert (turned["drop"] > 0.05) == (turned.worst_value in turned.failed.split(", "))
 
 
-def test_where_no_value_is_neutral_only_the_worst_score_is_known(cases):
+def test_where_no_value_is_neutral_worst_and_unchanged_score_are_known_but_no_interval(cases):
     settings = dict(labels={1: "LV"}, progress=False)
     position = summarise(evaluate(demo_model(), cases[0], SpikePosition(), [0.4, 0.5, 0.6], **settings)).iloc[0]
-    assert np.isnan(position["drop"])
-    assert np.isnan(position.neutral_score)
+    unchanged = evaluate(demo_model(), cases[0], **settings).score.item()
+    assert position.neutral_score == unchanged
+    assert position["drop"] == unchanged - position.worst_score
+    assert np.isnan(position.tolerance_low)
     assert position.worst_score >= 0
     assert position.worst_value in (0.4, 0.5, 0.6)
     # two sizes: none is neutral for both

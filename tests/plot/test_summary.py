@@ -54,7 +54,7 @@ def test_scores_that_are_missing_or_alone_are_drawn(scores):
 
 def test_a_transform_without_neutral_value_says_so(cases):
     places = evaluate(demo_model(), cases[0], SpikePosition(), values=[0.4, 0.5, 0.6], labels={1: "LV"}, progress=False)
-    assert "no unchanged image to compare with" in plot_summary(summarise(places, resamples=50)).to_json()
+    assert "no neutral value" in plot_summary(summarise(places, resamples=50)).to_json()
 
 
 def test_infinite_rises_are_drawn_darkest(scores):
