@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.checks import check_choice, invalid, is_several, warn_user
+from ..core.checks import check_choice, checked, invalid, is_several, warn_user
 from misas.eval.table import (
     ARM_COLUMNS,
     COLUMNS,
@@ -216,9 +216,10 @@ def _part(scores: pd.DataFrame, codes: np.ndarray, group: int) -> pd.DataFrame:
     return part
 
 # %% ../../nbs/analysis/13_groups.ipynb #3c35d3a3
+@checked
 def split_by(
     scores: pd.DataFrame,  # a score table
-    by: str | Sequence,  # column, or list of columns
+    by,  # name of a column, or a list of names
     lower_is_better: Sequence = (),  # names of custom metrics where that is not known
     counted: str = "case",  # what the column case names: "run" where runs stand in the place of cases
 ) -> list[Group]:

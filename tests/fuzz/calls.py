@@ -218,6 +218,7 @@ def own() -> dict:
         suggest_preparation=dict(
             model=threshold, cases=[t.case], sizes=[None], intensities=["as is"], orientations=[0, 1], progress=False
         ),
+        split_by=dict(scores=t.scores, by="case"),
         summarise=dict(scores=t.scores, resamples=20),
         surface_distances=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
         sweep=dict(model=threshold, case=t.case, transform="brightness", values=[1, 2], progress=False),
