@@ -3326,6 +3326,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'misas.plot.overlays.checked_series': ('plot/overlays.html#checked_series', 'misas/plot/overlays.py'),
                                      'misas.plot.overlays.dash_pattern': ('plot/overlays.html#dash_pattern', 'misas/plot/overlays.py'),
                                      'misas.plot.overlays.drawn_labels': ('plot/overlays.html#drawn_labels', 'misas/plot/overlays.py'),
+                                     'misas.plot.overlays.draws_errors': ('plot/overlays.html#draws_errors', 'misas/plot/overlays.py'),
                                      'misas.plot.overlays.error_layers': ('plot/overlays.html#error_layers', 'misas/plot/overlays.py'),
                                      'misas.plot.overlays.error_style': ('plot/overlays.html#error_style', 'misas/plot/overlays.py'),
                                      'misas.plot.overlays.fit_size': ('plot/overlays.html#fit_size', 'misas/plot/overlays.py'),

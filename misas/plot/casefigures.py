@@ -229,8 +229,8 @@ class _Table:
         look = self.case(row)
         cells = image_and_truth(look)
         for series in row:
-            captions = [score_text(name, step_score(series[0], metrics, look.view.label)) for name in metrics]
-            cells += [look.mask(series[0]), look.cell(series[0], *captions)]
+            scores = [score_text(name, step_score(series[0], metrics, look.view.label)) for name in metrics]
+            cells += [look.mask(series[0]), look.cell(series[0], " ".join(scores))]
         return cells
 
     def case_names(self) -> list:
@@ -239,7 +239,7 @@ class _Table:
     def handles(self) -> list:
         "Of the legend: labels, kinds of errors, and whose errors they are"
         looks = [self.case(row) for row in self.rows]
-        masks = dict(pred="fill", truth="fill")
+        masks: dict[str, Any] = dict(pred="fill", truth="fill")
         several = [(look, series) for look, row in zip(looks, self.rows) for series in row]
         labels = {label for look, series in several for label in look.seen(series[0], **masks)}
         shown = names_in_pictures(self.names, None)

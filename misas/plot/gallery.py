@@ -26,7 +26,7 @@ from misas.plot.casefigures import (
     step_score,
 )
 from .figures import legend_entries, legend_handles, mask_styles, names_in_pictures, with_arguments_of
-from .overlays import label_number, series_palette, series_view
+from .overlays import draws_errors, label_number, series_palette, series_view
 from .panels import Cell, check_one_unit, picture_table
 from .text import drawable, label_name, one_line
 
@@ -185,7 +185,7 @@ def _rows(
     for group, members in shown:
         if split:
             rows += drawable([_heading(split, group, groups[group], metric)])
-        cells = [_cell(entry, look, answers, metric) for entry in members]
+        cells: list = [_cell(entry, look, answers, metric) for entry in members]
         cells += [None] * (-len(cells) % columns)
         rows += [cells[i : i + columns] for i in range(0, len(cells), columns)]
     return rows
@@ -194,7 +194,9 @@ def _rows(
 def _cell(entry: Entry, look: _Look, answers: Answers, metric: str | None) -> Cell:
     "A case with its name and score"
     series = answers(entry.place)
-    lines = [one_line(entry.name, 28)] + [score_text(metric, entry.score)] * (metric is not None)
+    lines = [one_line(entry.name, 28)]
+    if metric is not None:
+        lines.append(score_text(metric, entry.score))
     return look.of(series).cell(series[0], "\n".join(drawable(lines)))
 
 # %% ../../nbs/plot/23_gallery.ipynb #bee4dffe
@@ -233,8 +235,8 @@ def plot_gallery(
     >>> len(figure.axes)
     6
     """
-    for name, number in (("most", most), ("page", page), ("columns", columns)):
-        check_number(name, number, Domain(1, whole=True))
+    for name, amount in (("most", most), ("page", page), ("columns", columns)):
+        check_number(name, amount, Domain(1, whole=True))
     answers = Answers(as_model(model), listed_cases(cases), most)
     names = known_names(labels, [answers(0)])
     metrics = {} if metric is None else as_metrics(metric)
@@ -247,9 +249,10 @@ def plot_gallery(
     several = [answers(entry.place) for _, members in shown for entry in members]
     if true_size:
         check_one_unit([series.case for series in several])
-    if view.get("pred") == "errors":
+    errors = draws_errors(view.get("pred"))
+    if errors:
         view["label"] = number
-    palette = None if view.get("pred") == "errors" else view.get("colours")
+    palette = None if errors else view.get("colours")
     look = _Look(names, view, series_palette(several, palette), max(64, int(160 * panel)))
     rows = _rows(shown, dict(groups), split, metric, look, answers, min(int(columns), len(several)))
     title += f", worst first: {_score_of(metric, number, names)}" if metric else ""

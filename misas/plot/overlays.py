@@ -512,6 +512,11 @@ def checked_series(series) -> Series:
     return series
 
 # %% ../../nbs/plot/08_overlays.ipynb #fa402e67
+def draws_errors(pred) -> bool:  # as the user gave it
+    "Are errors wanted in place of the masks?"
+    return isinstance(pred, str) and pred == "errors"
+
+
 def check_errors(series: Series):
     "An error where there is nothing to draw errors of, or against"
     name = series.case.name
@@ -576,7 +581,7 @@ def series_view(
     check_number("channel", channel, Domain(0, whole=True))
     check_number("axis", axis, Domain(0, 2, whole=True))
     style: dict[str, Any] = dict(pred=pred, truth=truth, window=window, alpha=alpha, channel=channel)
-    if pred == "errors":
+    if draws_errors(pred):
         check_errors(series)
         style |= error_style(colours, label, series.labels if labels is None else labels)
         colours = None

@@ -22,7 +22,7 @@ from ..core.sweeps import Series, Step, alone, step_of
 from ..core.transform import Function, Intensity, Transform
 from .directions import axis_directions, direction_letters, plane_sides
 from .figures import with_arguments_of
-from .overlays import View, fit_size, series_view
+from .overlays import View, draws_errors, fit_size, series_view
 from .text import default_font, value_text
 from ..transforms.basic import Compose, Crop, Fixed, has_matrix
 from ..transforms.spatial import Spatial
@@ -66,7 +66,7 @@ def plane_look(
     **view,  # as in `series_view`, but for axis and index
 ) -> View:
     "How all steps are looked at, but for the plane"
-    if series.model is None and view.get("pred") != "errors":
+    if series.model is None and not draws_errors(view.get("pred")):
         view["pred"] = None
     return series_view(series, axis=0, index=0, **view)
 

@@ -28,7 +28,7 @@ from misas.plot.figures import (
     slice_text,
     title_size,
 )
-from .overlays import drawn_labels, series_view
+from .overlays import drawn_labels, draws_errors, series_view
 from .text import check_label_names, drawable, shown_value_text
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def plot_transform(
     axis = view.get("axis", 0)
     if case.ndim == 3 and case.truth is None and view.get("index") is None and axis in (0, 1, 2):
         view["index"] = case.shape[axis] // 2
-    view["pred"] = "errors" if view.get("pred") == "errors" else None  # which is an error: nothing was predicted
+    view["pred"] = "errors" if draws_errors(view.get("pred")) else None  # which is an error: nothing was predicted
     return plot_series(series, columns, labels, panel, true_size, **view)
 
 # %% ../../nbs/plot/12_series.ipynb #35399c70

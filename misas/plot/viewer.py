@@ -29,7 +29,7 @@ from ..core.sweeps import Series, Step
 from .animation import centre_on_canvas
 from .directions import axis_text, plane_sides
 from .figures import legend_entries, mask_styles, style_texts
-from .overlays import View, check_errors, checked_series, drawn_labels, series_palette
+from .overlays import View, check_errors, checked_series, drawn_labels, draws_errors, series_palette
 from misas.plot.planes import (
     index_along,
     lettered,
@@ -188,7 +188,7 @@ def common_look(
     look: dict,  # what the user said of it, as in `series_view`
 ) -> View:
     "How all series are looked at"
-    if look.get("pred") == "errors":
+    if draws_errors(look.get("pred")):
         for series in several:
             check_errors(series)
         view = plane_look(several[0], **look, labels=names)

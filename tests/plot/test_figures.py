@@ -108,7 +108,7 @@ def test_the_signature_shows_the_arguments_of_the_view():
 
     parameters = inspect.signature(draw).parameters
     assert list(parameters) == [
-        *("series", "size", "pred", "truth", "window", "colours", "alpha", "axis", "index", "channel")
+        *("series", "size", "pred", "truth", "window", "colours", "alpha", "axis", "index", "channel", "label")
     ]
     assert parameters["pred"].default == "fill"
 

@@ -27,7 +27,7 @@ BLANK = np.zeros((2, 2))
 
 
 def test_docstring_examples():
-    assert doctest.testmod(misas.plot.overlays) == (0, 1)
+    assert doctest.testmod(misas.plot.overlays) == (0, 2)
 
 
 def test_a_flat_image_does_not_divide_by_zero():
