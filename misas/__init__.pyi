@@ -367,6 +367,12 @@ from .analysis.groups import (
 from .analysis.guarantees import (
     guarantee,
 )
+from .analysis.learning import (
+    evaluate_plan,
+    fewest_images,
+    learning_table,
+    learning_tolerance,
+)
 from .analysis.limits import (
     tolerance,
 )
@@ -425,6 +431,12 @@ from .analysis.sanity import (
     SanityReport,
     check_explanation,
 )
+from .analysis.scaling import (
+    PowerLaw,
+    fit_power_law,
+    learning_fits,
+    power_laws,
+)
 from .analysis.selection import (
     BestMask,
     CANDIDATES,
@@ -437,6 +449,13 @@ from .analysis.severity import (
     image_severity,
     severities,
     with_severity,
+)
+from .analysis.splits import (
+    depletion,
+    partitions,
+    random_splits,
+    split_balance,
+    split_overlap,
 )
 from .analysis.summary import (
     MEASURES,
@@ -503,6 +522,11 @@ from .plot.gallery import (
 from .plot.gridimages import (
     plot_field,
     plot_grid_images,
+)
+from .plot.learning import (
+    plot_learning,
+    plot_learning_tolerance,
+    plot_plan,
 )
 from .plot.overlays import (
     View,
@@ -635,6 +659,7 @@ __all__ = [
     "PipelineModel",
     "Pixelate",
     "PlainModel",
+    "PowerLaw",
     "Preparation",
     "PreparationAdvice",
     "QuantumNoise",
@@ -725,6 +750,7 @@ __all__ = [
     "corruption_error",
     "degradation",
     "demo_model",
+    "depletion",
     "describe_arms",
     "dice",
     "difference_table",
@@ -733,9 +759,12 @@ __all__ = [
     "equal_severity",
     "error_map",
     "evaluate",
+    "evaluate_plan",
     "explain_series",
+    "fewest_images",
     "find_cases",
     "find_lesions",
+    "fit_power_law",
     "fnr",
     "fpr",
     "get_answers",
@@ -759,6 +788,9 @@ __all__ = [
     "label_colours",
     "label_masks",
     "layer_names",
+    "learning_fits",
+    "learning_table",
+    "learning_tolerance",
     "lesion_f1",
     "lesion_precision",
     "lesion_recall",
@@ -786,6 +818,7 @@ __all__ = [
     "optimal_thresholds",
     "overlay",
     "pair_scores",
+    "partitions",
     "phantom",
     "plane_letters",
     "plot_activations",
@@ -806,7 +839,10 @@ __all__ = [
     "plot_grid_images",
     "plot_guarantee",
     "plot_histogram",
+    "plot_learning",
+    "plot_learning_tolerance",
     "plot_montage",
+    "plot_plan",
     "plot_planes",
     "plot_qq",
     "plot_ranked",
@@ -819,12 +855,14 @@ __all__ = [
     "plot_transform",
     "plot_worst",
     "pool_reliability",
+    "power_laws",
     "precision",
     "probability_maps",
     "probability_table",
     "progress_bar",
     "prominence",
     "prominence_correlation",
+    "random_splits",
     "rank_cases",
     "read_cases",
     "read_scores",
@@ -848,7 +886,9 @@ __all__ = [
     "slices_of",
     "soft_dice_confidence",
     "specificity",
+    "split_balance",
     "split_by",
+    "split_overlap",
     "spread_scores",
     "staple",
     "suggest_augmentation",

@@ -14,6 +14,9 @@ from .consensus import *
 from .augmentation import *
 from .preparation import *
 from .selection import *
+from .splits import *
+from .learning import *
+from .scaling import *
 from .pixelsets import *
 from .explanation import *
 from .occlusion import *
@@ -38,6 +41,7 @@ from . import (
     floor,
     groups,
     guarantees,
+    learning,
     limits,
     measures,
     occlusion,
@@ -47,8 +51,10 @@ from . import (
     probability,
     referral,
     sanity,
+    scaling,
     selection,
     severity,
+    splits,
     summary,
 )
 
@@ -67,6 +73,9 @@ __all__ = [
     *augmentation.__all__,
     *preparation.__all__,
     *selection.__all__,
+    *splits.__all__,
+    *learning.__all__,
+    *scaling.__all__,
     *pixelsets.__all__,
     *explanation.__all__,
     *occlusion.__all__,

@@ -23,6 +23,7 @@ from .comparison import *
 from .cohort import *
 from .probability import *
 from .explore import *
+from .learning import *
 from .explain import *
 from .explain_views import *
 from .distributions import *
@@ -45,6 +46,7 @@ from . import (
     figures,
     gallery,
     gridimages,
+    learning,
     overlays,
     page,
     panels,
@@ -82,6 +84,7 @@ __all__ = [
     *cohort.__all__,
     *probability.__all__,
     *explore.__all__,
+    *learning.__all__,
     *explain.__all__,
     *explain_views.__all__,
     *distributions.__all__,
