@@ -6,12 +6,13 @@
 __all__ = ['KEYS', 'with_arms', 'replicate_medians', 'describe_arms']
 
 # %% ../../nbs/analysis/10_arms.ipynb #9e09285d
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from ..core.checks import check_choice, checked, invalid, nearest_name, warn_user
+from .summary import per_metric
+from ..core.checks import Domain, check_choice, checked, invalid, nearest_name, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, with_facts, without_facts
 
 # %% ../../nbs/analysis/10_arms.ipynb #4fbc8c05
@@ -39,11 +40,17 @@ def _arms_of_models(arms: Mapping, models: list) -> dict:  # {model: (arm, run)}
 @checked
 def with_arms(
     scores: pd.DataFrame,  # a score table
-    arms: Mapping,  # {arm: names of the models that are its runs}
+    arms: Mapping | Callable,  # {arm: names of the models that are its runs}, or a function that names a model's arm
 ) -> pd.DataFrame:  # with the columns arm and run
     "A score table that says which models are runs of one arm"
     scores = check_scores(scores)
-    found = _arms_of_models(arms, scores.model.unique().tolist())
+    models = scores.model.unique().tolist()
+    if callable(arms):
+        named_by: dict = {}
+        for model in models:
+            named_by.setdefault(arms(model), []).append(model)
+        arms = named_by
+    found = _arms_of_models(arms, models)
     named = scores.assign(arm=[found[name][0] for name in scores.model], run=[found[name][1] for name in scores.model])
     first = [c for c in scores if c not in ("arm", "run")]
     return named[[*first[:8], "arm", "run", *first[8:]]]
@@ -138,15 +145,21 @@ def replicate_medians(
     return with_facts(medians, scores)
 
 # %% ../../nbs/analysis/10_arms.ipynb #2233f1d6
+_SPLITTING = ("transform", "label", "metric")  # what every table can be split by
+
+
 def group_columns(
     table: pd.DataFrame,
     by,  # a column, a list of columns, or None
+    own: list | None = None,  # columns of the cases; None: those of the table
 ) -> list[str]:
     "The columns by which images are split; what is not said is a group of its own"
     names = [] if by is None else [by] if isinstance(by, str) else list(by)
+    own = [name for name in case_columns(table) if name not in ("runs", "scored")] if own is None else own
     for name in names:
-        own = case_columns(table)
-        if name not in own or name in ("runs", "scored"):
+        if name in _SPLITTING:
+            continue
+        if name not in own:
             listed = ", ".join(map(repr, own)) or "none"
             hint = nearest_name(name, own)
             raise ValueError(f"by must be a column of the cases (there are: {listed}), got {name!r}{hint}")
@@ -155,6 +168,11 @@ def group_columns(
             warn_user(f"{name} is not stated for {len(lacking)} images, such as {lacking[0]!r}: a group of their own")
             table[name] = table[name].astype(object).where(table[name].notna(), "not stated")
     return names
+
+
+def with_other_keys(split: list, keys: list) -> list:
+    "Columns of groups, then the keys that are none of them"
+    return [*split, *(key for key in keys if key not in split)]
 
 # %% ../../nbs/analysis/10_arms.ipynb #82c2641d
 FEWEST = 5  # images of a group, below which a statistic over them says little
@@ -175,8 +193,8 @@ def worst_groups_first(
         warn_user(f"fewer than {FEWEST} images in {'; '.join(names[:5])}: too few to say much")
     better = table.metric.map(lambda metric: facts[metric]["better"])
     upright = level.where(better == "higher", -level.abs())
-    others = [column for column in ["arm", *KEYS] if column in table]
-    rank = upright.groupby([table[column] for column in others], dropna=False).rank()
+    others = [column for column in ["arm", *KEYS] if column in table and column not in split]
+    rank = upright.groupby([table[column] for column in others], dropna=False).rank() if others else upright.rank()
     order = rank.groupby([table[column] for column in split], dropna=False).transform("mean")
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
@@ -192,27 +210,46 @@ def _described(scores: pd.Series, good: float, facts: dict) -> dict:
         grand_median=_median(known),
         mean_of_medians=float(known.mean()) if len(known) else np.nan,
         sd=float(known.std()) if finite and len(known) > 1 else np.nan,
-        good=int(passed) if not np.isnan(good) and not facts["unit"] else np.nan,
-        good_share=passed / len(known) if len(known) and not np.isnan(good) and not facts["unit"] else np.nan,
+        good=int(passed) if not np.isnan(good) else np.nan,
+        good_share=passed / len(known) if len(known) and not np.isnan(good) else np.nan,
     )
+
+# %% ../../nbs/analysis/10_arms.ipynb #d01adb02
+def good_limits(
+    good,  # a number for all metrics, a dict {metric: number}, or None
+    facts: dict,  # {metric: facts}
+) -> dict:  # {metric: score}; no entry where nothing was given and 0.9 says nothing
+    "From which score on it is good; None: 0.9 where more is better and scores have no unit"
+
+    def is_given(metric):
+        return metric in good if isinstance(good, Mapping) else good is not None
+
+    wanted = {m: f for m, f in facts.items() if is_given(m) or not f["unit"] and f["better"] == "higher"}
+    good = dict(good) if isinstance(good, Mapping) else good
+    for metric in good if isinstance(good, dict) else ():
+        check_choice("key of good", metric, dict.fromkeys(facts))
+    return per_metric("good", good, wanted, 0.9, Domain())
 
 # %% ../../nbs/analysis/10_arms.ipynb #ba6cce2e
 @checked
 def describe_arms(
     scores: pd.DataFrame,  # as for `replicate_medians`
     by=None,  # a column of the cases, or a list of them, by which the images are split
-    good: float | Mapping = 0.9,  # a score as good as that or better is good, or a dict {metric: score}
+    # a score as good as that or better is good, or a dict {metric: score}; None: 0.9 where more is better
+    good: float | Mapping | None = None,
     join: str = "strict",  # as for `replicate_medians`
 ) -> pd.DataFrame:  # a row per group, transform, value, label, metric and arm
     "Grand median, mean and spread of the medians, and how many images are good: of each arm"
     facts = all_metric_facts(check_scores(scores))
+    limits = good_limits(good, facts)
     medians = without_facts(replicate_medians(scores, join))
     split = group_columns(medians, by)
     runs = without_facts(_with_known_arms(scores)).groupby("arm", sort=False).run.nunique()
+    keys = with_other_keys(split, [*KEYS, "arm"])
     rows = []
-    for key, own in medians.groupby([*split, *KEYS, "arm"], sort=False, dropna=False, observed=True):
-        named = dict(zip([*split, *KEYS, "arm"], key))
-        limit = good.get(named["metric"], np.nan) if isinstance(good, Mapping) else good
+    for key, own in medians.groupby(keys, sort=False, dropna=False, observed=True):
+        named = dict(zip(keys, key))
+        limit = limits.get(named["metric"], np.nan)
         rows.append(named | dict(runs=int(runs[named["arm"]])) | _described(own.score, limit, facts[named["metric"]]))
     table = pd.DataFrame(rows)
     return worst_groups_first(table, split, table.grand_median, facts)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .arms import KEYS, group_columns, replicate_medians, worst_groups_first
-from ..core.checks import Domain, check_number, checked, invalid, nearest_name
+from .arms import KEYS, group_columns, replicate_medians, with_other_keys, worst_groups_first
+from .summary import per_metric
+from ..core.checks import Domain, check_choice, check_number, checked, invalid, nearest_name
 from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/11_armtests.ipynb #bd13a189
@@ -109,7 +110,7 @@ def _compared(pairs: pd.DataFrame, facts: dict, alpha: float, margin: float, rel
         | tested
         | dict(
             significant=bool(tested["p_value"] < alpha),
-            better=_better_arm(medians, facts["better"], margin, relative),
+            better=better_arm(medians, facts["better"], margin, relative),
         )
     )
 
@@ -119,7 +120,7 @@ def _signs(delta: np.ndarray) -> dict:
     return dict(positive=delta > 0, zero=delta == 0, negative=delta < 0)
 
 # %% ../../nbs/analysis/11_armtests.ipynb #c508dae2
-def _better_arm(medians: list, better: str, margin: float, relative: bool) -> str:  # "a", "b", or "" for none
+def better_arm(medians: list, better: str, margin: float, relative: bool) -> str:  # "a", "b", or "" for none
     "The arm that is better by more than the margin"
     a, b = (abs(m) if better == "zero" else m for m in medians)
     if not np.isfinite([a, b]).all():
@@ -129,6 +130,17 @@ def _better_arm(medians: list, better: str, margin: float, relative: bool) -> st
         return ""
     return "a" if (a > b) == (better == "higher") else "b"
 
+# %% ../../nbs/analysis/11_armtests.ipynb #4df6a547
+def _margins(margin, facts: dict, relative: bool) -> dict:  # {metric: margin}
+    "By how much medians must differ; a part of them has no unit"
+    if relative:
+        facts = {metric: own | dict(unit="") for metric, own in facts.items()}
+    given = dict(margin) if isinstance(margin, Mapping) else margin
+    for metric in given if isinstance(given, dict) else ():
+        check_choice("key of margin", metric, dict.fromkeys(facts))
+    named = set(facts) if isinstance(given, (int, float)) else set(given or ())
+    return per_metric("margin", given, {m: f for m, f in facts.items() if m in named or not f["unit"]}, 0.05, Domain(0))
+
 # %% ../../nbs/analysis/11_armtests.ipynb #7bf43d9f
 @checked
 def compare_arms(
@@ -136,7 +148,8 @@ def compare_arms(
     arms=None,  # names of the two arms (a, b), of which delta = a - b; None: the two that there are
     by=None,  # a column of the cases, or a list of them, by which the images are split, worst group first
     alpha: float = 0.05,  # level of significance, also of the test of normality
-    margin: float | Mapping = 0.05,  # grand medians that differ by more earn a dagger; or a dict {metric: margin}
+    # grand medians that differ by more earn a dagger; or a dict {metric: margin}; None: 0.05 of scores without a unit
+    margin: float | Mapping | None = None,
     relative: bool = False,  # is the margin a part of the larger grand median?
     join: str = "strict",  # as for `replicate_medians`
 ) -> pd.DataFrame:  # a row per group, transform, value, label and metric
@@ -146,13 +159,14 @@ def compare_arms(
     medians = without_facts(replicate_medians(scores, join))
     a, b = _two_arms(medians, arms)
     split = group_columns(medians, by)
-    keys = [*split, *KEYS]
+    keys = with_other_keys(split, KEYS)
+    margins = _margins(margin, facts, relative)
     medians = medians[medians.arm.isin([a, b])]
     rows = []
     for key, own in medians.groupby(keys, sort=False, dropna=False, observed=True):
         named = dict(zip(keys, key))
         pairs = own.pivot(index="case", columns="arm", values="score").reindex(columns=[a, b])
-        limit = margin.get(named["metric"], 0.05) if isinstance(margin, Mapping) else margin
+        limit = margins.get(named["metric"], np.nan)
         verdict = _compared(pairs.set_axis(["a", "b"], axis=1), facts[named["metric"]], alpha, limit, relative)
         rows.append(named | dict(arm_a=a, arm_b=b) | verdict)
     table = pd.DataFrame(rows)

@@ -6,14 +6,16 @@
 __all__ = ['pair_scores', 'compare', 'auroc_of_mask']
 
 # %% ../../nbs/analysis/04_comparison.ipynb #958b0f9e
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
+from .armtests import better_arm, chosen_test, shapiro_of
 from .summary import per_metric
 from ..core.checks import Domain, check_choice, check_number, warn_user
-from ..eval.table import all_metric_facts, check_scores, text_column, without_facts
+from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
 KEY_COLUMNS = ["case", "transform", "value", "label", "metric"]
@@ -187,18 +189,8 @@ def _describe(
 def _normality(
     delta: pd.Series,
 ) -> dict:
-    "Shapiro–Wilk before and after Yeo–Johnson, by scipy"
-    from scipy import stats
-
-    if len(delta) < 3 or delta.nunique() == 1 or np.isinf(delta).any():
-        return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # e.g. p values for more than 5000 images are approximate
-        before = stats.shapiro(delta).pvalue
-        transformed, power = stats.yeojohnson(delta.to_numpy(float))
-        usable = np.isfinite(transformed).all() and np.ptp(transformed) > 0
-        after = stats.shapiro(transformed).pvalue if usable else np.nan
-    return dict(shapiro_p=float(before), yeo_johnson_lambda=float(power), shapiro_p_transformed=float(after))
+    "Shapiro–Wilk of the differences before and after Yeo–Johnson, under their own name"
+    return {f"delta_{name}": number for name, number in shapiro_of(delta.to_numpy(float)).items()}
 
 # %% ../../nbs/analysis/04_comparison.ipynb #5c6d8170
 def _mood(a: pd.Series, b: pd.Series) -> dict:
@@ -235,39 +227,88 @@ def _verdict(
     difference: float,
     good: float | None,
     better: str,
+    alpha: float,
 ) -> dict:
     "All statistics of one row"
     missing = int(cases.missing.sum())
     cases = cases[cases.delta.notna()]
     row = dict(cases=len(cases), missing=missing) | _describe(cases, difference, good, better)
-    row |= _normality(cases.delta)
+    medians = [row["median_a"], row["median_b"]]
+    apart = float(_difference(pd.Series(medians[:1]), pd.Series(medians[1:]))[0])
+    row |= dict(median_difference=apart, dagger=better_arm(medians, better, difference, False))
+    row |= chosen_test(cases.a.to_numpy(float), cases.b.to_numpy(float), alpha) | _normality(cases.delta)
     if not len(cases):
         return row | dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
     return row | _mood(cases.a, cases.b) | _wilcoxon(cases.delta)
 
+# %% ../../nbs/analysis/04_comparison.ipynb #cb90a76c
+def _of_arm(scores: pd.DataFrame) -> pd.DataFrame:
+    "The runs of an arm as one model: the median over them"
+    medians = replicate_medians(scores)
+    return medians.assign(model=medians.arm).drop(columns=["arm", "runs", "scored"])
 
-def _good_scores(
-    good,  # as in `compare`
-    facts: dict,  # {metric: facts}
-) -> dict:  # {metric: score}, without those that have a unit and for which nothing was given
-    "From which score on it is good"
 
-    def is_given(metric):
-        return metric in good if isinstance(good, dict) else good is not None
+def _as_one_model(scores):
+    "A table of one model; several that are runs of one arm as one"
+    several = isinstance(scores, pd.DataFrame) and {"arm", "model"} <= set(scores) and scores.model.nunique() > 1
+    return _of_arm(scores) if several and scores.arm.nunique(dropna=False) == 1 else scores
 
-    wanted = {m: f for m, f in facts.items() if not f["unit"] or is_given(m)}
-    return per_metric("good", good, wanted, 0.9, Domain())
+# %% ../../nbs/analysis/04_comparison.ipynb #ec701866
+def _two_tables(scores: pd.DataFrame) -> list[pd.DataFrame]:
+    "The two arms of a table, or its two models"
+    scores = check_scores(scores)
+    column = "arm" if "arm" in scores and scores.arm.nunique() > 1 else "model"
+    found = scores[column].unique().tolist()
+    if len(found) != 2:
+        listed = ", ".join(map(str, found))
+        pick = f"scores[scores.{column}.isin([...])]"
+        raise ValueError(f"scores_a must have two models or two arms without scores_b, got {listed}: pick with {pick}")
+    tables = [scores[scores[column] == name] for name in found]
+    return [_of_arm(table) for table in tables] if column == "arm" else tables
+
+# %% ../../nbs/analysis/04_comparison.ipynb #244c3a65
+def _entries_of_cases(scores: pd.DataFrame, column: str) -> dict:  # {case: entry}
+    "What a column says of each case"
+    stated = without_facts(scores)[["case", column]].drop_duplicates()
+    twice = stated.case[stated.case.duplicated()]
+    if len(twice):
+        case = twice.iloc[0]
+        entries = ", ".join(map(str, stated[column][stated.case == case]))
+        raise ValueError(
+            f"by must be a column with one entry for each case, got {entries} of case {case!r} in {column}"
+        )
+    return dict(zip(text_column(stated.case), stated[column]))
+
+
+def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names of columns, added to `cases`
+    "The columns by which cases are split"
+    own = list(dict.fromkeys(name for table in tables for name in case_columns(table)))
+    for name in [] if by is None else [by] if isinstance(by, str) else list(by):
+        if name not in own:
+            continue  # a column of every table, or an error below
+        if name in cases:
+            raise ValueError(f"by must not be a column that the result has itself, got {name!r}: rename it")
+        known = [_entries_of_cases(table, name) for table in tables if name in table]
+        for case, entry in known[0].items():
+            other = known[-1].get(case, entry)
+            if entry != other and not (pd.isna(entry) and pd.isna(other)):
+                got = f"{entry} and {other} of case {case!r}"
+                raise ValueError(f"by must say the same of each case in both tables, got {name} {got}")
+        cases[name] = cases.case.map(known[-1] | known[0])
+    return group_columns(cases, by, own)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
 def compare(
-    scores_a: pd.DataFrame,  # score table of model A
-    scores_b: pd.DataFrame,  # of model B: the same cases, transforms, values, labels and metrics
+    scores_a: pd.DataFrame,  # score table of model A, or of the runs of an arm
+    # of model B: the same cases, transforms, values, labels and metrics; None: `scores_a` has two models, or two arms
+    scores_b: pd.DataFrame | None = None,
     values: str = "mean",  # "mean": each case's mean over the values of a transform; "each": a row for each value
     difference: float | dict | None = None,  # a larger one counts as clear, in units of the metric; None: see below
     good: float | dict | None = None,  # a score as good as that or better counts as good; None: see below
     alpha: float = 0.05,  # level of significance, 0..1
     join: str = "strict",  # "strict": tables that do not match are an error; "inner": compare what both have, and warn
-) -> pd.DataFrame:  # a row per transform x label x metric (x value); delta = A - B
+    by: str | Sequence[str] | None = None,  # column (scanner, label ...), or list of columns: worst group first
+) -> pd.DataFrame:  # a row per transform x label x metric (x value, x group); delta = A - B
     """Do two models differ, image by image?
 
     `difference` and `good` are numbers, or dicts {metric: number}. None stands for 0.05 and 0.9 where scores
@@ -288,24 +329,35 @@ def compare(
     """
     check_choice("values", values, ("mean", "each"))
     check_number("alpha", alpha, Domain(0, 1))
+    if scores_b is None:
+        scores_a, scores_b = _two_tables(scores_a)
+    scores_a, scores_b = _as_one_model(scores_a), _as_one_model(scores_b)
     pairs = pair_scores(scores_a, scores_b, join)
     compared = set(pairs.metric)
     facts = {
         str(metric): own for metric, own in all_metric_facts(check_scores(scores_a)).items() if str(metric) in compared
     }
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
-    good = _good_scores(good, facts)
-    keys = _row_keys(values)
+    good = good_limits(good, facts)
+    cases = scores_per_case(pairs, values)
+    split = _with_groups(cases, (scores_a, scores_b), by)
+    keys = with_other_keys(split, _row_keys(values))
     model_a, model_b = pairs.attrs["models"]
     rows = []
-    for key, cases in scores_per_case(pairs, values).groupby(keys, sort=False):
+    for key, own in cases.groupby(keys, sort=False):
         row = dict(zip(keys, key))
         better = facts[row["metric"]]["better"]
-        verdict = _verdict(cases, difference[row["metric"]], good.get(row["metric"]), better)
+        verdict = _verdict(own, difference[row["metric"]], good.get(row["metric"]), better, alpha)
         rows.append(row | dict(model_a=model_a, model_b=model_b, better=better) | verdict)
     result = pd.DataFrame(rows)
     result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
-    return result.assign(mood_significant=result.mood_p < alpha, wilcoxon_significant=result.wilcoxon_holm < alpha)
+    result = result.assign(
+        significant=result.p_value < alpha,
+        mood_significant=result.mood_p < alpha,
+        wilcoxon_significant=result.wilcoxon_holm < alpha,
+    )
+    level = result[["median_a", "median_b"]].mean(axis=1)
+    return worst_groups_first(result.assign(images=result.cases), split, level, facts).drop(columns="images")
 
 # %% ../../nbs/analysis/04_comparison.ipynb #e043570e
 def auroc_of_mask(

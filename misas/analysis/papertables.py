@@ -118,7 +118,8 @@ def _arm_row(row) -> dict:
 def arm_table(
     scores: pd.DataFrame,  # a score table with the columns arm and run
     by=None,  # a column of the cases, or a list of them: a block for each group, worst first
-    good: float | Mapping = 0.9,  # a score as good as that or better is good, or a dict {metric: score}
+    # a score as good as that or better is good, or a dict {metric: score}; None: 0.9 where more is better
+    good: float | Mapping | None = None,
     format: str = "frame",  # numbers in a pandas table, or a text: "markdown", "latex", "html"
     join: str = "strict",  # "strict": all arms must have the same images; "inner": those that all have
 ) -> pd.DataFrame | str:
@@ -137,7 +138,9 @@ def arm_table(
         return table
     rows = pd.DataFrame([_arm_row(row) for row in table.itertuples()])
     shown = pd.DataFrame(_key_columns(table, by) | dict(arm=table.arm)).join(rows)
-    limits = good if not isinstance(good, Mapping) else ", ".join(f"{name} {limit:g}" for name, limit in good.items())
+    limits = "0.9" if good is None else good
+    if isinstance(good, Mapping):
+        limits = ", ".join(f"{name} {limit:g}" for name, limit in good.items())
     note = (
         "Per image: the median over the runs of an arm. Grand median: the median over images of these; "
         f"SD: their standard deviation. Good: images with a score of {limits} or better."
@@ -174,7 +177,8 @@ def difference_table(
     arms=None,  # names of the two arms (a, b), of which Δ = a - b; None: the two that there are
     by=None,  # a column of the cases, or a list of them: a block for each group, worst first
     alpha: float = 0.05,  # level of significance
-    margin: float | Mapping = 0.05,  # grand medians that differ by more earn a dagger; or a dict {metric: margin}
+    # grand medians that differ by more earn a dagger; or a dict {metric: margin}; None: 0.05 of scores without a unit
+    margin: float | Mapping | None = None,
     relative: bool = False,  # is the margin a part of the larger grand median?
     format: str = "frame",  # numbers in a pandas table, or a text: "markdown", "latex", "html"
     join: str = "strict",  # "strict": both arms must have the same images; "inner": those that both have
@@ -194,7 +198,9 @@ def difference_table(
         return table
     rows = pd.DataFrame([_difference_row(row) for row in table.itertuples()])
     shown = pd.DataFrame(_key_columns(table, by)).join(rows)
-    limit = margin if not isinstance(margin, Mapping) else ", ".join(f"{m} {x:g}" for m, x in margin.items())
+    limit = "0.05" if margin is None else margin
+    if isinstance(margin, Mapping):
+        limit = ", ".join(f"{m} {x:g}" for m, x in margin.items())
     part = " of the larger one" if relative else ""
     note = (
         f"Δ: {table.arm_a[0]} − {table.arm_b[0]}, of the medians over runs, image by image. "

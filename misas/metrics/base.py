@@ -258,11 +258,16 @@ def measure(
     spacing: tuple | None = None,  # of pixels along each axis; None: not known, distances are in pixels
     unit: str | None = None,  # of `spacing`: "mm", or "px", with which volumes are numbers of voxels; None: "mm"
     ignore: int | None = None,  # value of pixels in the truth that are not annotated: they count nowhere
+    empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
 ) -> dict[str, np.ndarray]:  # {metric: array with one score per label}
     "Every metric for every label"
     truth, pred = _as_mask(truth, "truth", ignore), _as_mask(pred, "pred")
     check_shapes(truth, pred)
     metrics = as_metrics(metrics)
+    if empty_truth is not None:
+        from misas.metrics.overlap import with_empty_truth  # which are made of what stands here
+
+        metrics = with_empty_truth(metrics, empty_truth)
     labels = [int(label) for label in labels]
     check_choice("unit", unit, ("mm", "px", None))
     if spacing is None and unit is None:

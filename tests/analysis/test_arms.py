@@ -201,3 +201,35 @@ def test_from_models_to_tables_and_along_a_sweep():
     row = table[(table.arm == "low") & (table.metric == "dice") & (table.value == 20)].iloc[0]
     assert row.grand_median == pytest.approx(dice.groupby("case").score.median().median())
     assert "value" in arm_table(scores, format="markdown").splitlines()[0]
+
+
+def test_what_is_good_and_what_is_apart_need_a_number_where_it_has_a_unit():
+    row = describe_arms(made({"a": A}, "fpr")).iloc[0]
+    assert np.isnan(row.good) and np.isnan(row.good_share)  # 0.9 says nothing where less is better
+    far = describe_arms(made({"a": [[1, 4, 6, 9]]}, "hd95"), good={"hd95": 5}).iloc[0]
+    assert (far.good, far.good_share) == (2, 0.5)
+    assert np.isnan(describe_arms(made({"a": [[1, 4]]}, "hd95")).good[0])
+    apart = made({"a": [[1.0, 2, 3]], "b": [[4.0, 5, 6]]}, "hd95")
+    assert compare_arms(apart).better[0] == ""
+    assert compare_arms(apart, margin=2).better[0] == "a" == compare_arms(apart, relative=True).better[0]
+    for call, argument in ((describe_arms, "good"), (compare_arms, "margin")):
+        with pytest.raises(ValueError, match=f"key of {argument} must be .*hd95"):
+            call(apart, **{argument: {"hd59": 1}})
+        with pytest.raises(ValueError, match="metrics of different units"):
+            call(pd.concat([apart, made({"a": [[0.1] * 3], "b": [[0.2] * 3]})]), **{argument: 0.5})
+
+
+def test_arms_stated_by_a_function():
+    plain = made({"a": A, "b": B}).drop(columns=["arm", "run"])
+    stated = with_arms(plain, lambda model: model.split()[0])
+    assert stated[["arm", "run"]].equals(made({"a": A, "b": B})[["arm", "run"]])
+
+
+def test_groups_by_the_label_of_the_mask():
+    scores = pd.concat([made({"a": A, "b": B}), made({"a": A, "b": B}).assign(label="RV", score=0.1)])
+    with pytest.warns(UserWarning, match="fewer than 5 images in label"):
+        assert describe_arms(scores, by="label").label.tolist() == ["RV", "RV", "LV", "LV"]
+    with pytest.warns(UserWarning, match="fewer than 5 images in label"):
+        assert compare_arms(scores, by=["label", "metric"]).label.tolist() == ["RV", "LV"]
+    with pytest.warns(UserWarning, match="fewer than 5 images in label"):
+        assert arm_table(scores, by="label", format="markdown").startswith("| label | metric | arm |")

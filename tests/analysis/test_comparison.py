@@ -147,9 +147,12 @@ def test_counts_and_moments_by_hand():
 def test_normality_is_that_of_scipy():
     skewed = pd.Series(np.random.default_rng(0).exponential(0.2, 40))
     found = _normality(skewed)
-    assert np.isclose(found["shapiro_p"], stats.shapiro(skewed).pvalue, rtol=1e-6) and found["shapiro_p"] < 0.001
+    assert (
+        np.isclose(found["delta_shapiro_p"], stats.shapiro(skewed).pvalue, rtol=1e-6)
+        and found["delta_shapiro_p"] < 0.001
+    )
     again = stats.shapiro(stats.yeojohnson(skewed)[0]).pvalue
-    assert np.isclose(found["shapiro_p_transformed"], again, rtol=1e-6) and again > 0.05
+    assert np.isclose(found["delta_shapiro_p_transformed"], again, rtol=1e-6) and again > 0.05
 
 
 @pytest.mark.parametrize("delta", [[0.1, 0.2], [0.1] * 5, [0.0] * 5, [0.1, 0.2, 0.4, np.inf]], ids=str)
@@ -201,7 +204,7 @@ def test_verdicts_are_those_of_scipy():
     a, b = means(FIRST), means(SECOND)
     assert np.isclose(mine.wilcoxon_p, stats.wilcoxon(a, b).pvalue)
     assert np.isclose(mine.mood_p, stats.median_test(a, b).pvalue)
-    assert np.isclose(mine.shapiro_p, stats.shapiro(a - b).pvalue)
+    assert np.isclose(mine.delta_shapiro_p, stats.shapiro(a - b).pvalue)
     assert np.isclose(mine.delta_mean, (a - b).mean())
     assert np.isclose(mine.delta_sd, (a - b).std())
     assert np.isclose(mine.grand_median, np.median([a, b]))
@@ -233,13 +236,13 @@ def test_row_for_each_value_is_what_that_value_gives_alone():
 def test_one_case():
     one = compare(table("A", [0.9]), table("B", [0.8])).iloc[0]
     assert (one.cases, one.positive, one.mood_p, one.wilcoxon_p) == (1, 1, 1, 1)
-    assert one[["sd_a", "delta_sd", "shapiro_p"]].isna().all()
+    assert one[["sd_a", "delta_sd", "delta_shapiro_p", "shapiro_p_a"]].isna().all()
 
 
 def test_equal_scores():
     same = compare(table("A", [0.8, 0.9, 0.7]), table("B", [0.8, 0.9, 0.7])).iloc[0]
     assert (same.zero, same.mood_p, same.wilcoxon_p, same.wilcoxon_holm) == (3, 1, 1, 1)
-    assert not same.wilcoxon_significant and np.isnan(same.shapiro_p)
+    assert not same.wilcoxon_significant and np.isnan(same.delta_shapiro_p)
     equal = compare(table("A", [1.0] * 4), table("B", [1.0] * 4)).iloc[0]
     assert (equal.mood_p, equal.wilcoxon_p, equal.good_a, equal.sd_a) == (1, 1, 4, 0)
 
@@ -264,7 +267,7 @@ def test_infinite_distances_by_hand():
     assert counts == [2, 1, 1, 1, 1, 0, "lower"]
     assert (distant.good_a, distant.good_b) == (2, 3)
     assert (distant.median_a, distant.mean_a, distant.delta_median) == (np.inf, np.inf, 0.5)
-    assert np.isnan(distant.shapiro_p)
+    assert np.isnan(distant.shapiro_p_a)
 
 
 def test_metrics_of_different_units():
@@ -328,3 +331,122 @@ def test_auroc_of_a_mask_is_undefined_where_the_truth_is_empty_or_full():
     assert np.isnan(auroc_of_mask(truth & False, pred)) and np.isnan(auroc_of_mask(truth | True, pred))
     with pytest.raises(ValueError, match="pred must have the shape of the truth"):
         auroc_of_mask(truth, pred[0])
+
+
+def of_runs(arms, **columns):
+    "A score table of {arm: array (runs, images)}"
+    parts = []
+    for arm, runs in arms.items():
+        for run, scores in enumerate(runs, 1):
+            parts.append(table(f"{arm} {run}", scores).assign(arm=arm, run=run, **columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_normality_is_that_of_each_model_and_can_differ_from_that_of_the_differences():
+    rng = np.random.default_rng(5)
+    hard = rng.exponential(0.1, 40)
+    a, b = 0.9 - hard + rng.normal(0, 0.02, 40), 0.88 - hard + rng.normal(0, 0.02, 40)
+    names = [f"i{k}" for k in range(40)]
+    row = compare(table("A", a).assign(case=names), table("B", b).assign(case=names)).iloc[0]
+    for arm, scores in (("a", a), ("b", b)):
+        assert np.isclose(row[f"shapiro_p_{arm}"], stats.shapiro(scores).pvalue) and row[f"shapiro_p_{arm}"] < 0.05
+        again = stats.shapiro(stats.yeojohnson(scores)[0]).pvalue
+        assert np.isclose(row[f"shapiro_p_transformed_{arm}"], again)
+    assert row.delta_shapiro_p > 0.05  # the opposite verdict
+    assert "shapiro_p" not in row
+
+
+def test_the_test_that_applies():
+    rng = np.random.default_rng(0)
+    names = [f"i{k}" for k in range(30)]
+    a, b = rng.normal(0.8, 0.03, 30), rng.normal(0.76, 0.05, 30)
+    row = compare(table("A", a).assign(case=names), table("B", b).assign(case=names)).iloc[0]
+    assert row.test == "Welch" and np.isclose(row.p_value, stats.ttest_ind(a, b, equal_var=False).pvalue)
+    assert row.significant == (row.p_value < 0.05)
+
+
+def test_the_dagger_is_of_the_medians_and_not_of_the_differences():
+    row = compare(table("A", [0.9, 0.5, 0.6]), table("B", [0.5, 0.52, 0.61])).iloc[0]
+    assert np.isclose(row.median_difference, 0.6 - 0.52) and np.isclose(row.delta_median, -0.01)
+    assert row.dagger == "a"
+    assert compare(table("A", [0.9, 0.5, 0.6]), table("B", [0.5, 0.52, 0.61]), difference=0.08).dagger[0] == ""
+    assert compare(FAR_A[2:], FAR_B[2:].assign(score=[9, 8]), difference=1).dagger[0] == "a"  # less is better
+
+
+GROUPS = dict(zip("abcdefghijkl", ["north"] * 5 + ["south"] * 6 + ["east"]))
+HARD = np.array([0.9, 0.92, 0.88, 0.91, 0.9, 0.6, 0.62, 0.58, 0.61, 0.6, 0.59, 0.8])
+
+
+def grouped(model, shift):
+    scores = table(model, HARD + shift)
+    return scores.assign(**{"clinical label": scores.case.map(GROUPS)})
+
+
+def test_groups_are_compared_each_by_itself_worst_first():
+    with pytest.warns(UserWarning, match="fewer than 5 images in clinical label east: too few"):
+        split = compare(grouped("A", 0.02), grouped("B", 0), by="clinical label")
+    assert split["clinical label"].tolist() == ["south", "east", "north"]
+    assert split.cases.tolist() == [6, 1, 5]
+    south = [case for case, group in GROUPS.items() if group == "south"]
+    alone = compare(*(t[t.case.isin(south)] for t in (grouped("A", 0.02), grouped("B", 0))))
+    same = ["positive", "median_a", "median_b", "wilcoxon_p", "mood_p", "p_value", "dagger"]
+    pd.testing.assert_frame_equal(split[same].iloc[[0]], alone[same])
+    assert split.wilcoxon_holm[0] == min(1, 3 * alone.wilcoxon_p[0])
+
+
+def test_groups_of_one_table_hold_for_both_and_must_agree():
+    plain = grouped("B", 0).drop(columns="clinical label")
+    with pytest.warns(UserWarning, match="too few"):
+        split = compare(plain, grouped("A", 0.02), by=["clinical label"])
+    assert split["clinical label"].tolist() == ["south", "east", "north"]
+    other = grouped("B", 0).assign(**{"clinical label": "north"})
+    with pytest.raises(ValueError, match="both tables, got clinical label south and north of case 'f'"):
+        compare(grouped("A", 0), other, by="clinical label")
+    with pytest.raises(ValueError, match="'clinical label'.*got 'clinical labl'.*did you mean 'clinical label'"):
+        compare(grouped("A", 0), plain, by="clinical labl")
+    with pytest.raises(ValueError, match="there are: none.*got 'site'"):
+        compare(A, B, by="site")
+    with pytest.raises(ValueError, match="column that the result has itself, got 'delta': rename it"):
+        compare(A.assign(delta=1), B, by="delta")
+
+
+def test_groups_by_the_label_of_the_mask():
+    both = [pd.concat([t, t.assign(label="RV", score=t.score - 0.3)]) for t in (grouped("A", 0.02), grouped("B", 0))]
+    split = compare(*both, by="label")
+    assert split.label.tolist() == ["RV", "LV"]
+    plain = compare(*both).sort_values("label", ascending=False, ignore_index=True)
+    pd.testing.assert_frame_equal(split[plain.columns], plain)
+
+
+def test_cases_of_no_group_are_a_group():
+    lacking = grouped("A", 0.02)
+    lacking.loc[lacking.case == "a", "clinical label"] = None
+    plain = grouped("B", 0).drop(columns="clinical label")
+    with pytest.warns(UserWarning) as said:
+        split = compare(lacking, plain, by="clinical label")
+    assert "clinical label is not stated for 1 images, such as 'a'" in str(said[0].message)
+    assert set(split["clinical label"]) == {"north", "south", "east", "not stated"}
+
+
+def test_one_table_of_two_models_or_two_arms():
+    pd.testing.assert_frame_equal(compare(pd.concat([A, B])), compare(A, B))
+    arms = {"x": [[0.9, 0.8, 0.5], [0.7, 0.6, 0.6], [0.8, 0.7, 0.1]], "y": [[0.7, 0.75, 0.4]]}
+    medians = table("x", [0.8, 0.7, 0.5]), table("y", arms["y"][0])
+    pd.testing.assert_frame_equal(compare(of_runs(arms)), compare(*medians))
+    scores = of_runs(arms)
+    apart = compare(scores[scores.arm == "x"], scores[scores.arm == "y"])
+    assert (apart.model_a[0], apart.model_b[0]) == ("x", "y 1")  # one run is a model by itself
+    pd.testing.assert_frame_equal(apart.assign(model_b="y"), compare(*medians))
+    with pytest.raises(ValueError, match="two models or two arms without scores_b, got A: pick"):
+        compare(A)
+    three = pd.concat([A, B, B.assign(model="C")])
+    with pytest.raises(ValueError, match=r"got A, B, C: pick with scores\[scores.model.isin"):
+        compare(three)
+    assert len(compare(three[three.model.isin(["A", "C"])])) == 1
+
+
+def test_what_is_good_where_less_is_better_is_not_guessed():
+    low = compare(table("A", [0.1, 0.2], metric="fpr"), table("B", [0.3, 0.4], metric="fpr")).iloc[0]
+    assert "good_a" not in low and low.dagger == "a"
+    said = compare(table("A", [0.1, 0.2], metric="fpr"), table("B", [0.3, 0.4], metric="fpr"), good=0.1).iloc[0]
+    assert (said.good_a, said.good_b) == (1, 0)

@@ -181,3 +181,36 @@ def test_data_is_light_to_import():
     code = f"import sys, misas.data; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---- a table beside the images
+
+
+def test_participants_as_in_bids(put, tmp_path):
+    put("sub-1_T1w.png", "sub-1_2_T1w.png", "sub-10_T1w.png", "sub-3.png", "other.png")
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-1\t31\nsub-10\tn/a\nsub-3\t5\nsub-1_2\t40\n")
+    with pytest.warns(UserWarning, match="participants.tsv' says nothing of 'other'"):
+        cases = find_cases(tmp_path)
+    ages = {case.name: dict(case.columns or {}).get("age") for case in cases}
+    assert ages == {"sub-1_T1w": "31", "sub-1_2_T1w": "40", "sub-10_T1w": "", "sub-3": "5", "other": None}
+    assert dict(cases[1].columns)["participant_id"]
+
+
+def test_a_table_of_cases_in_a_folder_reaches_the_scores(put, tmp_path):
+    from misas.eval.scoring import evaluate
+
+    put("images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    (tmp_path / "cases.csv").write_text("image,mask,scanner,age\nimages/a.png,x,A,31\nimages/b.png,x,,\n")
+    scores = evaluate(lambda image: image > 9, tmp_path, labels={255: "LV"}, progress=False)
+    assert list(scores)[8:] == ["scanner", "age"]
+    assert scores.scanner[0] == "A" and scores.age[0] == 31 and scores[["scanner", "age"]].iloc[1].isna().all()
+
+
+def test_tables_of_cases_that_do_not_fit(put, tmp_path):
+    put("a.png")
+    (tmp_path / "cases.csv").write_text("case,site\na,1\na,2\n")
+    with pytest.raises(ValueError, match="cases.csv' must have one row for each case, got 'a' again in row 3"):
+        find_cases(tmp_path)
+    (tmp_path / "cases.csv").write_text("who,site\na,1\n")
+    with pytest.warns(UserWarning, match="no column names the cases: participant_id, case"):
+        assert find_cases(tmp_path) == [CaseFile(str(tmp_path / "a.png"), name="a")]

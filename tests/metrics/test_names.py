@@ -60,6 +60,8 @@ def test_an_empty_truth():
     assert [plain[name] for name in names[:6]] == [0] * 6
     assert plain["fpr"] == pytest.approx(4 / 81) and np.isnan(plain["auroc"]) and np.isnan(plain["fnr"])
     undefined = scores(float("nan"))
+    assert np.isnan(measure(truth, pred, [1], ["f1"], spacing=(1, 1), empty_truth=float("nan"))["f1"]).all()
+    assert measure(truth, pred, [1], ["jaccard"], spacing=(1, 1), empty_truth=0)["jaccard"] == 0
     assert all(np.isnan(undefined[name]) for name in names[:5])
     assert all(undefined[name] == plain[name] for name in ("precision", "specificity", "fpr"))
     assert scores(1)["dice"] == 1
