@@ -38,6 +38,10 @@ from .core.sweeps import (
     get_series,
     sweep,
 )
+from .core.thresholds import (
+    Thresholded,
+    Thresholds,
+)
 from .core.transform import (
     Function,
     Intensity,
@@ -356,6 +360,12 @@ from .analysis.explore import (
     grid,
     worst_case,
 )
+from .analysis.features import (
+    FeatureMap,
+    feature_map,
+    feature_path,
+    image_features,
+)
 from .analysis.floor import (
     AGAIN,
     noise_floor,
@@ -462,6 +472,11 @@ from .analysis.summary import (
     summarise,
     verdicts,
 )
+from .analysis.thresholds import (
+    best_thresholds,
+    prominence_table,
+    threshold_losses,
+)
 from .plot.animation import (
     gif_series,
 )
@@ -513,6 +528,9 @@ from .plot.explore import (
     plot_sensitivity,
     plot_worst,
 )
+from .plot.features import (
+    plot_feature_map,
+)
 from .plot.figures import (
     Picture,
 )
@@ -542,6 +560,8 @@ from .plot.planes import (
 )
 from .plot.probability import (
     plot_calibration,
+    plot_prominence,
+    plot_thresholds,
 )
 from .plot.series import (
     plot_frame,
@@ -605,6 +625,7 @@ __all__ = [
     "Explanation",
     "FORMATS",
     "FastaiModel",
+    "FeatureMap",
     "FieldOfView",
     "FileModel",
     "Fixed",
@@ -697,6 +718,8 @@ __all__ = [
     "THRESHOLDS",
     "TISSUES",
     "Threshold",
+    "Thresholded",
+    "Thresholds",
     "TorchModel",
     "Transform",
     "TransformersModel",
@@ -730,6 +753,7 @@ __all__ = [
     "auroc_of_mask",
     "best_mask",
     "best_masks",
+    "best_thresholds",
     "bootstrap_curves",
     "boundary_iou",
     "calibration_error",
@@ -761,6 +785,8 @@ __all__ = [
     "evaluate",
     "evaluate_plan",
     "explain_series",
+    "feature_map",
+    "feature_path",
     "fewest_images",
     "find_cases",
     "find_lesions",
@@ -779,6 +805,7 @@ __all__ = [
     "hausdorff",
     "hd95",
     "heart_mask",
+    "image_features",
     "image_severity",
     "intensity_window",
     "invented_lesions",
@@ -832,6 +859,7 @@ __all__ = [
     "plot_confusion_series",
     "plot_deltas",
     "plot_explanation",
+    "plot_feature_map",
     "plot_field",
     "plot_frame",
     "plot_gallery",
@@ -844,6 +872,7 @@ __all__ = [
     "plot_montage",
     "plot_plan",
     "plot_planes",
+    "plot_prominence",
     "plot_qq",
     "plot_ranked",
     "plot_risk_coverage",
@@ -852,6 +881,7 @@ __all__ = [
     "plot_series",
     "plot_spread",
     "plot_summary",
+    "plot_thresholds",
     "plot_transform",
     "plot_worst",
     "pool_reliability",
@@ -862,6 +892,7 @@ __all__ = [
     "progress_bar",
     "prominence",
     "prominence_correlation",
+    "prominence_table",
     "random_splits",
     "rank_cases",
     "read_cases",
@@ -899,6 +930,7 @@ __all__ = [
     "sweep",
     "table_text",
     "threshold_counts",
+    "threshold_losses",
     "threshold_scores",
     "to_source",
     "tolerance",

@@ -9,6 +9,8 @@ from .papertables import *
 from .comparison import *
 from .cohort import *
 from .probability import *
+from .thresholds import *
+from .features import *
 from .explore import *
 from .consensus import *
 from .augmentation import *
@@ -38,6 +40,7 @@ from . import (
     consensus,
     explanation,
     explore,
+    features,
     floor,
     groups,
     guarantees,
@@ -56,6 +59,7 @@ from . import (
     severity,
     splits,
     summary,
+    thresholds,
 )
 
 __all__ = [
@@ -68,6 +72,8 @@ __all__ = [
     *comparison.__all__,
     *cohort.__all__,
     *probability.__all__,
+    *thresholds.__all__,
+    *features.__all__,
     *explore.__all__,
     *consensus.__all__,
     *augmentation.__all__,

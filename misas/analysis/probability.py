@@ -29,10 +29,11 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import as_model
+from ..core.thresholds import structure_probabilities
 from ..core.transform import Transform
 from ..data.folders import as_cases
 from ..eval.steps import check_truth
-from ..eval.table import concat_scores, make_table
+from ..eval.table import COLUMNS, concat_scores, make_table
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts
 
@@ -114,11 +115,18 @@ class _LabelMap:
     p: torch.Tensor  # `(*S)`, 0..1
     inside: torch.Tensor  # `(*S)`, bool: is the label here?
     case: Case
+    own: torch.Tensor  # `(*S)`, 0..1: of the structure itself, whether or not a later one covers it; else as `p`
+    known: torch.Tensor | None  # `(*S)`, bool: pixels that show how good a threshold is; None: all of them
 
     @property
     def counted(self) -> tuple[torch.Tensor, torch.Tensor]:
         "`p` and `inside` of the pixels that are annotated"
         return annotated_pixels(self.case, self.p), annotated_pixels(self.case, self.inside)
+
+    @property
+    def for_threshold(self) -> tuple[torch.Tensor, torch.Tensor]:
+        "`own` and `inside` of the pixels that show how good a threshold is"
+        return (self.own, self.inside) if self.known is None else (self.own[self.known], self.inside[self.known])
 
 # %% ../../nbs/analysis/06_probability.ipynb #4d15906b
 def _each_case(
@@ -134,7 +142,28 @@ def _each_case(
     for case in progress_bar(cases, progress and len(cases) > 1, desc="cases"):
         case, maps = probability_maps(model, as_case(case).replace(name=case.name))
         named = _named_maps(labels, model, case, len(maps))
-        yield case, (_LabelMap(l, name, maps[l], case.truth == l, case) for l, name in named.items())
+        own = structure_probabilities(maps) if model.overlapping else maps
+        yield (
+            case,
+            (
+                _LabelMap(l, name, maps[l], case.truth == l, case, own[l], _known_pixels(case, l, model.overlapping))
+                for l, name in named.items()
+            ),
+        )
+
+# %% ../../nbs/analysis/06_probability.ipynb #906975c1
+def _known_pixels(
+    case: Case,
+    label: int,
+    overlapping: bool,  # do later labels cover earlier ones?
+) -> torch.Tensor | None:  # `(*S)`, bool; None: all
+    "Pixels that are annotated, and not covered by a later structure"
+    truth = cast(torch.Tensor, case.truth)
+    known = None if case.ignore is None else truth != case.ignore
+    if not overlapping or label == 0:
+        return known
+    uncovered = truth <= label
+    return uncovered if known is None else uncovered & known
 
 # %% ../../nbs/analysis/06_probability.ipynb #c3259a27
 _PIECE = 1 << 20  # pixels that are worked on at once
@@ -173,7 +202,7 @@ def threshold_counts(
     return Counts(tp, fp, fn, tn)
 
 # %% ../../nbs/analysis/06_probability.ipynb #5fdcea8c
-THRESHOLDS = tuple(k / 100 for k in range(1, 100))
+THRESHOLDS: tuple[float, ...] = tuple(k / 100 for k in range(1, 100))
 
 
 @dataclass(frozen=True)
@@ -182,8 +211,8 @@ class Threshold(Transform):
 
     param, neutral, values, domain = "probability", 0.5, THRESHOLDS, Domain(0, 1)
 
-
-def _checked_thresholds(thresholds) -> list:
+# %% ../../nbs/analysis/06_probability.ipynb #e2b5a86a
+def checked_thresholds(thresholds) -> list:
     "Ascending numbers from 0 to 1"
     thresholds = sorted({Threshold().check(t) for t in np.atleast_1d(thresholds).tolist()})
     if not thresholds:
@@ -198,16 +227,16 @@ def _scores(
     absent: float,
 ) -> dict:  # {metric: one score for each threshold}
     "Every metric of `p > t`; custom ones need the masks themselves"
-    counts = replace(threshold_counts(*part.counted, thresholds), spacing=part.case.spacing)
-    edges = torch.as_tensor(thresholds, dtype=part.p.dtype)
+    counts = replace(threshold_counts(*part.for_threshold, thresholds), spacing=part.case.spacing)
+    edges = torch.as_tensor(thresholds, dtype=part.own.dtype)
 
     def custom(metric):
         truth = part.inside.int()
-        known = (part.case.spacing, absent, part.case.unit, None)
-        if part.case.ignore is not None:
-            truth = truth.masked_fill(part.case.truth == part.case.ignore, -1)
-            known = (*known[:3], -1)
-        return np.array([custom_metric(metric, truth, (part.p > t).int(), 1, *known) for t in edges])
+        facts = (part.case.spacing, absent, part.case.unit, None)
+        if part.known is not None:
+            truth = truth.masked_fill(~part.known, -1)
+            facts = (*facts[:3], -1)
+        return np.array([custom_metric(metric, truth, (part.own > t).int(), 1, *facts) for t in edges])
 
     scores = {}
     for name, metric in metrics.items():
@@ -228,7 +257,7 @@ def threshold_scores(
 ) -> pd.DataFrame:  # columns model, case, transform="threshold", param="probability", value, label, metric, score
     "The score of each label, found by a threshold on its own probability"
     model, metrics = as_model(model), as_metrics(metrics)
-    thresholds = _checked_thresholds(thresholds)
+    thresholds = checked_thresholds(thresholds)
     tables = []
     for case, parts in _each_case(model, cases, labels, progress):
         rows = []
@@ -297,8 +326,14 @@ def optimal_thresholds(
         mean = chosen.groupby(["model", "label", "value"], sort=False).score.mean().reset_index()
         chosen = mean.assign(case=f"{chosen.case.nunique()} cases")
     keys = ["model", "case", "label"]
+    more = [column for column in chosen if column not in COLUMNS]
     groups = chosen.groupby(keys, sort=False)
-    return pd.DataFrame([dict(zip(keys, key)) | _optimum(rows.value, rows.score, delta) for key, rows in groups])
+    return pd.DataFrame(
+        [
+            dict(zip(keys, key)) | _optimum(rows.value, rows.score, delta) | rows[more].iloc[0].to_dict()
+            for key, rows in groups
+        ]
+    )
 
 # %% ../../nbs/analysis/06_probability.ipynb #5617fba8
 def _band(
@@ -492,7 +527,7 @@ def probability_table(
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns model, case, label, size, contrast, prominence, auroc, ece, threshold, dice, ...
     "Everything that this module knows about each label of each case; the model runs once per case"
-    model, thresholds = as_model(model), _checked_thresholds(thresholds)
+    model, thresholds = as_model(model), checked_thresholds(thresholds)
     check_number("bins", bins, Domain(1, whole=True))
     _check_delta(delta)
     rows = []
@@ -507,25 +542,70 @@ def _correlation(
     structures: pd.DataFrame,  # columns `measure` and threshold
     measure: str,
 ) -> dict:
-    "Pearson's r and its p value; NaN where nothing varies"
+    "Pearson's r, its p value and its 95 % interval; NaN where nothing varies"
     from scipy.stats import pearsonr
 
     x, y = structures[measure], structures.threshold
-    r, p = (np.nan, np.nan) if x.nunique() == 1 or y.nunique() == 1 else pearsonr(x, y)
-    return dict(measure=measure, structures=len(structures), r=float(r), p_value=float(p))
+    found = dict(measure=measure, structures=len(structures))
+    if x.nunique() == 1 or y.nunique() == 1:
+        return found | dict.fromkeys(["r", "p_value", "low", "high"], np.nan)
+    test = pearsonr(x, y)
+    interval = test.confidence_interval(0.95)
+    numbers = dict(r=test.statistic, p_value=test.pvalue, low=interval.low, high=interval.high)
+    return found | {name: float(number) for name, number in numbers.items()}
 
 
 @checked
 def prominence_correlation(
     table: pd.DataFrame,  # from `probability_table`; tables of several models may be put together
-) -> pd.DataFrame:  # columns measure (size, contrast, prominence), structures, r, p_value
+    training: pd.DataFrame | None = None,  # from `prominence_table` of training cases; None: prominence as in `table`
+) -> pd.DataFrame:  # columns measure (size, contrast, prominence), structures, r, p_value, low, high, verdict
     "Pearson correlation of the best threshold with the prominence of a structure: means over the cases of each"
-    measures = ["size", "contrast", "prominence"]
-    check_table(table, ["model", "label", *measures, "threshold"], "probability_table")
+    structures = structures_of(table, training)
+    found = pd.DataFrame([_correlation(structures, m) for m in MEASURES])
+    return found.assign(verdict=[correlation_words(row) for row in found.itertuples()])
+
+# %% ../../nbs/analysis/06_probability.ipynb #07fd8dcb
+MEASURES = ["size", "contrast", "prominence"]
+
+
+def structures_of(
+    table: pd.DataFrame,  # from `probability_table`, or from `optimal_thresholds` where there is `training`
+    training: pd.DataFrame | None = None,  # from `prominence_table`
+) -> pd.DataFrame:  # a row for each model and label: model, label, size, contrast, prominence, threshold
+    "How prominent each structure is, and its best threshold: means over cases"
+    own = [] if training is not None else MEASURES
+    check_table(table, ["model", "label", *own, "threshold"], "probability_table")
+    if training is not None:
+        check_table(training, ["label", *MEASURES], "prominence_table")
+        means = training.dropna(subset=["prominence"]).groupby("label", sort=False)[MEASURES].mean()
+        _check_same_labels(table, means)
+        table = table.drop(columns=MEASURES, errors="ignore").join(means, on="label")
     known = table.dropna(subset=["prominence", "threshold"])
-    structures = known.groupby(["model", "label"], sort=False)[[*measures, "threshold"]].mean()
+    structures = known.groupby(["model", "label"], sort=False)[[*MEASURES, "threshold"]].mean().reset_index()
     if len(structures) < 3:
         raise ValueError(
             f"table must have at least 3 structures with a prominence and a best threshold, got {len(structures)}"
         )
-    return pd.DataFrame([_correlation(structures, m) for m in measures])
+    return structures
+
+
+def _check_same_labels(table: pd.DataFrame, means: pd.DataFrame):
+    "An error unless a structure of the table is among those of the training cases"
+    there, wanted = list(map(str, means.index)), list(map(str, table.label.unique()))
+    if not set(there) & set(wanted):
+        raise ValueError(f"training must have the labels of table, {', '.join(wanted)}, got {', '.join(there)}")
+
+# %% ../../nbs/analysis/06_probability.ipynb #cfd90924
+FEW_STRUCTURES = 10  # with fewer, r must exceed .63 to differ from 0 (p < .05)
+
+
+def correlation_words(
+    row,  # with structures, r, p_value, low, high
+) -> str:
+    "A correlation in words, which say where it rests on few structures"
+    if np.isnan(row.r):
+        return f"not known: of the {row.structures} structures nothing varies"
+    few = ": few, so see the interval" if row.structures < FEW_STRUCTURES else ""
+    p = "p < 0.001" if row.p_value < 0.001 else f"p = {row.p_value:.2g}"
+    return f"r = {row.r:.2f} (95 % interval {row.low:.2f} to {row.high:.2f}), {p}, n = {row.structures} structures{few}"

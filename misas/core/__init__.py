@@ -9,10 +9,11 @@ from .reference import *
 from .segments import *
 from .model import *
 from .wrapper import *
+from .thresholds import *
 from .transform import *
 from .sweeps import *
 
-from . import cases, checks, fingerprint, memory, model, reference, registry, segments, sweeps, transform, wrapper
+from . import cases, checks, fingerprint, memory, model, reference, registry, segments, sweeps, thresholds, transform, wrapper
 
 __all__ = [
     *checks.__all__,
@@ -24,6 +25,7 @@ __all__ = [
     *segments.__all__,
     *model.__all__,
     *wrapper.__all__,
+    *thresholds.__all__,
     *transform.__all__,
     *sweeps.__all__,
 ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
+from numbers import Real
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
@@ -49,6 +50,7 @@ class Model:
     batch_size: int = 1  # how many images at once serve this model best
     device: torch.device = torch.device("cpu")  # where it wants its images
     version: str | None = None  # given by the user, to stand for what a cache key cannot see
+    overlapping: bool = False  # are labels structures of their own, of which later ones cover earlier ones?
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -66,6 +68,15 @@ class Model:
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
+
+    def with_threshold(
+        self,
+        threshold,  # as in `as_model`
+    ) -> "Model":
+        "The model with labels made of its probabilities by a threshold, or one for each label"
+        from misas.core.thresholds import Thresholded
+
+        return Thresholded(self, threshold)
 
     def likely_sizes(
         self,
@@ -461,6 +472,9 @@ def as_model(
     size=None,  # `PadTo(16)`, `ResizeTo(...)`, `CropTo(...)`: images are brought to size, predictions back to theirs
     version: str | None = None,  # stands for what a cache key cannot see, such as what runs on a server
     relabel: Mapping | None = None,  # {label of the model: label of the truth}; others stay; `labels` are the truth's
+    # probability above which a label is there, > 0 and < 1: a number, a list with one for each but the background, or a
+    # dict {label or name: number}, as `best_thresholds` finds them; None: the most probable label, or above 0.5
+    threshold: float | Sequence | Mapping | None = None,
     **options,  # of the adapter, such as `preprocess` for a torch module
 ) -> Model:
     """`obj` in the library's batched form
@@ -480,11 +494,14 @@ def as_model(
         check_callable(option, options.get(option))
     if size is not None:
         _check_size(size)
-        return size.wrap(as_model(obj, name, labels, version=version, **options))
+        return size.wrap(as_model(obj, name, labels, version=version, threshold=threshold, **options))
+    if threshold is not None and (relabel is None or not isinstance(threshold, Real)):
+        return as_model(obj, name, labels, version=version, relabel=relabel, **options).with_threshold(threshold)
     if relabel is not None:
         from misas.core.wrapper import Relabelled
 
-        return Relabelled(as_model(obj, name, version=version, **options), relabel, labels=label_names(labels))
+        inside = as_model(obj, name, version=version, threshold=threshold, **options)
+        return Relabelled(inside, relabel, labels=label_names(labels))
     if isinstance(obj, Model):
         return _renamed(obj, name, labels, version, options)
     model = _adapted(obj, name=name or own_name(obj), labels=label_names(labels) or _own_labels(obj), **options)

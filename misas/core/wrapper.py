@@ -38,6 +38,10 @@ class Wrapper(Model):
     def device(self) -> torch.device:  # type: ignore[override]
         return self.model.device
 
+    @property
+    def overlapping(self) -> bool:  # type: ignore[override]
+        return self.model.overlapping
+
     @contextmanager
     def session(self) -> Iterator["Wrapper"]:
         with self.model.session():
@@ -70,6 +74,8 @@ class Wrapper(Model):
 # %% ../../nbs/core/09_wrapper.ipynb #fe4fac85
 class Relabelled(Wrapper):
     "A model with its labels numbered as those of the truth"
+
+    overlapping = False  # what covers what is no longer told by the order of labels
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ from misas.core.checks import (
 )
 from ..core.model import Model, as_model, case_for
 from ..core.sweeps import Series, Step
+from ..core.thresholds import cases_of_threshold
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
@@ -291,6 +292,20 @@ def _warn_of_no_truth(cases: list) -> None:
     scored = "scores compare the model with its own prediction for the unchanged image, not with a truth"
     warn_user(f"case {named}{share}: no truth is given, so {scored}")
 
+# %% ../../nbs/eval/06_scoring.ipynb #835894c1
+def _warn_of_leakage(models: list, cases: list) -> None:
+    "Say which cases a model's thresholds were found on: its scores are too good for them"
+    for model in models:
+        found_on = set(cases_of_threshold(model))
+        names = [repr(case.name) for case in cases if case.name in found_on]
+        if names:
+            named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            warn_user(
+                f"model {model.name!r}: its thresholds were found on case {named}, which is among those scored "
+                "here, so its scores are too good; score other cases (if these are others of the same name, "
+                "threshold=dict(...) forgets the names)"
+            )
+
 # %% ../../nbs/eval/06_scoring.ipynb #6bcac32c
 @checked
 def evaluate(
@@ -341,6 +356,7 @@ def evaluate(
         raise invalid("cases", "at least one case", cases)
     check_case_columns(cases)
     _warn_of_no_truth(cases)
+    _warn_of_leakage(models, cases)
     show_each = progress and len(models) * len(cases) == 1
     settings = (
         transforms,

@@ -10,7 +10,8 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from copy import copy
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import interpolate
@@ -19,6 +20,7 @@ from torch.nn.parameter import is_lazy
 from ..core.cases import Case
 from ..core.checks import Domain, SomeNames, check_choice, check_number, invalid, plain_message, warn_user
 from ..core.model import Model, adapter
+from ..core.thresholds import checked_threshold, labels_above, threshold_key, thresholds_of_labels
 from misas.models.fast import (
     Sessions,
     evaluation_mode,
@@ -104,17 +106,28 @@ def _check_label_names(
 # %% ../../nbs/models/03_pytorch.ipynb #547573a7
 def _threshold(
     kind: str,  # "logits" or "probabilities"
-    probability: float | None,  # None: 0.5
+    probability: float,
 ) -> float:
     "The score above which a structure is there"
-    probability = 0.5 if probability is None else probability
     return probability if kind == "probabilities" else math.log(probability / (1 - probability))
+
+
+def _structures_there(
+    scores: torch.Tensor,  # `(B, K, *S)`
+    kind: str,  # "logits" or "probabilities"
+    thresholds: tuple | None,  # K probabilities; None: 0.5
+) -> torch.Tensor:  # `(B, K, *S)`, bool
+    "Where each channel is above its threshold"
+    if thresholds is None:
+        return scores > _threshold(kind, 0.5)
+    edges = torch.tensor([_threshold(kind, t) for t in thresholds], dtype=scores.dtype, device=scores.device)
+    return scores > edges.reshape(-1, *[1] * (scores.ndim - 2))
 
 
 def _labels_of(
     scores: torch.Tensor,  # `(B, K, *S)`, or labels `(B, *S)`
     kind: str,  # one of `OUTPUTS`
-    threshold: float | None = None,  # probability above which a structure is there; None: 0.5
+    thresholds: tuple | None = None,  # probabilities above which each label is there; None: the highest, or 0.5
     structures: bool = False,  # is each channel a structure of its own?
 ) -> torch.Tensor:  # `(B, *S)`
     "The class with the highest score, or the last structure that is there"
@@ -123,11 +136,14 @@ def _labels_of(
     if structures:
         check_finite_scores(scores)
         numbers = torch.arange(1, scores.shape[1] + 1, device=scores.device, dtype=torch.int32)
-        there = scores > _threshold(kind, threshold)
+        there = _structures_there(scores, kind, thresholds)
         return (there * numbers.reshape(-1, *[1] * (scores.ndim - 2))).amax(1)
     if scores.shape[1] == 1:
         best = scores[:, 0]
-        labels = best > _threshold(kind, threshold)
+        labels = _structures_there(scores, kind, thresholds)[:, 0]
+    elif thresholds is not None:
+        check_finite_scores(scores)
+        return labels_above(cast(torch.Tensor, _probabilities_of(scores, kind)), thresholds)
     else:
         best, labels = scores.max(1)
     check_finite_scores(best)
@@ -208,6 +224,7 @@ class TorchModel(Model):
     "A `torch.nn.Module` that gives scores `(B, K, *S)`, `(B, 1, *S)` for a binary mask, or labels `(B, *S)`"
 
     _kind: Any  # of the scores that the network gave last
+    _thresholds: dict  # of each label, by the number of channels
     _said: set  # what the user was warned of
     _sessions: Sessions
     _was_run: bool
@@ -233,16 +250,13 @@ class TorchModel(Model):
         name: str = "model",
         labels: Sequence | None = None,  # names of the labels, one for each class
         select: int | str | Callable | None = None,  # which of several answers: index, key, or function of all of them
-        threshold: float | None = None,  # probability above which one class, or one of many structures, is there, > 0
-        # and < 1; None: 0.5
+        threshold: float | Sequence | Mapping | None = None,  # probability above which a label is there, > 0 and < 1,
+        # or one for each label, as in `as_model`; None: the highest of several classes, else 0.5
         batch_size: int | None = None,  # exactly so many images go through the network at once; None: as is best
     ):
         check_choice("output", output, (None, *OUTPUTS, "multilabel"))
         check_number("channels", channels, Domain(1, whole=True), optional=True)
         check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
-        check_number("threshold", threshold, Domain(0, 1, open=True), optional=True)
-        if threshold == 1:
-            raise invalid("threshold", "a number > 0 and < 1", threshold)
         _check_select(select)
         _check_not_lazy(net)
         self.net = net
@@ -254,7 +268,7 @@ class TorchModel(Model):
         self.name = name
         self.labels = labels
         self.select = select
-        self.threshold = threshold
+        self.threshold = checked_threshold(threshold)
         self._exported = exported_shape(net) or (None, None)
         declared, self.axes = first_convolution(net)
         self._given_channels = channels or self._exported[1]
@@ -267,6 +281,7 @@ class TorchModel(Model):
         "What is known of a network that has not yet run"
         return dict(
             _kind=self._given_kind,
+            _thresholds={},
             _said=set(),
             _sessions=Sessions(),
             _was_run=False,
@@ -288,6 +303,16 @@ class TorchModel(Model):
     @property
     def _structures(self) -> bool:
         return self.output == "multilabel"
+
+    @property
+    def overlapping(self) -> bool:  # type: ignore[override]
+        return self._structures
+
+    def with_threshold(self, threshold) -> "TorchModel":
+        model = copy(self)
+        model.threshold = checked_threshold(threshold)
+        model._thresholds = {}
+        return model
 
     # the copy stays at home, and a model that was used is the same as one that was not
     def __getstate__(self) -> dict:
@@ -316,7 +341,8 @@ class TorchModel(Model):
         return case if self._prepare is None else self._prepare(case)
 
     def fingerprint(self) -> tuple:
-        settings = (self.autocast, self.output, self._given_channels, self.select, self.threshold, self._group_size)
+        threshold = threshold_key(self.threshold)
+        settings = (self.autocast, self.output, self._given_channels, self.select, threshold, self._group_size)
         return (self.name, self.preprocess, self._prepare, *settings, self.net)
 
     def likely_sizes(self, ndim: int) -> list:
@@ -591,24 +617,34 @@ class TorchModel(Model):
         return self._structures
 
     def _check_classes(self, channels: int):
-        "An error where threshold or labels do not fit the number of channels"
-        if self.threshold is not None and channels > 1 and not self._structures:
-            allowed = f"None for a network of {channels} classes, of which the highest counts, or output='multilabel'"
-            raise invalid("threshold", allowed, self.threshold)
-        _check_label_names(self.labels, channels + 1 if self._structures else max(channels, 2))
+        "An error where labels do not fit the number of channels"
+        classes = channels + 1 if self._structures else max(channels, 2)
+        _check_label_names(self.labels, classes)
+
+    def _thresholds_of(self, channels: int) -> tuple | None:
+        "The threshold of each label but the background, where the user gives any"
+        if self.threshold is None:
+            return None
+        if self._kind == "labels":
+            raise invalid("threshold", "None, since the network gives labels, not probabilities", self.threshold)
+        if channels not in self._thresholds:
+            classes = channels + 1 if self._structures else max(channels, 2)
+            self._thresholds[channels] = thresholds_of_labels(self.threshold, classes, self.labels, self.name)
+        return self._thresholds[channels]
 
     def labels_of(self, scores: torch.Tensor) -> torch.Tensor:
         "Labels `(B, *S)` of what `scores` gave last: the class with the highest score"
         if self._structures and self._kind == "labels":
             raise invalid("output", "'labels', since the network gives integers", self.output)
-        labels = _labels_of(scores, self._kind, self.threshold, self._structures)
+        thresholds = self._thresholds_of(scores.shape[1])
+        labels = _labels_of(scores, self._kind, thresholds, self._structures)
         if self._structures and "hidden" not in self._said:
             self._say_of_hidden(scores, labels)
         return labels
 
     def _say_of_hidden(self, scores, labels):
         "That a structure is wholly covered by later ones"
-        there = (scores > _threshold(self._kind, self.threshold)).flatten(2).any(2).any(0)
+        there = _structures_there(scores, self._kind, self._thresholds_of(scores.shape[1])).flatten(2).any(2).any(0)
         hidden = [k for k in range(scores.shape[1]) if there[k] and not (labels == k + 1).any()]
         if hidden:
             self._said.add("hidden")

@@ -22,6 +22,7 @@ from .summary import *
 from .comparison import *
 from .cohort import *
 from .probability import *
+from .features import *
 from .explore import *
 from .learning import *
 from .explain import *
@@ -43,6 +44,7 @@ from . import (
     explain,
     explain_views,
     explore,
+    features,
     figures,
     gallery,
     gridimages,
@@ -83,6 +85,7 @@ __all__ = [
     *comparison.__all__,
     *cohort.__all__,
     *probability.__all__,
+    *features.__all__,
     *explore.__all__,
     *learning.__all__,
     *explain.__all__,

@@ -192,8 +192,10 @@ def test_ordinary_classes_raise_no_doubt(silent):
         assert torch.equal(as_model(net)(RAMP), brighter(0.3))
     one = Gives(lambda x: x - 0.3)
     assert torch.equal(as_model(one, threshold=0.5)(RAMP), brighter(0.3))
-    with pytest.raises(ValueError, match="threshold must be None for a network of 2 classes"):
-        as_model(Gives(lambda x: scores(x, 0.3)), threshold=0.4)(RAMP)
+    # of two classes the second one has p = 1 / (1 + exp(2 (0.3 - x)))
+    assert torch.equal(
+        as_model(Gives(lambda x: scores(x, 0.3)), threshold=0.4)(RAMP), brighter(0.3 + np.log(2 / 3) / 2)
+    )
     with pytest.raises(ValueError, match="threshold must be a number > 0"):
         as_model(one, threshold=1)
 
