@@ -6,15 +6,14 @@
 __all__ = ['SPREADS', 'spread_scores', 'rank_cases']
 
 # %% ../../nbs/analysis/02_cohort.ipynb #54c9422c
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .groups import FEWEST_CASES, check_by, joined_groups, split_by, warn_of_few
-from ..core.checks import Domain, check_choice, check_number, invalid, warn_user
+from ..core.checks import Domain, check_choice, check_number, invalid, is_several, warn_user
 from ..eval.table import COLUMNS, all_metric_facts, check_scores, text_column, with_facts, without_facts
 
 # %% ../../nbs/analysis/02_cohort.ipynb #006121c0
@@ -29,23 +28,32 @@ SPREADS = dict(
 _RESAMPLES = 1000
 
 
+def _bootstrap_means(
+    x: np.ndarray,  # `(groups, cases)`, finite
+    seed: int,
+) -> np.ndarray:  # `(resamples, groups)`
+    "Means of cases drawn with replacement; the same cases are drawn for all groups"
+    n = x.shape[1]
+    rng = np.random.default_rng(seed)
+    at_once = max(1, 2_000_000 // n)  # not more than some million numbers
+    means = []
+    for start in range(0, _RESAMPLES, at_once):
+        drawn = rng.integers(0, n, (min(at_once, _RESAMPLES - start), n))
+        row = n * np.arange(len(drawn))[:, None]
+        times = np.bincount((drawn + row).ravel(), minlength=drawn.size).reshape(drawn.shape)
+        means.append(times @ x.T / n)
+    return np.concatenate(means)
+
+
 def _bootstrap_intervals(
     x: np.ndarray,  # `(groups, cases)`
     seed: int,
 ) -> np.ndarray:  # `(groups, 2)`; NaN for a single case, and where a score is infinite
-    "95 % percentile bootstrap of the mean of each group; the same cases are drawn for all groups"
-    from scipy.stats import bootstrap
-
+    "95 % percentile bootstrap of the mean of each group"
     ends = np.full((len(x), 2), np.nan)
-    finite = np.flatnonzero(np.isfinite(x).all(1))
-    if x.shape[1] < 2 or not len(finite):
-        return ends
-    # not more than some million numbers at once
-    pieces = math.ceil(len(finite) * x.shape[1] * _RESAMPLES / 4e6)
-    for rows in np.array_split(finite, pieces):
-        found = bootstrap((x[rows],), np.mean, axis=1, n_resamples=_RESAMPLES, method="percentile", rng=seed)
-        interval = found.confidence_interval
-        ends[rows] = np.column_stack([interval.low, interval.high])
+    finite = np.isfinite(x).all(1)
+    if x.shape[1] > 1 and finite.any():
+        ends[finite] = np.quantile(_bootstrap_means(x[finite], seed), (0.025, 0.975), axis=0).T
     return ends
 
 # %% ../../nbs/analysis/02_cohort.ipynb #75601e9d
@@ -200,7 +208,7 @@ def _directions(
     lower_is_better,  # names of metrics, or one name
 ) -> dict:  # {metric: "higher", "lower" or "zero"}
     "Of which metrics more is better"
-    if not isinstance(lower_is_better, Iterable):
+    if not isinstance(lower_is_better, (str, set, frozenset)) and not is_several(lower_is_better):
         raise invalid("lower_is_better", "a list of names of metrics", lower_is_better, TypeError)
     lower = [lower_is_better] if isinstance(lower_is_better, str) else list(lower_is_better)
     for name in lower:

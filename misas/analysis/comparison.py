@@ -14,7 +14,7 @@ import pandas as pd
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .armtests import better_arm, chosen_test, shapiro_of
 from .summary import per_metric
-from ..core.checks import Domain, check_choice, check_number, warn_user
+from ..core.checks import Domain, check_choice, check_number, naming, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
@@ -365,7 +365,10 @@ def auroc_of_mask(
     pred: np.ndarray,  # `(*S)`, bool
 ) -> float:  # 0..1; NaN where the truth has no pixel, or all of them
     "(sensitivity + specificity) / 2: AUROC of a mask, also known as balanced accuracy"
-    truth, pred = np.asarray(truth, bool), np.asarray(pred, bool)
+    with naming("truth"):
+        truth = np.asarray(truth, bool)
+    with naming("pred"):
+        pred = np.asarray(pred, bool)
     if truth.shape != pred.shape:
         raise ValueError(f"pred must have the shape of the truth, {truth.shape}, got {pred.shape}")
     inside = np.count_nonzero(truth)

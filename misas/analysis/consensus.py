@@ -56,6 +56,8 @@ def undo(
     "A mask, moved back to the case that was transformed"
     _check_undo(transform)
     value = transform.check(value)
+    if mask.ndim != case.ndim:
+        raise invalid("mask", f"a mask of {case.ndim} axes, as case {case.name!r} has", mask)
     if _leaves_anatomy(transform) or _is_neutral(transform, value, case):
         return mask
     if isinstance(transform, Dihedral):

@@ -19,7 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_choice, check_number, invalid
+from ..core.checks import Domain, check_choice, check_number, checked, invalid, naming
 from ..core.model import Model, as_model
 from ..core.sweeps import Series, Step, checked_values, sweep
 from ..core.transform import Transform, as_transform
@@ -99,6 +99,7 @@ def _one_metric(
     return named
 
 # %% ../../nbs/analysis/08_explore.ipynb #5c2c00e6
+@checked
 def grid(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -116,7 +117,11 @@ def grid(
     "Scores for each pair of values of two transforms; two that describe one thing, as `Joint` has them, change one"
     a, b, case = one_parameter(transform_a), one_parameter(transform_b), as_case(case)
     both = Joint(a, b)
-    pairs = list(product(few_values(a, values_a, case), few_values(b, values_b, case)))
+    with naming("values_a"):
+        own_a = few_values(a, values_a, case)
+    with naming("values_b"):
+        own_b = few_values(b, values_b, case)
+    pairs = list(product(own_a, own_b))
     table = evaluate(model, case, both, pairs, _one_metric(metric), labels, absent=absent, progress=progress)
     first, second = zip(*table.value)
     table = table.assign(transform_a=str(a), param_a=a.param, value_a=first)
@@ -180,7 +185,8 @@ def _axes(
         raise invalid("ranges", allowed, ranges, TypeError)
     if not ranges:
         raise invalid("ranges", allowed, ranges)
-    axes = [_axis(t, ends) for t, ends in ranges.items()]
+    with naming("ranges"):
+        axes = [_axis(t, ends) for t, ends in ranges.items()]
     names = [str(a.transform) for a in axes]
     if len(set(names)) < len(names):
         raise ValueError(f"ranges must have different transforms, got two of the same name: {', '.join(names)}")
@@ -204,7 +210,7 @@ def _label_values(
             raise invalid("label", "a number, as names are not known here", label)
         check_choice("label", label, names)
         return [names.index(label)]
-    if label not in Domain(0, whole=True):
+    if label not in Domain(0, 2**31 - 1, whole=True):
         raise invalid("label", "a name, an integer >= 0, or None for all but the background", label)
     return [int(label)]
 
@@ -308,6 +314,7 @@ def _about_axes(axes: list[_Axis]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 # %% ../../nbs/analysis/08_explore.ipynb #c283cf08
+@checked
 def global_sensitivity(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -326,6 +333,8 @@ def global_sensitivity(
         only = axes[0].transform
         raise ValueError(f"ranges must have two or more transforms, got {only} alone (`evaluate` shows all there is)")
     _check_sample(method, n)
+    check_number("seed", seed, Domain(0, whole=True))
+    check_number("absent", absent, Domain())
     scorer = _Scorer(model, case, axes, metric, label, absent)
     seen = []
 
@@ -334,7 +343,7 @@ def global_sensitivity(
         seen.extend(scorer.score(s) for s in scorer.steps(values, progress))
         return np.array(seen)
 
-    found = _SENSITIVITY[method](scores, len(axes), int(n), seed)
+    found = _SENSITIVITY[method](scores, len(axes), int(n), int(seed))
     table = pd.concat([_about_axes(axes), found], axis=1)
     influence = "ST" if method == "sobol" else "mu_star"
     table = table.sort_values(influence, ascending=False, ignore_index=True, kind="stable")
@@ -467,6 +476,7 @@ def _run_search(
         raise failure
 
 # %% ../../nbs/analysis/08_explore.ipynb #581a1e59
+@checked
 def worst_case(
     model,  # anything that `as_model` takes
     case,  # anything that `load_case` takes
@@ -484,6 +494,8 @@ def worst_case(
     axes = _axes(ranges)
     check_choice("method", method, _SEARCHES)
     check_number("budget", budget, Domain(2, whole=True))
+    check_number("seed", seed, Domain(0, whole=True))
+    check_number("absent", absent, Domain())
     scorer = _Scorer(model, case, axes, metric, label, absent)
     start = unchanged_step(scorer.model, scorer.case).cpu()
     start = replace(start, value=scorer.compose.neutral_for(scorer.case))
@@ -496,7 +508,7 @@ def worst_case(
         neutral = _neutral_inside(axes, scorer.case)
         if neutral:
             search.note(neutral, start)
-        _run_search(search, method, int(budget), seed)
+        _run_search(search, method, int(budget), int(seed))
     score, values, step = search.worst
     labels = scorer.model.labels or scorer.case.labels
     return Worst(

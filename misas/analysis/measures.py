@@ -7,13 +7,12 @@ __all__ = ['tolerance_interval', 'degradation', 'normalised_area', 'local_slope'
            'bootstrap_curves']
 
 # %% ../../nbs/analysis/00_measures.ipynb #ca0b991e
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ..core.checks import Domain, check_flag, check_number, invalid
+from ..core.checks import Domain, check_flag, check_number, invalid, is_several
 
 # %% ../../nbs/analysis/00_measures.ipynb #7acf0af9
 def on_log_axis(
@@ -31,7 +30,7 @@ def _positions(values, log: bool) -> np.ndarray:
 
 def _neutral_index(values, neutral) -> int:
     "Where among the values the neutral one is"
-    found = np.flatnonzero(np.isclose(values, neutral, rtol=1e-6, atol=1e-9))
+    found = np.flatnonzero(np.isclose(values, float(neutral), rtol=1e-6, atol=1e-9))
     if not len(found):
         raise invalid("values", f"values with the neutral one, {neutral}, among them", np.asarray(values).tolist())
     return int(found[0])
@@ -115,7 +114,7 @@ def tolerance_interval(
     "The largest range around the neutral value in which the score stays within `delta` of the score there"
     check_number("delta", delta, Domain(0, open=True))
     x, s, n = _arranged(values, scores, neutral, log)
-    floor = _clean(s, n) - delta
+    floor = _clean(s, n) - float(delta)
     (up, above), (down, below) = _sides(x, s, n)
     high, high_cut = _reach(up, above, floor)
     low, low_cut = _reach(down, below, floor)
@@ -216,7 +215,7 @@ def worst_score(
     log: bool = False,  # are the values spaced by a factor?
 ) -> tuple:  # score, value; NaN and None where all scores are missing
     "The lowest score, and where it is"
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if not is_several(values):
         raise invalid("values", "a list of numbers or names", values, TypeError)
     values = list(values)
     scores = _array("scores", scores, "a list of numbers, one for each value")
@@ -296,6 +295,7 @@ def mean_curve(
     check_number("neutral", neutral, Domain(0, matrix.shape[1] - 1, whole=True), optional=True)
     if neutral is None:
         return _mean_of_cases(matrix, times)
+    neutral = int(neutral)
     clean = matrix[:, [neutral]]
     matrix = np.where(np.isnan(clean), np.nan, matrix)
     start = np.where(np.isnan(matrix), np.nan, clean)
@@ -327,7 +327,9 @@ def bootstrap_curves(
     check_number("resamples", resamples, Domain(0, 1_000_000, whole=True))
     check_number("seed", seed, Domain(0, whole=True))
     matrix = checked_matrix(matrix)
-    n = len(matrix)
+    n, seed = len(matrix), int(seed)
+    if not n:
+        raise invalid("matrix", "a curve for each of one or more cases", matrix)
     most = max(1, 2_000_000 // n)  # resamples at once: not more than some million numbers
     if resamples <= most:
         return mean_curve(matrix, _drawn(n, resamples, seed), neutral)

@@ -7,7 +7,7 @@ __all__ = ['INTENSITIES', 'Normalise', 'Preparation', 'PreparationAdvice', 'sugg
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7eddbaee
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -16,7 +16,17 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_choice, check_number, checked, chosen_labels, invalid, progress_bar
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_number,
+    checked,
+    chosen_labels,
+    invalid,
+    is_several,
+    naming,
+    progress_bar,
+)
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
@@ -188,16 +198,28 @@ class _Trials:
         return float(np.nan_to_num(self.mean(candidate), nan=-np.inf))
 
 # %% ../../nbs/analysis/07_preparation.ipynb #13430a33
+def _each_checked(
+    name: str,  # of the argument
+    values,
+    check: Callable,  # function: value -> value, or an error
+) -> list:
+    "Values to try, all of which can be tried"
+    if not is_several(values):
+        raise invalid(name, "a list of values to try", values, TypeError)
+    with naming(name):
+        return [check(value) for value in values]
+
+
 def _candidates(
     orientations,
     sizes,
     intensities,
 ) -> list:  # of `Preparation`
     "All combinations, the fewest changes first; the images as they are among them"
-    combined = [Preparation()]
-    for orientation, size, intensity in itertools.product(orientations, sizes, intensities):
-        size = None if size is None else Resize().check(size)
-        combined.append(Preparation(Dihedral().check(orientation), size, Normalise().check(intensity)))
+    orientations = _each_checked("orientations", orientations, Dihedral().check)
+    sizes = _each_checked("sizes", sizes, lambda size: None if size is None else Resize().check(size))
+    intensities = _each_checked("intensities", intensities, Normalise().check)
+    combined = [Preparation(), *itertools.starmap(Preparation, itertools.product(orientations, sizes, intensities))]
     return sorted(dict.fromkeys(combined), key=lambda c: c.changes)
 
 
@@ -288,6 +310,7 @@ def suggest_preparation(
     """
     check_number("screen", screen, Domain(1, whole=True))
     check_number("keep", keep, Domain(1, whole=True))
+    check_number("least_gain", least_gain, Domain(0))
     screen, keep = int(screen), int(keep)
     model, cases, metrics = as_model(model), _with_truth(cases), _checked_metrics(metrics)
     trials = _Trials(model, metrics, _labels_to_score(cases, labels), progress)

@@ -19,6 +19,7 @@ import torch
 from ..core.cases import Case, as_case
 from misas.core.checks import (
     Domain,
+    as_value_list,
     check_choice,
     check_flag,
     check_number,
@@ -26,6 +27,7 @@ from misas.core.checks import (
     checked,
     chosen_labels,
     invalid,
+    naming,
     progress_bar,
 )
 from ..core.model import as_model
@@ -182,6 +184,16 @@ def _histogram(
         total += torch.bincount(key(part) + n * here, part.double() if weighted else None, 2 * n)
     return total.reshape(2, n).numpy()
 
+# %% ../../nbs/analysis/06_probability.ipynb #9504bb50
+def _check_map(p: torch.Tensor, inside: torch.Tensor):
+    "Probabilities and where the label is, pixel by pixel"
+    if not p.is_floating_point():
+        raise invalid("p", "probabilities, fractions from 0 to 1", p.dtype, TypeError)
+    if inside.dtype != torch.bool:
+        raise invalid("inside", "a mask of True and False", inside.dtype, TypeError)
+    if p.shape != inside.shape:
+        raise invalid("shape of inside", f"that of p, {tuple(p.shape)}", tuple(inside.shape))
+
 # %% ../../nbs/analysis/06_probability.ipynb #610fdb50
 @checked
 def threshold_counts(
@@ -190,7 +202,9 @@ def threshold_counts(
     thresholds: Sequence[float],  # ascending
 ) -> Counts:  # one entry for each threshold
     "True and false positives and negatives of `p > t`"
-    edges = torch.as_tensor(thresholds, dtype=p.dtype)
+    _check_map(p, inside)
+    with naming("thresholds"):
+        edges = torch.as_tensor([float(t) for t in thresholds], dtype=p.dtype)
 
     def thresholds_below(part):
         return torch.bucketize(part, edges)
@@ -214,7 +228,8 @@ class Threshold(Transform):
 # %% ../../nbs/analysis/06_probability.ipynb #e2b5a86a
 def checked_thresholds(thresholds) -> list:
     "Ascending numbers from 0 to 1"
-    thresholds = sorted({Threshold().check(t) for t in np.atleast_1d(thresholds).tolist()})
+    with naming("thresholds"):
+        thresholds = sorted({float(Threshold().check(t)) for t in as_value_list(thresholds, "thresholds") or ()})
     if not thresholds:
         raise invalid("thresholds", "at least one number from 0 to 1", thresholds)
     return thresholds
@@ -257,6 +272,7 @@ def threshold_scores(
 ) -> pd.DataFrame:  # columns model, case, transform="threshold", param="probability", value, label, metric, score
     "The score of each label, found by a threshold on its own probability"
     model, metrics = as_model(model), as_metrics(metrics)
+    chosen_labels(labels)
     thresholds = checked_thresholds(thresholds)
     tables = []
     for case, parts in _each_case(model, cases, labels, progress):
@@ -304,6 +320,8 @@ def _check_threshold_table(scores, metric):
             f"scores must be a table from threshold_scores, but it has no column {', '.join(map(repr, missing))} "
             "(one from probability_table has the best thresholds already, in its column 'threshold')"
         )
+    if not len(scores):
+        raise ValueError("scores must have at least one row, got an empty table")
     check_choice("metric", metric, scores.metric.unique().tolist())
     known = known_metric(metric)
     if known and known.better != "higher":
@@ -374,6 +392,7 @@ def prominence(
 ) -> dict[str, float]:  # size, contrast, prominence
     "How much a structure stands out: its share of the image, its contrast to what surrounds it, and the product"
     _check_has_truth(case)
+    check_number("label", label, Domain(0, 2**31 - 1, whole=True))
     inside = (cast(torch.Tensor, case.truth) == label).numpy()
     if label == 0 or not inside.any():
         return dict(size=np.nan, contrast=np.nan, prominence=np.nan)
@@ -418,7 +437,7 @@ def reliability(
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns model, case, label, low, high, pixels, confidence, frequency; an empty bin has NaN
     "The reliability table: how sure the model is, and how often it is right"
-    check_number("bins", bins, Domain(1, whole=True))
+    check_number("bins", bins, Domain(1, 100_000, whole=True))
     model = as_model(model)
     tables = []
     for case, parts in _each_case(model, cases, labels, progress):
@@ -493,6 +512,7 @@ def auroc(
     "Area under the receiver operating characteristic of one label against the rest"
     from sklearn.metrics import roc_auc_score
 
+    _check_map(p, inside)
     if inside.all() or not inside.any():
         return np.nan
     if p.numel() <= exact:
@@ -528,7 +548,7 @@ def probability_table(
 ) -> pd.DataFrame:  # columns model, case, label, size, contrast, prominence, auroc, ece, threshold, dice, ...
     "Everything that this module knows about each label of each case; the model runs once per case"
     model, thresholds = as_model(model), checked_thresholds(thresholds)
-    check_number("bins", bins, Domain(1, whole=True))
+    check_number("bins", bins, Domain(1, 100_000, whole=True))
     _check_delta(delta)
     rows = []
     for case, parts in _each_case(model, cases, labels, progress):

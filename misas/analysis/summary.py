@@ -7,7 +7,7 @@ __all__ = ['MEASURES', 'summarise', 'verdicts']
 
 # %% ../../nbs/analysis/01_summary.ipynb #e48ec053
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,7 +34,16 @@ from misas.analysis.measures import (
     tolerance_interval,
     worst_score,
 )
-from ..core.checks import Domain, check_choice, check_number, invalid, is_several, nearest_name
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_number,
+    check_type,
+    invalid,
+    is_several,
+    naming,
+    nearest_name,
+)
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,
@@ -133,7 +142,9 @@ def _reference_rows(
             allowed = f"a score table, or one of the models {', '.join(map(repr, models))}"
             raise invalid("reference", allowed, reference)
         return scores[scores.model == reference]
-    table = check_scores(reference)
+    check_type("reference", reference, pd.DataFrame, "a score table, or the name of one of its models")
+    with naming("reference"):
+        table = check_scores(reference)
     n = table.model.nunique()
     if n != 1:
         raise ValueError(f"reference must be a score table of one model, got {n} models")
@@ -398,7 +409,7 @@ def _check_metric_names(
 ) -> None:
     "An error for a name that is no metric of a table"
     for metric in given:
-        if metric not in metrics:
+        if not isinstance(metric, str) or metric not in metrics:
             listed = ", ".join(metrics)
             raise ValueError(
                 f"{name} must be about the metrics {listed}, got {metric!r}{nearest_name(metric, metrics)}"
@@ -437,7 +448,7 @@ def _names_of_metrics(
     metrics: list,
 ) -> list[str]:
     "Names of metrics, all of which a table has"
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if not isinstance(given, (set, frozenset, Mapping)) and not is_several(given):
         raise invalid(name, f"a list of metrics, of {', '.join(metrics)}", given)
     given = list(given)
     _check_metric_names(name, given, metrics)
@@ -573,7 +584,7 @@ def summarise(
     deltas = per_metric("delta", delta, metrics, 0.05, Domain(0, open=True))
     of_reference = _reference_rows(without_facts(scores), reference)
     curves = _curves_of(scores, transforms, metrics, deltas, of_reference)
-    found = _measured(curves, confidence, int(resamples), int(seed))
+    found = _measured(curves, float(confidence), int(resamples), int(seed))
     measured = [_summary_row(curve, own) for curve, own in zip(curves, found)]
     first = [curve.first for curve in curves]
     about = without_facts(scores).iloc[first][["model", "transform", "label", "metric"]].reset_index(drop=True)

@@ -23,6 +23,7 @@ from misas.core.checks import (
     checked_spacing,
     invalid,
     label_names,
+    naming,
     renamed_function,
     warn_user,
 )
@@ -59,6 +60,8 @@ def to_source(
     source: Source,  # the form wanted
 ) -> Image.Image | np.ndarray | torch.Tensor:
     "`image` in the form of `source`"
+    if image.ndim < 2:
+        raise invalid("image", "an image (C, *S)", image)
     array = to_dtype(image.detach().cpu().numpy(), source.dtype)
     if source.channels == "none" and len(array) == 1:
         array = array[0]
@@ -112,7 +115,8 @@ def as_labels(
     "A mask as non-negative int32 labels, and the value that is ignored"
     if isinstance(mask, torch.Tensor):
         mask = to_numpy_dtype(mask.detach().cpu())
-    array = np.asarray(mask)
+    with naming(name):
+        array = np.asarray(mask)
     check_real(array, name, "have labels that are integers >= 0")
     array = _unrounded(array)
     if ignore is None:
@@ -260,6 +264,16 @@ def known_part(
     "A truth with background where it is not annotated"
     return truth if truth is None or ignore is None else truth.masked_fill(truth == ignore, 0)
 
+# %% ../../nbs/core/03_cases.ipynb #375e38d7
+def _checked_affine(affine) -> np.ndarray | None:
+    "`(4, 4)`, or None"
+    if affine is None:
+        return None
+    try:
+        return np.asarray(affine, dtype=float)
+    except (TypeError, ValueError) as e:
+        raise invalid("affine", "an array of (4, 4) numbers or None", affine, TypeError) from e
+
 # %% ../../nbs/core/03_cases.ipynb #917e0b95
 _FILLED_IN: Any = None  # what `__post_init__` replaces; afterwards the field is never None
 
@@ -308,7 +322,11 @@ class Case:
         truth, ignore = None, checked_ignore(self.ignore)
         check_type("name", self.name, str, "a string")
         if self.columns is not None:
-            check_type("columns", self.columns, (Mapping, tuple), "a dict or None")
+            is_pairs = isinstance(self.columns, tuple) and all(
+                isinstance(c, tuple) and len(c) == 2 for c in self.columns
+            )
+            if not is_pairs:
+                check_type("columns", self.columns, Mapping, "a dict or None")
         if self.truth is not None:
             truth, ignore = _as_truth(self.truth, ignore, labels, self.name)
         self._set(
@@ -316,7 +334,7 @@ class Case:
             source=source,
             truth=truth,
             ignore=None if ignore is None or ignore is False else stored_ignore(ignore),
-            affine=None if self.affine is None else np.asarray(self.affine, dtype=float),
+            affine=_checked_affine(self.affine),
             labels=labels,
             columns=dict(self.columns or {}),
         )

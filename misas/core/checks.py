@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -109,6 +109,18 @@ def _shown_character(c: str) -> str:
         return c
     return " " if unicodedata.category(c) == "Zs" else repr(c)[1:-1]
 
+# %% ../../nbs/core/01_checks.ipynb #f7fbec65
+@contextmanager
+def naming(
+    argument: str,  # what the user gave
+):
+    "Errors about a part of an argument name the argument as well"
+    try:
+        yield
+    except (TypeError, ValueError) as e:
+        kind = TypeError if isinstance(e, TypeError) else ValueError
+        raise kind(f"{argument}: {e}") from e
+
 # %% ../../nbs/core/01_checks.ipynb #33979e9f
 @dataclass(frozen=True)
 class Domain:
@@ -186,6 +198,8 @@ def same_value(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(same_value, a, b))
     if isinstance(a, numbers.Real) and isinstance(b, numbers.Real):
         return a == b or math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
+    if getattr(a, "ndim", 0) or getattr(b, "ndim", 0):
+        raise invalid("a and b", "one value each, no arrays or tables", (a, b), TypeError)
     return a == b
 
 # %% ../../nbs/core/01_checks.ipynb #e1814755
@@ -297,6 +311,25 @@ def check_callable(
     if not callable(value):
         raise invalid(name, f"{allowed} or None" if optional else allowed, value, TypeError)
 
+# %% ../../nbs/core/01_checks.ipynb #ae37344d
+def check_takes(
+    name: str,  # of the argument
+    function: Callable,
+    arguments: tuple,  # stand-ins of what it will be called with
+    allowed: str,
+    **options,  # likewise
+):
+    "An error for a function that cannot be called so, as far as its signature is known"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as e:
+        called = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(f"{name} must be {allowed}, got {called}{signature}: {e}") from e
+
 # %% ../../nbs/core/01_checks.ipynb #bf60009c
 def check_flag(
     name: str,  # of the argument
@@ -334,7 +367,7 @@ def as_value_list(
     "Values in the order in which they are tried"
     if values is None:
         return None
-    if isinstance(values, (Mapping, set, frozenset)):
+    if isinstance(values, (Mapping, set, frozenset)) or hasattr(values, "columns"):
         raise invalid(name, "one value, or several in an order, such as a list", values, TypeError)
     is_one = isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
     return [values] if is_one else list(values)
@@ -379,6 +412,24 @@ def _whole_suffix(path: Path) -> str:
     "The ending of a file, and the one before where the last one is a compression, as in .nii.gz"
     compressed = path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst")
     return "".join(path.suffixes[-2:]) if compressed else path.suffix
+
+# %% ../../nbs/core/01_checks.ipynb #8e133c5a
+def user_path(
+    path,  # str or Path; anything else comes back as it is
+    name: str = "path",  # the argument to name in an error
+    allowed: str = "the name of a file or folder",
+):  # of the same type
+    "A path with the user's own folder for ~; an error for one that no system can have"
+    if not isinstance(path, (str, Path)):
+        return path
+    try:
+        own = os.path.expanduser(path)
+        os.lstat(own)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as e:
+        raise invalid(name, f"{allowed} ({plain_message(e)})", str(path)) from e
+    return type(path)(own)
 
 # %% ../../nbs/core/01_checks.ipynb #6ea04223
 def progress_bar(
@@ -442,9 +493,24 @@ def _kinds(
 
 
 def is_several(value) -> bool:
-    "Several things in an order; a text is one thing"
+    "Several things in an order; a text, a file and a table are one thing each"
     is_one = isinstance(value, (str, bytes, Mapping, set, frozenset)) or getattr(value, "ndim", 1) == 0
-    return isinstance(value, Iterable) and not is_one
+    return isinstance(value, Iterable) and not is_one and not hasattr(value, "read") and not hasattr(value, "columns")
+
+# %% ../../nbs/core/01_checks.ipynb #d50c66fe
+def label_values(
+    values,  # integers >= 0, in an order; array, list ...
+    name: str = "labels",  # the argument to name in an error
+) -> list[int]:
+    "Which labels are meant, by their values"
+    found: list = [None]
+    if type(values) is list and all(type(value) is int and 0 <= value < 2**31 for value in values):
+        return values  # the usual case, in each step of a sweep
+    if is_several(values):
+        found = [value.item() if getattr(value, "ndim", 1) == 0 else value for value in values]
+    if not all(value in Domain(0, 2**31 - 1, whole=True) for value in found):
+        raise invalid(name, "a list of integers >= 0, the values of labels", values, TypeError)
+    return [int(value) for value in found]
 
 # %% ../../nbs/core/01_checks.ipynb #8c0f9a74
 _NAMED_KINDS: dict[str, tuple[str, Callable]] = {
@@ -471,8 +537,10 @@ _SAME_KIND = dict(dict="Mapping", tuple="Sequence", list="Sequence", Iterable="S
 
 def _has_class(value, name: str, package: str = "") -> bool:
     "Is it an object of a class of that name, or of one derived from it? So nothing must be imported to tell"
-    bases = type(value).__mro__
-    return any(base.__name__ == name and base.__module__.startswith(package) for base in bases)
+    for base in type(value).__mro__:
+        if base.__name__ == name and base.__module__.startswith(package):
+            return True
+    return False
 
 # %% ../../nbs/core/01_checks.ipynb #248d43d7
 def _kind(name: str) -> tuple[str, Callable]:
@@ -504,11 +572,23 @@ def _checks_of(function: Callable) -> tuple[dict[str, Kind], dict[str, Kind]]:
 
 def _check_kinds(checks: dict[str, Kind], arguments: Mapping[str, Any]):
     "An error for the first argument of another kind"
-    for name, (allowed, tests) in checks.items():
-        if name in arguments and not any(test(arguments[name]) for test in tests):
-            raise invalid(name, allowed, arguments[name], TypeError)
+    for name, value in arguments.items():
+        kind = checks.get(name)
+        if kind is not None and not _is_any_of(value, kind[1]):
+            raise invalid(name, kind[0], value, TypeError)
+
+
+def _is_any_of(value, tests: list[Callable]) -> bool:
+    "Is a value of one of the kinds? A plain loop, as each step of a sweep comes here"
+    for test in tests:
+        if test(value):
+            return True
+    return False
 
 # %% ../../nbs/core/01_checks.ipynb #43ba3710
+_UNCHECKED: dict[Callable, Callable] = {}
+
+
 def checked(function: AnyFunction) -> AnyFunction:
     "The function, with each argument checked against the kinds that its signature names"
     names = list(inspect.signature(function).parameters)
@@ -525,4 +605,10 @@ def checked(function: AnyFunction) -> AnyFunction:
                 _check_kinds(of_numbers, arguments)
             raise
 
+    _UNCHECKED[with_checks] = function
     return cast(AnyFunction, with_checks)
+
+
+def unchecked(function: Callable) -> Callable:
+    "What `checked` was put around, for callers in the library that have checked already; others as they are"
+    return _UNCHECKED.get(function, function) if isinstance(function, FunctionType) else function

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, checked, invalid, nearest_name, same_value, short_repr
+from .checks import Domain, check_takes, checked, invalid, nearest_name, same_value, short_repr
 from .model import own_name
 from .registry import load_providers
 
@@ -232,6 +232,7 @@ def as_transform(
             raise ValueError(f"transform must be a known name, got {obj!r}{hint}; known are {listed}")
         return known[obj]()
     _check_is_transform(obj)
+    check_takes("transform", obj, (None, None), "a Transform such as Rotate(), or a function (image, value) -> image")
     own = dict(
         name=name or own_name(obj),
         param=param,

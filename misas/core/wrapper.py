@@ -88,7 +88,7 @@ class Relabelled(Wrapper):
             raise invalid("relabel", "a dict {label of the model: label of the truth} of integers >= 0", relabel)
         super().__init__(model)
         self.relabel = {int(old): int(new) for old, new in relabel.items()}
-        self.labels = labels or _moved_names(self.labels, self.relabel)
+        self.labels = _moved_names(self.labels, self.relabel) if labels is None else label_names(labels)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple:
         return images, template, lambda maps: maps

@@ -8,14 +8,14 @@ __all__ = ['Raw', 'InvalidImageError', 'save_mask', 'save_image']
 # %% ../../nbs/data/00_files.ipynb #e4fe308f
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..core.cases import Case, as_labels
+from ..core.cases import Case, as_labels, check_real
 from ..core.checks import atomic_path, checked, invalid, warn_user
 
 # %% ../../nbs/data/00_files.ipynb #2aca5e98
@@ -58,6 +58,8 @@ class Reading:
     page: int | str | None = None  # of several: 0, 1 ..., or "all"; None: there must be one
     max_pixels: int | None = None  # that a file may hold, channels counted; None: as above
     labels: bool = False  # a mask: values as they are stored, not as they are shown
+    colours: tuple = ()  # pairs (colour, label) of a mask in colours
+    chosen: list = field(default_factory=list, compare=False)  # is told which pages of several were taken
 
     def __post_init__(self):
         number = isinstance(self.page, (int, np.integer)) and not isinstance(self.page, bool)
@@ -544,6 +546,7 @@ def save_image(
     "Write an image as a NIfTI file in the space of its case, in single precision, its channels as the fourth dimension"
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
+    check_real(np.asarray(image), "image", "be of real numbers")
     array = np.asarray(image, dtype=np.float32)
     if array.ndim == case.ndim:
         array = array[None]

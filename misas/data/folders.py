@@ -20,7 +20,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from ..core.cases import Case, as_case, checked_ignore
-from ..core.checks import checked, invalid, nearest_name, warn_user
+from ..core.checks import checked, invalid, nearest_name, user_path, warn_user
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
@@ -40,7 +40,7 @@ class Table:
         "The path in a cell, or several as channels; None where the cell is empty"
         if isinstance(cell, (list, tuple)):
             return tuple(str(self.path(part)) for part in cell)
-        text = str(cell).strip().strip("\"'")
+        text = os.path.expanduser(str(cell).strip().strip("\"'"))
         if not text:
             return None
         if text.startswith("file://"):
@@ -261,9 +261,10 @@ def read_cases(
     csv,
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
     ignore: int | None = None,  # value of truths that is not annotated: see `load_case`
+    colours: Mapping | None = None,  # {colour: label} of masks in colours: see `load_case`
 ) -> list[CaseFile]:
     "The cases that a table names"
-    table = read_table(csv)
+    table = read_table(user_path(csv, "csv"))
     roles = _roles(table)
     cases = []
     for number, row in table.rows:
@@ -275,9 +276,8 @@ def read_cases(
             raise ValueError(f"{table.name} must not have an image as its own truth, got {truth!r} in row {number}")
         name = str(row.get(roles.get("name"), "")).strip() or None
         others = {head: cell for head, cell in row.items() if head not in roles.values()}
-        cases.append(
-            CaseFile(image, cast(str | None, truth), name, None if truth is None else rois, ignore, others or None)
-        )
+        case = CaseFile(image, cast(str | None, truth), name, None if truth is None else rois, ignore, others or None)
+        cases.append(case if truth is None else replace(case, colours=colours))
     if not cases:
         raise ValueError(f"{table.name} must have at least one row, got none")
     _check_files(table, cases)
@@ -293,7 +293,11 @@ _MASK_FOLDERS = (
 )
 _MASK_END = re.compile(r"[_-](mask|truth|label|labels|seg|segmentation|gt)$", re.I)
 _IMAGE_END = re.compile(r"[_-](image|img|0000)$", re.I)
-_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".ima", ".nii", ".nii.gz", ".npy")
+_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"),
+    *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".head"),
+    *(".npy", ".npz"),
+)
 
 # %% ../../nbs/data/07_folders.ipynb #73e00fbf
 def _is_image(path: Path) -> bool:
@@ -426,8 +430,10 @@ def find_cases(
     folder: str | Path,  # of images, and of their masks where there are any
     masks: str | Path | None = None,  # folder of the masks; None: they are found in `folder`, see above
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
+    colours: Mapping | None = None,  # {colour: label} of masks in colours: see `load_case`
 ) -> list[CaseFile]:  # sorted by name
     "The cases in a folder; images and masks without a partner are left out with a warning"
+    folder, masks = user_path(folder, "folder"), user_path(masks, "masks")
     for argument, path in (("folder", folder), ("masks", masks)):
         if path is not None and not os.path.isdir(path):
             raise invalid(argument, "a folder that exists", str(path))
@@ -447,7 +453,9 @@ def find_cases(
     if alone:
         names = ", ".join(Path(p if is_path(p) else p[0]).name for p in alone)
         warn_user(f"left out, because they have no partner of the same name: {names}")
-    found = [CaseFile(path, str(truths[key]), key, rois) for key, path in images.items() if key in truths]
+    found = [
+        CaseFile(path, str(truths[key]), key, rois, colours=colours) for key, path in images.items() if key in truths
+    ]
     return _with_told_columns(folder, found)
 
 # %% ../../nbs/data/07_folders.ipynb #d9cabcc3
@@ -519,6 +527,7 @@ def as_cases(
     read: Callable = as_case,  # makes a `Case` of what is in memory, as `as_case` does
 ) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "Cases as a list; files stay unread"
+    cases = user_path(cases, "cases", "a folder, a table or a file")
     if is_path(cases) and os.path.isdir(cases):
         cases = find_cases(cases)
     elif is_path(cases) and str(cases).lower().endswith(_TABLES) or _is_table(cases):

@@ -11,6 +11,7 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,20 @@ def as_number(value) -> float:
         return math.nan
     return number if math.isfinite(number) else math.nan
 
+# %% ../../nbs/data/10_headers.ipynb #6933c56e
+@cache
+def _tag(keyword: str) -> int:
+    "The number of an element: a header tells by it at once what it has"
+    from pydicom.datadict import tag_for_keyword
+
+    return int(tag_for_keyword(keyword) or -1)
+
 # %% ../../nbs/data/10_headers.ipynb #ce0fc873
 def _are_directions(numbers: list) -> bool:
     "Are these two directions, at right angles?"
-    a, b = np.reshape(numbers, (2, 3))
-    return bool(np.allclose([a @ a, b @ b], 1, atol=0.2) and abs(a @ b) < 0.02)
+    a, b = numbers[:3], numbers[3:]
+    lengths = sum(x * x for x in a), sum(x * x for x in b)
+    return max(abs(n - 1) for n in lengths) <= 0.2 and abs(sum(x * y for x, y in zip(a, b))) < 0.02
 
 
 def _is_valid(keyword: str, numbers: list) -> bool:
@@ -150,8 +160,9 @@ def _facts(
 ) -> dict:  # `odd`: {element: what was written}, of those that are no numbers of their kind
     "What the library needs of a header, and nothing else"
     found: dict[str, Any] = {}
+    there = set(header.keys())
     for keyword in keywords:
-        values = header_values(header, keyword)
+        values = header_values(header, keyword) if _tag(keyword) in there else None
         if not values:
             continue
         if keyword not in _NUMBERS:

@@ -18,10 +18,20 @@ import numpy as np
 import torch
 
 from ..core.cases import READERS, Case, Source, UnlikeShapesError, check_real, check_unmasked
-from ..core.checks import Domain, as_numbers, check_choice, check_number, checked, invalid, warn_user
+from misas.core.checks import (
+    Domain,
+    as_numbers,
+    check_choice,
+    check_number,
+    check_type,
+    checked,
+    invalid,
+    user_path,
+    warn_user,
+)
 from .dicom import is_dicom, read_film
 from .files import Raw, Reading, slice_along
-from .pictures import TURNED, grey_labels, without_alpha
+from .pictures import TURNED, checked_colours, grey_labels, without_alpha
 from misas.data.sources import (
     about_axes,
     about_channels,
@@ -69,9 +79,16 @@ class CaseFile:
     rois: Sequence[str] | Mapping[str, int] | None = None  # of a truth in RTSTRUCT or SEG: see `load_case`
     ignore: int | None = None  # value of pixels of the truth that are not annotated: see `load_case`
     columns: Mapping | None = None  # what a table of cases says besides: {name: text}
+    page: int | str | None = None  # of a file with several pages: see `load_case`
+    colours: Mapping | tuple | None = None  # {colour: label} of a truth in colours: see `load_case`
 
     def __post_init__(self):
+        paths = (self.image,) if is_path(self.image) else tuple(self.image)
+        paths = tuple(user_path(path, "image") for path in paths)
+        object.__setattr__(self, "image", paths[0] if is_path(self.image) else paths)
+        object.__setattr__(self, "truth", user_path(self.truth, "truth"))
         object.__setattr__(self, "rois", chosen_rois(self.rois))
+        object.__setattr__(self, "colours", checked_colours(self.colours) or None)
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(dict(self.columns).items()))
         if self.name is None:
@@ -319,6 +336,8 @@ def load_case(
     # value of pixels of the truth that are not annotated and count nowhere, such as 255 or -1; False: none;
     # None: 255 where it stands far above the other labels
     ignore: int | bool | None = None,
+    # {colour: label} of a truth in colours: (red, green, blue), or a name such as "red" or "#ff0000"; black is 0
+    colours: Mapping | tuple | None = None,
 ) -> Case:
     """One image, with its truth if there is one, as a `Case`
 
@@ -335,14 +354,23 @@ def load_case(
         truth = image.truth if truth is None else truth
         name = name or image.name
         rois = image.rois if rois is None else rois
+        page = image.page if page is None else page
+        colours = image.colours if colours is None else colours
         image = image.image
+    image, truth = user_path(image, "image"), user_path(truth, "truth")
+    check_type("name", name, str, "a string", optional=True)
     check_choice("channels", channels, ("first", "last", "none", None))
     check_number("max_pixels", max_pixels, Domain(low=1, whole=True), optional=True)
     truth = label_map_of(image) if truth is None else truth
     name = name or _name_of(image)
-    reading = Reading(page, max_pixels)
+    reading = Reading(page, max_pixels, colours=checked_colours(colours))
+    if reading.colours and truth is None:
+        raise invalid("colours", "None without a truth", colours)
     raw = read_source(image, "image", series, reading)
     mask = read_truth(truth, raw, rois, reading)
+    if page not in (None, 0, "all") and not reading.chosen:
+        allowed = '0, "all" or None: neither image nor truth is a picture with several pages'
+        raise invalid(f"page of case {name!r}", allowed, page)
     try:
         case, remarks = _case_of(raw, mask, name, spacing, scale, window, channels, labels, ignore, columns)
     except (ValueError, TypeError) as e:
@@ -429,7 +457,10 @@ def load_cine(
     "A film as one case for each time, the earliest first; all of them have one scale"
     check_number("max_pixels", max_pixels, Domain(low=1, whole=True), optional=True)
     reading = Reading("all", max_pixels)
+    images, truths = user_path(images, "images"), user_path(truths, "truths")
     raws = _times(images, "images", series, reading)
+    if not raws:
+        raise invalid("images", "a film with at least one image", images)
     masks = _masks_of(truths, raws, rois, reading)
     name = name or _name_of(images)
     digits = max(2, len(str(len(raws) - 1)))

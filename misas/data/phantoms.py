@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.cases import Case, Source
-from ..core.checks import check_choice, checked, invalid
+from ..core.checks import check_choice, checked, invalid, is_several
 
 # %% ../../nbs/data/01_phantoms.ipynb #a4af9ff9
 def _heart_grid(
@@ -514,18 +514,18 @@ def _slice_positions(shape: tuple, h: SimpleNamespace, spacing) -> tuple:  # mm,
 # the checker of types does not know that a `Real` can be compared
 def _is_number(x, low: float = -np.inf, high: float = np.inf) -> bool:
     "A finite number within limits?"
-    return isinstance(x, Real) and low <= x <= high and bool(np.isfinite(x))  # type: ignore[operator, call-overload]
+    return isinstance(x, Real) and bool(low <= x <= high) and abs(x) != np.inf  # type: ignore[operator]
 
 
 def _are_numbers(x, n: int, low: float, high: float = np.inf) -> bool:
     "So many finite numbers within limits?"
-    return np.ndim(x) == 1 and len(x) == n and all(_is_number(o, low, high) for o in x)
+    return is_several(x) and len(x) == n and all(_is_number(o, low, high) for o in x)
 
 # %% ../../nbs/data/01_phantoms.ipynb #f36f2d96
 def _checked_shape(shape) -> tuple:
     "The shape of a phantom as a tuple of integers"
     integers = (
-        np.ndim(shape) == 1 and len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) >= 1 for n in shape)
+        is_several(shape) and len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) >= 1 for n in shape)
     )
     if not integers or min(shape[-2:]) < 16:
         raise invalid("shape", "(H, W) or (D, H, W), integers, H and W at least 16", shape)
@@ -542,14 +542,17 @@ def _check_tissue(tissue) -> None:
         raise invalid("tissue", "a dict {name: number}", tissue)
 
 # %% ../../nbs/data/01_phantoms.ipynb #ae847c9d
+_MM = (1e-3, 1e3)  # the smallest and the largest pixel
+
+
 def _check_phantom(
     shape: tuple, seed, spacing, noise, rotation, centre, phase, level, shading, texture, tissue
 ) -> None:
     "An error for what `phantom` cannot draw"
     if not (isinstance(seed, Integral) and int(seed) >= 0):
         raise invalid("seed", "an integer >= 0", seed)
-    if not (spacing is None or _is_number(spacing, 1e-3) or _are_numbers(spacing, len(shape), 1e-3)):
-        raise invalid("spacing", f"a number > 0, {len(shape)} such numbers, in mm, or None", spacing)
+    if not (spacing is None or _is_number(spacing, *_MM) or _are_numbers(spacing, len(shape), *_MM)):
+        raise invalid("spacing", f"a number from 0.001 to 1000, {len(shape)} such numbers, in mm, or None", spacing)
     if not _is_number(noise, 0):
         raise invalid("noise", "a number >= 0", noise)
     if not (rotation is None or _is_number(rotation)):
@@ -592,7 +595,7 @@ def phantom_arrays(
     layers = _body_layers(r_body, grid, heart, signals, texture)
     layers += _heart_layers(r_tex, grid, heart, shapes, signals, texture)
     signal = _paint(layers, 1.2 * view["spacing"][-1]) * _coil(r_coil, grid, shading)
-    image = _magnitude(signal, noise, r_noise)
+    image = _magnitude(signal, float(noise), r_noise)
     spacing = tuple(float(mm) for mm in view["spacing"][-len(shape) :])
     return image.reshape(shape), heart_mask(shapes).reshape(shape), spacing
 

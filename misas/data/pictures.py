@@ -8,15 +8,16 @@ __all__ = []
 # %% ../../nbs/data/08_pictures.ipynb #afb2b845
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
+from misas.core.checks import Domain, invalid, naming
 from misas.data.files import AS_IMAGE, InvalidImageError, Raw, Reading
 
 # %% ../../nbs/data/08_pictures.ipynb #3fc83ffc
@@ -52,11 +53,59 @@ def grey_labels(
 ) -> np.ndarray:  # `(...)`
     "The labels of a mask whose channels are equal"
     if not (array == array[..., :1]).all():
+        found = np.unique(array.reshape(-1, array.shape[-1]), axis=0).tolist()
+        listed = ", ".join(str(tuple(colour)) for colour in found[:4]) + " ..." * (len(found) > 4)
+        table = f"{{{tuple(found[-1])}: 1}}"
         raise InvalidImageError(
-            "its labels must be grey values or a palette's indices, got a coloured picture; hand over an array in "
-            "which each colour has its label, such as (numpy.asarray(picture) == (255, 0, 0)).all(-1) * 1"
+            "its labels must be grey values or a palette's indices, got a coloured picture of "
+            f"{len(found)} colours ({listed}); load_case(..., colours={table}) says which label each colour has"
         )
     return array[..., 0]
+
+# %% ../../nbs/data/08_pictures.ipynb #e8394c9c
+def checked_colours(
+    colours,  # {colour: label}; a colour is (red, green, blue) or a name such as "red" or "#ff0000"; None: none
+) -> tuple:  # of pairs ((red, green, blue), label)
+    "Which label each colour of a mask has"
+    allowed = "a dict {colour: label}, such as {(255, 0, 0): 1, '#00ff00': 2}, or None"
+    if colours is None or isinstance(colours, tuple) and not colours:
+        return ()
+    if not isinstance(colours, Mapping) and not _are_pairs(colours):
+        raise invalid("colours", allowed, colours, TypeError)
+    level, values = Domain(0, 2**16 - 1, whole=True), Domain(0, 2**31 - 1, whole=True)
+    table = {}
+    for colour, label in dict(colours).items():
+        with naming("colours"):
+            rgb = ImageColor.getrgb(colour)[:3] if isinstance(colour, str) else colour
+        if not (isinstance(rgb, tuple) and len(rgb) == 3 and all(x in level for x in rgb) and label in values):
+            raise invalid("colours", allowed, colours)
+        table[tuple(map(int, rgb))] = int(label)
+    if not table:
+        raise invalid("colours", allowed, colours)
+    return tuple(table.items())
+
+
+def _are_pairs(x) -> bool:
+    "What `checked_colours` returns is taken as it is"
+    return isinstance(x, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in x)
+
+# %% ../../nbs/data/08_pictures.ipynb #f31c8417
+def labels_of_colours(
+    array: np.ndarray,  # `(C, *S)`, C 3, or 1 of a grey picture
+    colours: tuple,  # from `checked_colours`
+) -> np.ndarray:  # `(*S)`
+    "A mask in colours as labels; black is 0 where nothing else is said"
+    if len(array) not in (1, 3) or array.dtype.kind not in "bui":
+        raise InvalidImageError(f"it must be red, green and blue in integers, got {len(array)} channels, {array.dtype}")
+    red, green, blue = np.broadcast_to(array.astype(np.int64), (3, *array.shape[1:]))
+    found, places = np.unique(red << 32 | green << 16 | blue, return_inverse=True)
+    label = {(0, 0, 0): 0} | dict(colours)
+    there = [(int(code >> 32), int(code >> 16 & 0xFFFF), int(code & 0xFFFF)) for code in found]
+    others = [colour for colour in there if colour not in label]
+    if others:
+        listed = ", ".join(map(str, others[:4])) + " ..." * (len(others) > 4)
+        raise InvalidImageError(f"it must have the colours that `colours` names, got {len(others)} others: {listed}")
+    return np.array([label[colour] for colour in there], np.int32)[places].reshape(red.shape)
 
 # %% ../../nbs/data/08_pictures.ipynb #4d47d818
 def _raw_mode(picture: Image.Image) -> tuple:  # name of the decoder, its arguments
@@ -192,6 +241,7 @@ def chosen_pages(
     page = reading.page
     if n == 1:  # there is nothing to choose; another file, that of the truth, may have several
         return [0]
+    reading.chosen.append(n)
     if page is None:
         raise InvalidImageError(
             f"it has {n} pages (frames){what}; choose one with page=0 to page={n - 1}, or take them as the slices of "

@@ -31,7 +31,7 @@ from misas.data.files import (
 )
 from misas.data.formats import READABLE, from_itk_image, reader_by_content
 from misas.data.headers import begins_as_dicom, declared_shape
-from misas.data.pictures import about_labels, from_picture, from_picture_file, grey_labels
+from misas.data.pictures import about_labels, from_picture, from_picture_file, grey_labels, labels_of_colours
 
 # %% ../../nbs/data/04_sources.ipynb #5b24b12d
 def _without_single(shape: tuple) -> tuple:
@@ -333,6 +333,12 @@ def _one_channel(raw: Raw) -> Raw:  # its array is `(*S)`
     )
 
 
+def _by_colour(raw: Raw, colours: tuple) -> Raw:  # its array is `(*S)`
+    "A mask in colours as labels"
+    channels = raw.channels or find_channels(raw.array.shape, raw.kind)
+    return replace(raw, array=labels_of_colours(channels_first(raw.array, channels), colours), channels="none")
+
+
 def read_mask(
     x,  # whatever a user holds, or None
     reading: Reading = AS_IMAGE,
@@ -340,9 +346,9 @@ def read_mask(
     "Labels of a mask, and where they lie"
     if x is None:
         return None
-    raw = read_source(x, "truth", reading=replace(reading, labels=True))
+    raw = read_source(x, "truth", reading=replace(reading, labels=not reading.colours))
     try:
-        raw = _one_channel(raw)
+        raw = _by_colour(raw, reading.colours) if reading.colours else _one_channel(raw)
     except InvalidImageError as e:
         raise ValueError(f"truth {str(x)!r}: {e}" if is_path(x) else f"truth: {e}") from e
     return replace(raw, remarks=raw.remarks + about_labels(raw.array))

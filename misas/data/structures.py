@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.checks import checked, invalid, nearest_name, warn_user
+from ..core.checks import checked, invalid, is_several, nearest_name, warn_user
 from .dicom import is_dicom, slice_depths
 from .files import AS_IMAGE, InvalidImageError, Raw, Reading
 from .headers import frame_facts, header_values, quiet_pydicom, read_header, slice_position
@@ -259,7 +259,7 @@ def _roi_items(rois) -> list:
         return [rois]
     if hasattr(rois, "items"):
         return list(rois.items())
-    return list(rois) if hasattr(rois, "__iter__") else []
+    return list(rois) if isinstance(rois, (set, frozenset)) or is_several(rois) else []
 
 
 def _is_label(x) -> bool:
@@ -436,6 +436,8 @@ def read_truth(
         if wanted:
             raise invalid("rois", "None, as truth is no RTSTRUCT or SEG file", rois)
         return read_mask(x, reading)
+    if reading.colours:
+        raise invalid("colours", "None, as truth is an RTSTRUCT or SEG file", dict(reading.colours))
     mask, remarks = naming_file(_structures, path, "truth", image, wanted)
     for remark in remarks:
         warn_user(f"truth {path.name!r}: {remark}")

@@ -29,7 +29,9 @@ from misas.core.checks import (
     checked,
     chosen_labels,
     invalid,
+    label_values,
     progress_bar,
+    user_path,
     warn_user,
 )
 from ..core.model import Model, as_model, case_for
@@ -348,6 +350,7 @@ def evaluate(
     chosen_labels(labels)
     models = _as_models(model)
     allowed = "a folder, a CSV file or an image that exists, or a list of cases"
+    cases = user_path(cases, "cases", allowed)
     if not _check_path("cases", cases, allowed):
         raise invalid("cases", allowed, str(cases))
     read = partial(case_for, models[0][0]) if len(models) == 1 else as_case
@@ -411,7 +414,7 @@ def get_confusion(
         raise ValueError("steps must be of a case with truth, got one without")
     pairs = [annotated(cast(torch.Tensor, step.truth), step.pred, step.ignore) for step in several]
     if labels is not None:
-        matrices = np.stack([_chosen_confusion(truth, pred, list(map(int, labels))) for truth, pred in pairs])
+        matrices = np.stack([_chosen_confusion(truth, pred, label_values(labels)) for truth, pred in pairs])
     else:
         n = n or _highest_label(pairs) + 1
         matrices = np.stack([confusion(truth, pred, n).cpu().numpy() for truth, pred in pairs])

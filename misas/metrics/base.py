@@ -15,8 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.cases import as_labels
-from ..core.checks import check_choice, checked, checked_spacing, invalid, nearest_name, short_repr, warn_user
+from ..core.cases import as_labels, stored_ignore
+from misas.core.checks import (
+    check_choice,
+    check_takes,
+    checked,
+    checked_spacing,
+    invalid,
+    label_values,
+    nearest_name,
+    short_repr,
+    unchecked,
+    warn_user,
+)
 from .counts import annotated, check_shapes, label_counts
 
 # %% ../../nbs/metrics/01_base.ipynb #57e64eed
@@ -56,7 +67,7 @@ class Metric:
         return in_pixels(self.unit) if unit == "px" else self.unit
 
     def __call__(self, shared, absent: float = np.nan) -> np.ndarray:
-        return self.function(shared, absent)
+        return unchecked(self.function)(shared, absent)
 
 # %% ../../nbs/metrics/01_base.ipynb #381c15f6
 METRICS: dict[
@@ -160,8 +171,10 @@ def _as_metric(
         if known is None:
             raise ValueError(f"metrics must be {allowed}, got {short_repr(metric)}{nearest_name(metric, METRICS)}")
         return known
-    if not callable(metric):
+    if not callable(metric) or isinstance(metric, type) or hasattr(metric, "neutral_for"):  # a transform is none
         raise invalid("metrics", allowed, metric, TypeError)
+    options = {name: None for name in ("spacing", "ignored") if name in _parameters(metric)}
+    check_takes("metrics", metric, (None, None), allowed, **options)
     return _own_metric(metric)
 
 # %% ../../nbs/metrics/01_base.ipynb #c5e9c353
@@ -268,7 +281,8 @@ def measure(
         from misas.metrics.overlap import with_empty_truth  # which are made of what stands here
 
         metrics = with_empty_truth(metrics, empty_truth)
-    labels = [int(label) for label in labels]
+    labels = label_values(labels)
+    ignore = None if ignore is None else stored_ignore(ignore)
     check_choice("unit", unit, ("mm", "px", None))
     if spacing is None and unit is None:
         unit = "px"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.checks import checked, invalid
+from ..core.checks import Domain, check_number, checked, invalid
 
 # %% ../../nbs/metrics/00_counts.ipynb #1b2b649c
 def check_shapes(
@@ -45,6 +45,8 @@ def confusion(
 ) -> torch.Tensor:  # `(n, n)`, int64, rows are the truth
     "How often each label of the truth was predicted as which"
     check_shapes(truth, pred)
+    check_number("n", n, Domain(0, 1 << 15, whole=True))
+    check_number("ignore", ignore, Domain(-(2**31), 2**31 - 1, whole=True), optional=True)
     truth, pred = annotated(truth, pred, ignore)
     highest = max(truth.max(), pred.max()).item() if truth.numel() else 0
     if highest >= n:

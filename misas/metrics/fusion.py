@@ -135,7 +135,7 @@ def staple(
     import pandas as pd
 
     named = _as_masks(masks, ignore)
-    check_number("max_iterations", max_iterations, Domain(1, whole=True))
+    check_number("max_iterations", max_iterations, Domain(1, 1_000_000, whole=True))
     drawn = np.stack([mask.numpy() for mask in named.values()])
     shape = drawn.shape[1:]
     known = np.ones(shape, bool) if ignore is None else (drawn != stored_ignore(ignore)).all(0)

@@ -9,6 +9,7 @@ __all__ = ['NumpyModel', 'FileModel']
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case, as_labels, to_dtype
-from ..core.checks import SomeNames, check_choice, invalid
+from ..core.checks import AnyFunction, SomeNames, check_choice, invalid
 from ..core.fingerprint import checksum
 from ..core.model import Model
 from .inputs import match_channels
@@ -213,6 +214,20 @@ def pick_mask(
         which = likely[0] if len(likely) == 1 else None
     return pick_output(list(shapes), which)
 
+# %% ../../nbs/models/07_arrays.ipynb #36c57c4c
+def select_is_mask(make: AnyFunction) -> AnyFunction:
+    "Decorator: the output that is the mask is picked by `select`, too, as it is for PyTorch"
+
+    @wraps(make)
+    def with_select(self, *args, select: str | int | None = None, **options):
+        if select is not None:
+            if options.get("mask") is not None:
+                raise invalid("select", "None where mask is given, which means the same", select)
+            options["mask"] = select
+        return make(self, *args, **options)
+
+    return cast(AnyFunction, with_select)
+
 # %% ../../nbs/models/07_arrays.ipynb #2bb0154d
 def _check_size(
     size: tuple,  # of an array in the network's layout
@@ -251,6 +266,7 @@ def _check_label_count(
 class NumpyModel(Model):
     "A network that takes and gives numpy arrays; subclasses implement `run`"
 
+    @select_is_mask
     def __init__(
         self,
         shape: Sequence

@@ -21,7 +21,7 @@ from ..core.cases import Case
 from ..core.checks import checked, import_optional, warn_user
 from ..core.model import Model, adapter
 from ..core.segments import merge_objects, objects_in
-from .inputs import to_eight_bits
+from .inputs import to_eight_bits, warn_of_pixels
 from .loading import check_trust, checked_folder, model_loader
 from .logits import no_gradient
 from .outputs import check_finite_scores, integer_labels, interpolate_scores
@@ -477,6 +477,11 @@ class BundleModel(Model):
 
     def fingerprint(self) -> tuple:
         return (self.name, self.bundle.before, self.bundle.after, self.bundle.inferer, self.bundle.network)
+
+    def prepare(self, case: Case) -> Case:
+        if any("spacing" in type(step).__name__.lower() for step in self.bundle.before):
+            warn_of_pixels(case, "the bundle, which resamples images to the mm of its training,")
+        return super().prepare(case)
 
     def _predict_one(
         self,

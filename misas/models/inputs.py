@@ -11,6 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..core.cases import Case
+from ..core.checks import warn_user
 
 # %% ../../nbs/models/01_inputs.ipynb #c81d3c91
 def first_convolution(net: torch.nn.Module) -> tuple:  # (channels, spatial axes), or (None, None)
@@ -144,6 +145,19 @@ def to_eight_bits(
     scaled = (image - low) * (255 / (high - low or 1))
     pixels = scaled.round().clamp(0, 255).byte().cpu().numpy()
     return pixels[0] if channels == 1 else np.moveaxis(pixels, 0, -1)
+
+# %% ../../nbs/models/01_inputs.ipynb #0793fe0c
+def warn_of_pixels(
+    case: Case,
+    network: str,  # that thinks in mm
+):
+    "Say that a network is told mm that are not known"
+    if case.unit == "px":
+        told = " x ".join(f"{mm:g}" for mm in case.spacing)
+        warn_user(
+            f"case {case.name!r}: mm are not known, and {network} is told that a pixel measures {told} mm; "
+            "load_case(..., spacing=...) says what it measures"
+        )
 
 # %% ../../nbs/models/01_inputs.ipynb #ddf13309
 def exported_shape(net: torch.nn.Module) -> tuple | None:  # `(B, C, *S)`, None where any number will do

@@ -20,7 +20,7 @@ import numpy as np
 from ..core.checks import import_optional, invalid
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import NumpyModel, pick_output
+from .arrays import NumpyModel, pick_output, select_is_mask
 from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/10_keras.ipynb #6da4e3c1
@@ -216,6 +216,7 @@ def _settings(net) -> dict:
 class KerasModel(NumpyModel):
     "A `keras.Model` that gives logits, probabilities or labels"
 
+    @select_is_mask
     def __init__(
         self,
         net,  # `keras.Model`

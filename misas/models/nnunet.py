@@ -17,6 +17,7 @@ import torch
 from ..core.cases import Case
 from ..core.checks import checked, import_optional
 from ..core.model import Model, adapter
+from .inputs import warn_of_pixels
 from .loading import check_trust, checked_folder, model_loader
 from .orientation import Oriented
 from .outputs import check_finite_scores
@@ -83,6 +84,11 @@ class NNUNetModel(Model):
         self.labels = labels or _dataset_labels(dataset)
         self.reader = predictor.plans_manager.plans["image_reader_writer"]
         self.channels = len(dataset.get("channel_names", dataset.get("modality", {}))) or None
+
+    def prepare(self, case: Case) -> Case:
+        if self.reader != "NaturalImage2DIO":
+            warn_of_pixels(case, "nnU-Net, which resamples images to the mm of its training,")
+        return super().prepare(case)
 
     def fingerprint(self) -> tuple:
         p = self.predictor

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.checks import import_optional, invalid, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output
+from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output, select_is_mask
 from .loading import model_loader
 
 # %% ../../nbs/models/12_onnx.ipynb #8ed198f5
@@ -97,6 +97,7 @@ def _open_session(
 class OnnxModel(FileModel):
     "A network in the ONNX format"
 
+    @select_is_mask
     def __init__(
         self,
         source,  # path of an .onnx file, its content as bytes, `onnx.ModelProto`, or `onnxruntime.InferenceSession`

@@ -193,7 +193,24 @@ def channels_second(
     if len(given) == 2 and len(shape) > 1 and pixels in given:
         channels_first = output if given[1] == pixels else output.movedim(-1, 1)
         return channels_first.unflatten(2, shape)
-    return output
+    return _from_patches(output, shape) if len(given) == 2 and len(shape) > 1 else output
+
+
+def _from_patches(
+    output: torch.Tensor,  # `(B, N, K)` or `(B, K, N)`, N pixels of a coarser grid
+    shape: tuple,  # `(*S)` of the image
+) -> torch.Tensor:  # `(B, K, *T)`; as it is where no grid, or more than one, is as large
+    "Scores in a row for each patch of the image, as transformers give them, on their grid"
+    found = []
+    for factor in range(2, 33):
+        grid = tuple(n // factor for n in shape)
+        exact = all(n % factor == 0 for n in shape) and min(grid) > 1
+        found += [(axis, grid) for axis in (1, 2) if exact and output.shape[axis] == math.prod(grid)]
+    if len(found) != 1:
+        return output
+    ((axis, grid),) = found
+    channels_first = output if axis == 2 else output.movedim(-1, 1)
+    return channels_first.unflatten(2, grid)
 
 # %% ../../nbs/models/02_outputs.ipynb #90a4cfdf
 def is_coarser(

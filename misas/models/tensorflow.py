@@ -16,7 +16,7 @@ import numpy as np
 from ..core.checks import import_optional, invalid, nearest_name, plain_message
 from ..core.fingerprint import checksum
 from ..core.model import adapter
-from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output
+from .arrays import FileModel, existing_file, file_digest, pick_mask, pick_output, select_is_mask
 from .loading import check_trust, model_loader
 
 # %% ../../nbs/models/11_tensorflow.ipynb #1298dd16
@@ -63,6 +63,7 @@ def _known_shape(
 class SavedModel(FileModel):
     "A TensorFlow SavedModel"
 
+    @select_is_mask
     def __init__(
         self,
         source,  # its folder, or what `tf.saved_model.load` gives
@@ -206,6 +207,7 @@ def _graph_source(
 class GraphModel(FileModel):
     "A graph of TensorFlow 1 with named tensors"
 
+    @select_is_mask
     def __init__(
         self,
         graph,  # path of a frozen graph (.pb) or a checkpoint (.meta), a GraphDef, or an open session

@@ -489,16 +489,35 @@ def chart_png(
     Image.open(buffer).convert("RGB").quantize(colours).save(small, format="PNG", optimize=True)
     return small.getvalue()
 
+# %% ../../nbs/plot/03_charts.ipynb #a8708693
+_MOST_PICTURED = 60
+
+
+def _first_panels(
+    chart,  # of Altair
+):  # a chart whose picture does not take minutes
+    "The first panels of many, with a word; a chart of few as it is"
+    panels = chart._kwds.get("concat")
+    if not isinstance(panels, list) or len(panels) <= _MOST_PICTURED:
+        return chart
+    known = chart._kwds.get("title")
+    lines = getattr(known, "_kwds", dict(text=known)).get("text")
+    lines = list(lines) if isinstance(lines, list) else [lines] * isinstance(lines, str)
+    note = f"This picture shows the first {_MOST_PICTURED} of {len(panels)} panels; the live chart has all"
+    few = chart.copy(deep=False)
+    few.concat, few.title = panels[:_MOST_PICTURED], alt.Title([*lines, note], **NOTE)
+    return few
+
 # %% ../../nbs/plot/03_charts.ipynb #f91e4af5
 class _Displayed:
     "How a chart of misas shows itself in a notebook"
 
     def _repr_mimebundle_(self, *args, **kwargs):
-        usual = super()._repr_mimebundle_(*args, **kwargs)
         if alt.renderers.active not in ("default", "html"):
-            return usual  # the user's own choice
-        bundle = {"image/png": base64.b64encode(chart_png(self)).decode()}
+            return super()._repr_mimebundle_(*args, **kwargs)  # the user's own choice
+        bundle = {"image/png": base64.b64encode(chart_png(_first_panels(self))).decode()}
         if "google.colab" in sys.modules:
+            usual = super()._repr_mimebundle_(*args, **kwargs)
             page = usual[0] if isinstance(usual, tuple) else usual
             return bundle | page
         return bundle | {SPECIFICATION: self.to_dict() | {"$schema": SCHEMA}, "text/plain": type(self).__name__}

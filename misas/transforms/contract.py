@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.cases import Case
-from ..core.checks import checked, invalid
+from ..core.checks import as_value_list, checked, invalid
 from ..core.transform import Transform
 
 # %% ../../nbs/transforms/08_contract.ipynb #07a35a0f
@@ -53,8 +53,8 @@ def conforms(
     "Raise an AssertionError if `transform` breaks a promise that transforms make"
     before = case.replace(image=case.image.clone(), truth=None if case.truth is None else case.truth.clone())
     _check_neutral(transform, case)
-    values = transform.values_for(case) if values is None else values
-    if not len(values):
+    values = as_value_list(transform.values_for(case) if values is None else values) or []
+    if not values:
         raise invalid("values", "at least one value", values)
     for i in np.unique(np.linspace(0, len(values) - 1, 5).astype(int)):
         _check_value(transform, case, values[i], before)

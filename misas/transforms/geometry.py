@@ -310,7 +310,8 @@ class Elastic(Spatial):
         super().__post_init__()
         object.__setattr__(self, "points", as_tuples(self.points))
         enough = Domain(5, whole=True)
-        if any(p not in enough for p in np.ravel(self.points).tolist()):
+        given = self.points if isinstance(self.points, tuple) else (self.points,)
+        if not given or any(p not in enough for p in given):
             raise invalid("points", f"{enough}, or one for each axis", self.points)
         check_number("seed", self.seed, Domain(0, whole=True))
 

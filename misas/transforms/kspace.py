@@ -216,7 +216,7 @@ class Undersampling(KSpaceLines):
     centre: float = 0.08
     seed: int | None = None  # of lines drawn at random; None: every line at equal distance
     name, param, unit, neutral, values = "undersampling", "acceleration", "×", 1, tuple(range(1, 9))
-    domain = Domain(1, whole=True)
+    domain = Domain(1, 10_000, whole=True)
 
     def __post_init__(self):
         super().__post_init__()

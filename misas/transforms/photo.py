@@ -294,7 +294,14 @@ class Lightness(Corruption):
 class Saturation(Corruption):
     "Multiply the saturation of red, green and blue by `factor`"
 
-    name, param, unit, neutral, values, domain = "saturation", "factor", "×", 1, (0, 0.1, 0.3, 1, 2, 5, 20), Domain(0)
+    name, param, unit, neutral, values, domain = (
+        "saturation",
+        "factor",
+        "×",
+        1,
+        (0, 0.1, 0.3, 1, 2, 5, 20),
+        Domain(0, 1e9),
+    )
 
     def corrupt(self, x: torch.Tensor, factor: float) -> torch.Tensor:
         if len(x) not in (1, 3):

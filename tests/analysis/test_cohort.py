@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from misas.analysis.cohort import _bootstrap_intervals, rank_cases, spread_scores
 from misas.eval.table import COLUMNS
@@ -65,6 +66,14 @@ def test_groups_together_have_the_intervals_that_each_has_alone():
     few_cases = np.random.default_rng(0).random((250, 20))
     alone = np.concatenate([_bootstrap_intervals(row[None], 0) for row in few_cases])
     assert np.allclose(_bootstrap_intervals(few_cases, 0), alone, atol=1e-12)
+
+
+@pytest.mark.parametrize("cases", [2, 7, 5000])
+def test_intervals_are_those_of_scipy(cases):
+    x = np.random.default_rng(1).random((3, cases))
+    options = dict(axis=1, n_resamples=1000, method="percentile", rng=0)
+    interval = scipy.stats.bootstrap((x,), np.mean, **options).confidence_interval
+    assert np.allclose(_bootstrap_intervals(x, 0), np.column_stack([interval.low, interval.high]), atol=1e-12)
 
 
 def test_infinite_score_has_no_interval():

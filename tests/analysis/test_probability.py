@@ -257,7 +257,7 @@ def test_pooling_a_case_with_itself_changes_nothing():
 
 
 def test_bad_number_of_bins():
-    with pytest.raises(ValueError, match="bins must be an integer >= 1, got 0"):
+    with pytest.raises(ValueError, match="bins must be an integer >= 1 and <= 100000, got 0"):
         reliability(GUESS, CASE, bins=0)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from misas.plot.charts import (
     _at_left,
+    _first_panels,
     _ticks,
     alt,
     chart_field,
@@ -150,6 +151,15 @@ def test_a_chart_shows_itself_without_a_network():
     bundle = dot()._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.vegalite.v5+json", "image/png", "text/plain"}
     assert "<script" not in str(bundle)
+
+
+def test_the_picture_of_very_many_panels_shows_the_first():
+    chart = displayed(alt.concat(*[dot() for _ in range(70)], columns=10, title="70 cases"))
+    few = _first_panels(chart)
+    assert len(few.concat) == 60
+    assert few.title.text == ["70 cases", "This picture shows the first 60 of 70 panels; the live chart has all"]
+    assert len(chart.concat) == len(chart._repr_mimebundle_()["application/vnd.vegalite.v5+json"]["concat"]) == 70
+    assert _first_panels(few) is few
 
 
 def test_a_renderer_that_the_user_chose_is_used():
