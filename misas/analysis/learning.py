@@ -97,8 +97,8 @@ def _entries(plan: pd.DataFrame) -> Iterator[tuple[dict, list, list]]:  # facts,
     for entry, rows in plan.groupby("entry", sort=False):
         first = rows.iloc[0]
         facts = dict(entry=str(entry), run=int(first.run), share=float(first.share))
-        parts = [list(rows.case[rows.part == part]) for part in ("train", "test")]
-        yield facts | dict(n_train=len(parts[0])), *parts
+        trained, tested = (list(rows.case[rows.part == part]) for part in ("train", "test"))
+        yield facts | dict(n_train=len(trained)), trained, tested
 
 # %% ../../nbs/analysis/16_learning.ipynb #cb5a1fdb
 def _settings(transforms, values, metrics, labels) -> dict:
@@ -157,7 +157,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _only_logged(function: FunctionType) -> set[str]:
     "Names of what a function does nothing with but add to it, such as a list of calls: nothing depends on it"
-    logged, used = set(), set()
+    logged: set[str] = set()
+    used: set[str] = set()
     for code in _codes(function.__code__):
         steps = [step for step in dis.get_instructions(code) if step.opname not in ("PRECALL", "CACHE", "PUSH_NULL")]
         for step, after in zip(steps, steps[1:]):

@@ -154,7 +154,8 @@ def fit_power_law(
     drawn = _bootstrap(sizes / scale, matrix, codes, found, int(resamples), int(seed))
     whole = np.array([found, *drawn])
     whole[:, 1] *= scale ** -whole[:, 2]
-    return PowerLaw(*map(float, whole[0]), whole[1:], tuple(np.unique(sizes).tolist()), confidence)
+    alpha, eta, gamma = map(float, whole[0])
+    return PowerLaw(alpha, eta, gamma, whole[1:], tuple(np.unique(sizes).tolist()), confidence)
 
 # %% ../../nbs/analysis/17_scaling.ipynb #5fd99460
 def _error_of(rows: pd.DataFrame, better: str) -> pd.Series:

@@ -64,17 +64,17 @@ def _pool(cases, patient: str | None) -> _Pool:
     cases = as_cases(cases)
     if not cases:
         raise invalid("cases", "at least one case", cases)
-    columns = {plain_text(case.name): dict(case.columns or {}) for case in cases}
+    columns: dict[str, Mapping[str, Any]] = {plain_text(case.name): dict(case.columns or {}) for case in cases}
     for name, own in columns.items():
         for column in own:
             if column in PLAN_COLUMNS:
                 raise ValueError(f"case {name!r}: columns must not have the name {column!r}, rename it")
-    column = _patient_column(columns, patient)
-    if column is None:
+    whose = _patient_column(columns, patient)
+    if whose is None:
         return _Pool([[name] for name in columns], columns, "case")
     units: dict[Any, list[str]] = {}
     for name, own in columns.items():
-        units.setdefault(str(own[column]), []).append(name)
+        units.setdefault(str(own[whose]), []).append(name)
     return _Pool(list(units.values()), columns, "patient")
 
 # %% ../../nbs/analysis/15_splits.ipynb #083a41c7

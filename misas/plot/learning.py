@@ -194,21 +194,6 @@ def _natural(names: pd.Series) -> pd.Series:
     return names.astype(str).str.replace(r"\d+", lambda found: found[0].zfill(20), regex=True)
 
 
-def _natural(names: pd.Series) -> pd.Series:
-    "Names such that image-2 stands before image-10"
-    return names.astype(str).str.replace(r"\d+", lambda found: found[0].zfill(20), regex=True)
-
-
-def _natural(names: pd.Series) -> pd.Series:
-    "Names such that image-2 stands before image-10"
-    return names.astype(str).str.replace(r"\d+", lambda found: found[0].zfill(20), regex=True)
-
-
-def _natural(names: pd.Series) -> pd.Series:
-    "Names such that image-2 stands before image-10"
-    return names.astype(str).str.replace(r"\d+", lambda found: found[0].zfill(20), regex=True)
-
-
 def _in_order(plan: pd.DataFrame, by: str | None) -> list:
     "Cases in the order of their group, and of their patient"
     keys = [column for column in (by, "patient") if column is not None and column in plan]
