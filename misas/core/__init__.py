@@ -13,7 +13,20 @@ from .thresholds import *
 from .transform import *
 from .sweeps import *
 
-from . import cases, checks, fingerprint, memory, model, reference, registry, segments, sweeps, thresholds, transform, wrapper
+from . import (
+    cases,
+    checks,
+    fingerprint,
+    memory,
+    model,
+    reference,
+    registry,
+    segments,
+    sweeps,
+    thresholds,
+    transform,
+    wrapper,
+)
 
 __all__ = [
     *checks.__all__,
