@@ -384,7 +384,7 @@ def plot_activations(
     for ax, (picture, text, _) in zip(axes, [cell for row in rows for cell in row]):
         texts = drawable([cell[1] for row in rows for cell in row])
         draw_picture(ax, picture, drawable([text])[0], title_size(texts, panel))
-    unit = "activation (logits)" if scale == "all" else "share of the arm's largest activation"
+    unit = "activation (logits)" if scale == "all" else "share of the arm's\nlargest activation"
     look = rows[0][-1][2]
     add_colour_bar(figure, look if scale == "all" else replace(look, scale=1.0), unit, ax=list(axes), **BESIDE)
     return figure
