@@ -491,7 +491,6 @@ from .plot.cohort import (
 )
 from .plot.colours import (
     ERROR_COLOURS,
-    GROUP_COLOURS,
     LABEL_COLOURS,
     OKABE_ITO,
     label_colours,
@@ -632,7 +631,6 @@ __all__ = [
     "Flip",
     "Function",
     "GRID_COLUMNS",
-    "GROUP_COLOURS",
     "Gamma",
     "Ghosting",
     "Gibbs",
