@@ -151,7 +151,7 @@ def test_figure_of_arms(case):
     row = ["A: bg", "A: LV", "B: bg", "B: LV"]
     assert texts(figure) == ["phantom-1", *row, "phantom-2", *row]
     bars = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
-    assert bars == ["share of the arm's largest activation"]
+    assert bars == ["share of the arm's\nlargest activation"]
     whole = quietly(ms.plot_activations, arms, cases, ["bg", "LV"], scale="all")
     (bar,) = [ax for ax in whole.axes if ax.get_ylabel()]
     top = max(quietly(ms.activation_map, arms["A"], c, k, "deep").scales[0] for c in cases for k in (0, 1))
