@@ -31,13 +31,17 @@ RECORDS = set(
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
-    """InvalidImageError LabelMasks Lesions PipelineModel Relabelled RoundTrip Wrapper accuracy agreement arm_table
-    augrc aurc boundary_iou centreline_precision centreline_recall cldice compare_arms concat_scores
-    confidence_quality confidence_table describe_arms difference_table equal_severity find_lesions fnr fpr
-    guarantee image_severity invented_lesions label_masks lesion_f1 lesion_precision lesion_recall
-    lesion_volume_recall missed_lesions noise_floor npv plot_confidence plot_guarantee plot_risk_coverage
-    read_scores referral_rates referral_threshold replicate_medians risk_coverage save_scores severities
-    soft_dice_confidence table_text tolerance with_arms with_empty_truth with_floor with_severity""".split()
+    """BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude PipelineModel Relabelled
+    RoundTrip SanityReport Wrapper accuracy activation_map activation_series agreement arm_mask arm_table augrc
+    aurc best_mask best_masks boundary_iou centreline_precision centreline_recall check_explanation cldice
+    compare_arms concat_scores confidence_quality confidence_table describe_arms difference_table equal_severity
+    error_map explain_series find_lesions fnr fpr gif_explanation guarantee image_severity invented_lesions
+    label_masks layer_names lesion_f1 lesion_precision lesion_recall lesion_volume_recall missed_lesions
+    noise_floor npv occlusion_map occlusion_series plot_activations plot_best_mask plot_cases plot_confidence
+    plot_explanation plot_gallery plot_guarantee plot_histogram plot_qq plot_risk_coverage read_scores
+    referral_rates referral_threshold replicate_medians risk_coverage save_scores severities
+    soft_dice_confidence split_by table_text tolerance view_explanation with_arms with_empty_truth with_floor
+    with_severity""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
