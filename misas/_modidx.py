@@ -1282,6 +1282,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'misas.core.checks._product': ('core/checks.html#_product', 'misas/core/checks.py'),
                                    'misas.core.checks._shown_character': ('core/checks.html#_shown_character', 'misas/core/checks.py'),
                                    'misas.core.checks._whole_suffix': ('core/checks.html#_whole_suffix', 'misas/core/checks.py'),
+                                   'misas.core.checks.as_names': ('core/checks.html#as_names', 'misas/core/checks.py'),
                                    'misas.core.checks.as_numbers': ('core/checks.html#as_numbers', 'misas/core/checks.py'),
                                    'misas.core.checks.as_value_list': ('core/checks.html#as_value_list', 'misas/core/checks.py'),
                                    'misas.core.checks.atomic_path': ('core/checks.html#atomic_path', 'misas/core/checks.py'),

@@ -14,7 +14,7 @@ import pandas as pd
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .armtests import better_arm, chosen_test, shapiro_of
 from .summary import per_metric
-from ..core.checks import Domain, check_choice, check_number, naming, warn_user
+from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198
@@ -283,7 +283,7 @@ def _entries_of_cases(scores: pd.DataFrame, column: str) -> dict:  # {case: entr
 def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names of columns, added to `cases`
     "The columns by which cases are split"
     own = list(dict.fromkeys(name for table in tables for name in case_columns(table)))
-    for name in [] if by is None else [by] if isinstance(by, str) else list(by):
+    for name in [] if by is None else as_names(by, "by"):
         if name not in own:
             continue  # a column of every table, or an error below
         if name in cases:

@@ -26,7 +26,7 @@ from ..core.transform import Transform, as_transform
 from ..eval.jobs import with_reference
 from ..eval.scoring import evaluate
 from ..eval.steps import unchanged_step
-from ..metrics.base import Metric, as_metrics, measure
+from ..metrics.base import as_metrics, measure
 from ..transforms.basic import Compose, Fixed
 from ..transforms.joint import Joint
 
@@ -107,7 +107,7 @@ def grid(
     transform_b,  # likewise; applied second
     values_a: Any = None,  # values to try; None: at most eleven of the transform's own, evenly
     values_b: Any = None,
-    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    metric: Any = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
     labels: Sequence
     | Mapping
     | None = None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
@@ -321,7 +321,7 @@ def global_sensitivity(
     ranges: dict,  # {transform: (low, high)}, two or more; applied in this order
     method: str = "sobol",  # "sobol" or "morris"
     n: int = 64,  # sample: n (d + 2) runs of the model for sobol, n a power of two; n (d + 1) for morris, n >= 2
-    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    metric: Any = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
     label: int | str | None = None,  # to score; None: the mean over all but the background
     absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
     seed: int = 0,
@@ -483,7 +483,7 @@ def worst_case(
     ranges: dict,  # {transform: (low, high)}; applied in this order
     budget: int = 200,  # how often the model may run, 2 or more
     method: str = "differential_evolution",  # or "dual_annealing", "direct"
-    metric: str | Callable | Metric = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
+    metric: Any = "dice",  # a name, or a function `f(truth, pred)` of boolean masks
     label: int | str | None = None,  # to score; None: the mean over all but the background
     absent: float = 1.0,  # the score of a label that is in neither truth nor prediction
     lower_is_better: bool | None = None,  # is a large score bad? None: as is known; of a custom metric it is good

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.checks import check_choice, checked, invalid, is_several, warn_user
+from ..core.checks import as_names, check_choice, checked, invalid, is_several, warn_user
 from misas.eval.table import (
     ARM_COLUMNS,
     COLUMNS,
@@ -326,7 +326,7 @@ def shared_columns(
     by,  # columns by which they are split
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     "Two score tables that both have the columns by which they are split"
-    names = [by] if isinstance(by, str) else by if is_several(by) else []
+    names = as_names(by, "by")
     tables = [scores_a, scores_b]
     for column in names:
         having = [column in table for table in tables]

@@ -327,7 +327,7 @@ def bootstrap_curves(
     check_number("resamples", resamples, Domain(0, 1_000_000, whole=True))
     check_number("seed", seed, Domain(0, whole=True))
     matrix = checked_matrix(matrix)
-    n, seed = len(matrix), int(seed)
+    n, resamples, seed = len(matrix), int(resamples), int(seed)
     if not n:
         raise invalid("matrix", "a curve for each of one or more cases", matrix)
     most = max(1, 2_000_000 // n)  # resamples at once: not more than some million numbers

@@ -597,7 +597,8 @@ def structures_of(
     own = [] if training is not None else MEASURES
     check_table(table, ["model", "label", *own, "threshold"], "probability_table")
     if training is not None:
-        check_table(training, ["label", *MEASURES], "prominence_table")
+        with naming("training"):
+            check_table(training, ["label", *MEASURES], "prominence_table")
         means = training.dropna(subset=["prominence"]).groupby("label", sort=False)[MEASURES].mean()
         _check_same_labels(table, means)
         table = table.drop(columns=MEASURES, errors="ignore").join(means, on="label")

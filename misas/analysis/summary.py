@@ -36,6 +36,7 @@ from misas.analysis.measures import (
 )
 from misas.core.checks import (
     Domain,
+    as_names,
     check_choice,
     check_number,
     check_type,
@@ -721,10 +722,7 @@ def summary_groups(
     split = [name for name in columns[: columns.index("model")] if name not in _SUMMARY]
     if by is None:
         return split
-    names = [by] if isinstance(by, str) else by
-    if not is_several(names):
-        raise invalid("by", "the name of a column, or a list of names", by, TypeError)
-    names = list(names)
+    names = as_names(by, "by")
     for name in names:
         if name not in columns and not split:
             raise ValueError(f"by must be a column of summary, got {name!r}: summarise(scores, by={name!r}) makes one")

@@ -512,6 +512,18 @@ def label_values(
         raise invalid(name, "a list of integers >= 0, the values of labels", values, TypeError)
     return [int(value) for value in found]
 
+# %% ../../nbs/core/01_checks.ipynb #ec772021
+def as_names(
+    names,  # one name, or several in an order
+    argument: str,  # to name in an error
+    allowed: str = "the name of a column, or a list of names",
+) -> list[str]:
+    "Names as a list"
+    found = [names] if isinstance(names, str) else names
+    if not is_several(found) or not all(isinstance(name, str) for name in found):
+        raise invalid(argument, allowed, names, TypeError)
+    return list(found)
+
 # %% ../../nbs/core/01_checks.ipynb #8c0f9a74
 _NAMED_KINDS: dict[str, tuple[str, Callable]] = {
     "None": ("None", lambda value: value is None),

@@ -20,6 +20,7 @@ from misas.core.checks import (
     Domain,
     as_numbers,
     check_choice,
+    check_flag,
     check_number,
     check_type,
     checked,
@@ -370,6 +371,7 @@ def overlay(
     [[[0, 192, 0], [255, 255, 0]]]
     """
     _check_painting(pred_as=pred_as, truth_as=truth_as)
+    check_flag("errors", errors)
     palette = error_palette(colours) if errors else None
     style = Style(pred_as, truth_as, window, colours if palette is None else palette, alpha)
     check_number("channel", channel, Domain(0, whole=True))

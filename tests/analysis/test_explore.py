@@ -76,7 +76,7 @@ def test_grid_without_truth_compares_with_the_own_prediction():
         (dict(transform_a=Compose(Rotate(), Zoom())), "has 2 parameters"),
         (dict(transform_b=Fixed(Zoom(), 2)), "has 0 parameters"),
         (dict(values_a=[]), "values .*(empty|at least one)"),
-        (dict(metric=["dice", "iou"]), "metric must be"),
+        (dict(metric=["dice", "iou"]), "metric must be one metric"),
         (dict(transform_a="zom"), "did you mean 'zoom'"),
     ],
     ids=str,

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
@@ -31,17 +32,21 @@ RECORDS = set(
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
-    """BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude PipelineModel Relabelled
-    RoundTrip SanityReport Wrapper accuracy activation_map activation_series agreement arm_mask arm_table augrc
-    aurc best_mask best_masks boundary_iou centreline_precision centreline_recall check_explanation cldice
-    compare_arms concat_scores confidence_quality confidence_table describe_arms difference_table equal_severity
-    error_map explain_series find_lesions fnr fpr gif_explanation guarantee image_severity invented_lesions
-    label_masks layer_names lesion_f1 lesion_precision lesion_recall lesion_volume_recall missed_lesions
-    noise_floor npv occlusion_map occlusion_series plot_activations plot_best_mask plot_cases plot_confidence
-    plot_explanation plot_gallery plot_guarantee plot_histogram plot_qq plot_risk_coverage read_scores
-    referral_rates referral_threshold replicate_medians risk_coverage save_scores severities
-    soft_dice_confidence split_by table_text tolerance view_explanation with_arms with_empty_truth with_floor
-    with_severity""".split()
+    """BestMask ExplainedStep Explanation FeatureMap InvalidImageError Joint LabelMasks Lesions Occlude PipelineModel
+    PowerLaw Relabelled RoundTrip SanityReport Thresholded Thresholds Wrapper accuracy activation_map
+    activation_series agreement arm_mask arm_table augrc aurc best_mask best_masks best_thresholds boundary_iou
+    centreline_precision centreline_recall check_explanation cldice compare_arms concat_scores
+    confidence_quality confidence_table depletion describe_arms difference_table equal_severity error_map
+    evaluate_plan explain_series feature_map feature_path fewest_images find_lesions fit_power_law fnr fpr
+    gif_explanation guarantee image_features image_severity invented_lesions label_masks layer_names
+    learning_fits learning_table learning_tolerance lesion_f1 lesion_precision lesion_recall
+    lesion_volume_recall missed_lesions noise_floor npv occlusion_map occlusion_series partitions
+    plot_activations plot_best_mask plot_cases plot_confidence plot_explanation plot_feature_map plot_field
+    plot_gallery plot_grid_images plot_guarantee plot_histogram plot_learning plot_learning_tolerance plot_plan
+    plot_prominence plot_qq plot_risk_coverage plot_thresholds power_laws prominence_table random_splits
+    read_scores referral_rates referral_threshold replicate_medians risk_coverage save_scores severities
+    soft_dice_confidence split_balance split_by split_overlap table_text threshold_losses tolerance
+    view_explanation with_arms with_empty_truth with_floor with_severity""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -175,6 +180,7 @@ def own() -> dict:
         calibration_error=dict(table=_table(ms.reliability, model=Soft(), cases=[t.case])),
         common_corruptions={},
         corruption_error=dict(errors=[0.1, 0.2], reference=[0.2, 0.4]),
+        compare=dict(scores_a=t.scores, scores_b=t.others),
         conforms=dict(transform=ms.Brightness(), case=t.case, values=[1, 2]),
         degradation=dict(**curve, neutral=1),
         direction_letters=dict(direction=np.array([1.0, 0, 0])),
@@ -217,7 +223,7 @@ def own() -> dict:
         probability_maps=dict(model=Soft(), case=t.case),
         probability_table=soft | dict(progress=False),
         prominence=dict(case=t.case, label=1),
-        prominence_correlation=dict(table=_table(ms.probability_table, **soft)),
+        prominence_correlation=dict(table=_structures(_table(ms.probability_table, **soft))),
         read_cases=dict(csv="cases.csv"),
         read_scores=dict(path="scores.csv"),
         reliability=dict(model=Soft(), cases=[t.case], bins=3, progress=False),
@@ -300,6 +306,15 @@ def worst_call() -> dict:
     return dict(model=threshold, case=things().case, ranges={"brightness": (0.5, 2)}, budget=10, progress=False)
 
 
+def _structures(table):
+    "The rows of one structure as those of three"
+    parts = [
+        table.assign(label=f"part {k}", prominence=0.1 * k, size=0.1 * k, contrast=0.2 * k, threshold=0.5 - 0.1 * k**2)
+        for k in (1, 2, 3)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _table(function, **arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -348,7 +363,7 @@ def without_call() -> list:
 
 def _applied(kind) -> tuple:
     "A transform's own call, with the first case that it takes and a good value"
-    transform = kind(ms.Rotate()) if kind in (ms.Compose, ms.RoundTrip) else kind()
+    transform = kind(ms.Rotate()) if issubclass(kind, (ms.Compose, ms.RoundTrip)) else kind()
     for case in (things().case, things().volume):
         with contextlib.suppress(ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
