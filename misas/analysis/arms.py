@@ -12,8 +12,17 @@ import numpy as np
 import pandas as pd
 
 from .summary import per_metric
-from ..core.checks import Domain, check_choice, checked, invalid, nearest_name, warn_user
+from ..core.checks import Domain, as_names, check_choice, checked, invalid, nearest_name, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, with_facts, without_facts
+
+# %% ../../nbs/analysis/10_arms.ipynb #ab302eb7
+def _arm_by(function: Callable, model: str) -> str:
+    "The arm that a user's function names"
+    try:
+        return str(function(model))
+    except Exception as e:
+        allowed = "a dict, or a function that takes the name of a model and gives that of its arm"
+        raise ValueError(f"arms must be {allowed}, got one that fails for {model!r}: {e}") from e
 
 # %% ../../nbs/analysis/10_arms.ipynb #4fbc8c05
 def _arms_of_models(arms: Mapping, models: list) -> dict:  # {model: (arm, run)}
@@ -22,7 +31,7 @@ def _arms_of_models(arms: Mapping, models: list) -> dict:  # {model: (arm, run)}
         raise invalid("arms", "a dict {arm: names of the models that are its runs}", arms, TypeError)
     found: dict[str, tuple] = {}
     for arm, names in arms.items():
-        names = [names] if isinstance(names, str) else list(names)
+        names = as_names(names, f"arms[{arm!r}]", "the name of a model, or a list of names")
         for run, name in enumerate(names, 1):
             if name not in models:
                 listed = ", ".join(map(repr, models))
@@ -48,7 +57,7 @@ def with_arms(
     if callable(arms):
         named_by: dict = {}
         for model in models:
-            named_by.setdefault(arms(model), []).append(model)
+            named_by.setdefault(_arm_by(arms, model), []).append(model)
         arms = named_by
     found = _arms_of_models(arms, models)
     named = scores.assign(arm=[found[name][0] for name in scores.model], run=[found[name][1] for name in scores.model])
@@ -154,7 +163,7 @@ def group_columns(
     own: list | None = None,  # columns of the cases; None: those of the table
 ) -> list[str]:
     "The columns by which images are split; what is not said is a group of its own"
-    names = [] if by is None else [by] if isinstance(by, str) else list(by)
+    names = [] if by is None else as_names(by, "by")
     own = [name for name in case_columns(table) if name not in ("runs", "scored")] if own is None else own
     for name in names:
         if name in _SPLITTING:

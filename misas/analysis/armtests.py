@@ -14,7 +14,7 @@ import pandas as pd
 
 from .arms import KEYS, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .summary import per_metric
-from ..core.checks import Domain, check_choice, check_number, checked, invalid, nearest_name
+from ..core.checks import Domain, check_choice, check_number, checked, invalid, is_several, nearest_name
 from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/11_armtests.ipynb #bd13a189
@@ -82,7 +82,7 @@ def _two_arms(medians: pd.DataFrame, arms) -> tuple[str, str]:
             listed = ", ".join(map(repr, known))
             raise ValueError(f"arms must name two arms where scores do not have just two ({listed}), got None")
         return known[0], known[1]
-    if isinstance(arms, str) or len(list(arms)) != 2:
+    if not is_several(arms) or len(list(arms)) != 2:
         raise invalid("arms", "two names of arms, (a, b), of which delta = a - b", arms)
     for name in arms:
         if name not in known:

@@ -16,7 +16,7 @@ import torch
 
 from .consensus import get_answers
 from ..core.cases import Case, as_case
-from ..core.checks import check_choice, checked, chosen_labels, invalid, label_text, progress_bar
+from ..core.checks import check_choice, checked, chosen_labels, invalid, label_text, label_values, progress_bar
 from ..core.model import Model, as_model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases
@@ -36,7 +36,7 @@ def soft_dice_confidence(
     if tuple(maps.shape[1:]) != tuple(mask.shape):
         raise invalid("shape of mask", f"that of the maps, {tuple(maps.shape[1:])}", tuple(mask.shape))
     found = {}
-    for label in labels:
+    for label in label_values(labels):
         if not 0 <= label < len(maps):
             raise invalid("labels", f"labels from 0 to {len(maps) - 1}, of which there are maps", label)
         inside = mask == label
@@ -56,7 +56,7 @@ def agreement(
     if len(masks) < 2:
         raise invalid("masks", "two masks or more", f"{len(masks)}")
     most = majority(masks)
-    labels = [int(label) for label in labels]
+    labels = label_values(labels)
     spacing = (1,) * most.ndim
     dice = np.array([measure(most, mask, labels, "dice", np.nan, spacing)["dice"] for mask in masks])
     there = ~np.isnan(dice).all(0)

@@ -14,7 +14,7 @@ import pandas as pd
 from .casecurves import case_curves, coded_table, curve_rows
 from .measures import mean_curve
 from .summary import check_summary
-from ..core.checks import Domain, check_number, checked
+from ..core.checks import Domain, check_number, checked, naming
 from ..core.transform import Transform, as_transform
 from ..eval.scoring import evaluate
 from ..eval.table import check_scores, concat_scores, with_recorded, without_facts
@@ -131,7 +131,8 @@ def with_floor(
 ) -> pd.DataFrame:  # with the columns resampling, repeated (losses, in the metric's unit), beyond_floor
     "A summary that says how much of each drop is resampling, or another answer to the same image"
     checked_summary = check_summary(summary)
-    curves = _mean_curves(without_facts(check_scores(floor)))
+    with naming("floor"):
+        curves = _mean_curves(without_facts(check_scores(floor)))
     found = np.array([_floor_of(row, curves) for _, row in checked_summary.iterrows()]).reshape(-1, 2)
     least = np.nansum(found, axis=1)
     unknown = np.isnan(found).all(1)

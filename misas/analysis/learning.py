@@ -353,7 +353,10 @@ def learning_tolerance(
         raise ValueError("scores must have another model for each entry, as evaluate_plan makes them")
     summary = summarise(rows, delta=delta, resamples=0)
     if summary.tolerance_low.isna().all() and summary.tolerance_high.isna().all():
-        raise ValueError("scores must be of transforms with numbers as values, neutral one included, got none of them")
+        lost = "or delta is so large that no label has anything to lose"
+        raise ValueError(
+            f"scores must be of transforms with numbers as values, neutral one included, got none of them, {lost}"
+        )
     columns = ["model", "transform", "param", "unit", "label", "metric", "neutral", "log"]
     bounds = [f"tolerance_{name}" for name in ("low", "high", "low_cut", "high_cut")]
     table = summary[[*columns, *bounds]].rename(columns={name: name.removeprefix("tolerance_") for name in bounds})

@@ -177,6 +177,7 @@ def referral_rates(
     "What a threshold does: how many masks are sent to a human, and which"
     check_number("threshold", threshold, Domain())
     check_number("least", least, Domain(0, 1))
+    check_number("confidence", confidence, Domain(0, 1, open=True))
     known = _checked_table(table)
     failed = _failed(known, least)
     sent = (known.confidence <= threshold).to_numpy()

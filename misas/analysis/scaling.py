@@ -144,9 +144,10 @@ def fit_power_law(
     check_number("resamples", resamples, Domain(0, 1_000_000, whole=True))
     check_number("seed", seed, Domain(0, 2**63 - 1, whole=True))
     sizes, matrix = _checked_points(sizes, errors)
-    codes = pd.factorize(np.arange(matrix.shape[1]) if units is None else np.asarray(units).astype(str))[0]
-    if len(codes) != matrix.shape[1]:
+    named = np.arange(matrix.shape[1]) if units is None else np.asarray(units).astype(str)
+    if named.shape != (matrix.shape[1],):
         raise invalid("units", f"{matrix.shape[1]} names, one for each test case", units)
+    codes = pd.factorize(named)[0]
     # in units of the smallest size, so that all three parameters are of the order of 1
     scale = sizes.min()
     means = np.nanmean(matrix, 1)
@@ -155,7 +156,7 @@ def fit_power_law(
     whole = np.array([found, *drawn])
     whole[:, 1] *= scale ** -whole[:, 2]
     alpha, eta, gamma = map(float, whole[0])
-    return PowerLaw(alpha, eta, gamma, whole[1:], tuple(np.unique(sizes).tolist()), confidence)
+    return PowerLaw(alpha, eta, gamma, whole[1:], tuple(np.unique(sizes).tolist()), float(confidence))
 
 # %% ../../nbs/analysis/17_scaling.ipynb #5fd99460
 def _error_of(rows: pd.DataFrame, better: str) -> pd.Series:

@@ -24,6 +24,7 @@ from misas.core.checks import (
     chosen_labels,
     invalid,
     label_text,
+    naming,
     progress_bar,
 )
 from ..core.model import as_model, case_for
@@ -272,7 +273,10 @@ def best_masks(
     check_number("good", good, Domain(0, 1))
     chosen = chosen_labels(labels)
     chosen = chosen and {value: name for value, name in chosen.items() if value}
-    a, b = _final_model(model_a, method), _final_model(model_b, method)
+    with naming("model_a"):
+        a = _final_model(model_a, method)
+    with naming("model_b"):
+        b = _final_model(model_b, method)
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = case_for(a, case).replace(name=case.name)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from ..core.cases import Case, as_case
-from ..core.checks import Domain, check_choice, check_number, checked, invalid, warn_user
+from ..core.checks import Domain, as_value_list, check_choice, check_number, checked, invalid, naming, warn_user
 from ..core.transform import Transform, as_transform
 from ..eval.table import check_scores, plain_column, value_column
 from ..transforms.spatial import resize_image
@@ -83,7 +83,11 @@ def _tried(transform: Transform, cases: list[Case], values: Any) -> list:
     "The values of one transform, the same for all cases"
     if isinstance(values, dict):
         values = values.get(str(transform), values.get(transform.name))
-    return list(transform.values_for(cases[0]) if values is None else values)
+    chosen = as_value_list(values)
+    if chosen is None:
+        return list(transform.values_for(cases[0]))
+    with naming("values"):
+        return [transform.check(value) for value in chosen]
 
 # %% ../../nbs/analysis/26_severity.ipynb #fc188701
 @checked

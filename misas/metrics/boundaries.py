@@ -12,7 +12,7 @@ from functools import partial, wraps
 import numpy as np
 import torch
 
-from ..core.checks import Domain, checked, invalid
+from ..core.checks import Domain, check_number, checked, invalid
 from .base import METRICS, Metric, register_metric
 from .counts import check_shapes
 
@@ -84,7 +84,8 @@ def _width_of(text: str) -> Metric | None:
 @_each_label
 def boundary_iou(masks: LabelMasks, width: int | None = None) -> float:
     "IoU of what is within `width` pixels of the border, inside each mask; None: 2 % of the diagonal"
-    width = _usual_width(masks.truth.shape) if width is None else width
+    check_number("width", width, Domain(1, whole=True), optional=True)
+    width = _usual_width(masks.truth.shape) if width is None else int(width)
     truth, pred = _boundary(masks.truth, width), _boundary(masks.pred, width)
     return _share((truth & pred).sum(), (truth | pred).sum())
 

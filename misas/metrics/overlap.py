@@ -131,18 +131,17 @@ def _with_empty_truth(function, value: float, c: Counts, absent: float = np.nan)
 @checked
 def with_empty_truth(
     metrics: dict[str, Metric],  # from `as_metrics`
-    value: float
-    | None,  # 0 to 1 or NaN, of Dice, IoU and recall where the truth has no pixel of the label; None: 0, as they are
+    empty_truth: float | None,  # 0 to 1, or NaN: Dice, IoU and recall where the truth has no pixel; None: 0, as ever
 ) -> dict[str, Metric]:
     "Metrics with a convention for labels that are predicted and not in the truth"
-    if value is None:
+    if empty_truth is None:
         return metrics
-    if not (isinstance(value, float) and np.isnan(value)):
-        check_number("empty_truth", value, Domain(0, 1))
+    if not (isinstance(empty_truth, float) and np.isnan(empty_truth)):
+        check_number("empty_truth", empty_truth, Domain(0, 1))
     changed = {}
     for name, metric in metrics.items():
         if metric.function in (dice, iou, recall):
-            metric = replace(metric, function=partial(_with_empty_truth, metric.function, float(value)))
+            metric = replace(metric, function=partial(_with_empty_truth, metric.function, float(empty_truth)))
         changed[name] = metric
     return changed
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ..core.cases import Case
-from ..core.checks import checked, invalid
+from ..core.checks import checked, invalid, naming
 from ..core.model import Model, as_model, case_for
 from ..core.sweeps import Series, Step
 from ..core.transform import Transform
@@ -22,7 +22,7 @@ from ..data.folders import as_cases
 from ..eval.steps import labels_present, score_step, unchanged_step
 from ..metrics.base import as_metrics
 from ..models.ensemble import Ensemble
-from .colours import label_palette
+from .colours import error_palette, label_palette
 from .figures import legend_entries, legend_handles, mask_styles, names_in_pictures
 from .overlays import View, drawn_labels, fit_size, label_number, series_palette, series_view
 from .panels import PURPLE, Cell, check_one_unit, picture_table
@@ -188,6 +188,8 @@ def plot_cases(
         check_has_truth(first.case, "their errors")
     names = known_names(labels, [series for row in rows for series in row])
     look = dict(window=window, alpha=alpha, axis=axis, index=index, channel=channel)
+    with naming("error_colours"):
+        error_palette(error_colours)
     table = _Table(rows, names, label, error_colours, colours, look, panel)
     if true_size:
         check_one_unit([row[0].case for row in rows])
@@ -355,7 +357,10 @@ def plot_best_mask(
     >>> [ax.get_title().split("\\n")[0] for ax in figure.axes[4:]]
     ['A∪B', 'errors of A∪B', 'A∩B', 'errors of A∩B']
     """
-    a, b = one_model(model_a, method), one_model(model_b, method)
+    with naming("model_a"):
+        a = one_model(model_a, method)
+    with naming("model_b"):
+        b = one_model(model_b, method)
     several = [(answer(a, case), answer(b, case)) for case in listed_cases(cases)]
     names = known_names(labels, [series for pair in several for series in pair])
     look = dict(window=window, alpha=alpha, axis=axis, index=index, channel=channel)
@@ -364,6 +369,8 @@ def plot_best_mask(
     choices = [Choice.of(*pair, number, good, names) for pair in several]
     if true_size:
         check_one_unit([choice.case for choice in choices])
+    with naming("error_colours"):
+        error_palette(error_colours)
     drawn = [choice.look(look, error_colours, palette, panel) for choice in choices]
     rows = [choice.cells(one) for choice, one in zip(choices, drawn)]
     columns = ["image", "truth", "errors of A", "errors of B"]

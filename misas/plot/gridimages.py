@@ -14,7 +14,7 @@ import numpy as np
 
 from ..analysis.explore import few_values, one_parameter
 from ..core.cases import as_case
-from ..core.checks import Domain, check_number, checked, invalid
+from ..core.checks import Domain, check_number, checked, invalid, naming
 from ..core.sweeps import Series, get_series, step_of
 from ..core.transform import Transform, as_transform
 from misas.plot.figures import (
@@ -142,7 +142,10 @@ def plot_grid_images(
     case = as_case(case)
     a, b = one_parameter(transform_a), one_parameter(transform_b)
     both = Joint(a, b)
-    rows, columns = few_values(a, values_a, case, 7), few_values(b, values_b, case, 7)
+    with naming("values_a"):
+        rows = few_values(a, values_a, case, 7)
+    with naming("values_b"):
+        columns = few_values(b, values_b, case, 7)
     pairs = list(product(rows, columns))
     series = _grid_series(case, both, pairs, model)
     if model is None:

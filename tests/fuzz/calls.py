@@ -32,21 +32,9 @@ RECORDS = set(
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
-    """BestMask ExplainedStep Explanation FeatureMap InvalidImageError Joint LabelMasks Lesions Occlude PipelineModel
-    PowerLaw Relabelled RoundTrip SanityReport Thresholded Thresholds Wrapper accuracy activation_map
-    activation_series agreement arm_mask arm_table augrc aurc best_mask best_masks best_thresholds boundary_iou
-    centreline_precision centreline_recall check_explanation cldice compare_arms concat_scores
-    confidence_quality confidence_table depletion describe_arms difference_table equal_severity error_map
-    evaluate_plan explain_series feature_map feature_path fewest_images find_lesions fit_power_law fnr fpr
-    gif_explanation guarantee image_features image_severity invented_lesions label_masks layer_names
-    learning_fits learning_table learning_tolerance lesion_f1 lesion_precision lesion_recall
-    lesion_volume_recall missed_lesions noise_floor npv occlusion_map occlusion_series partitions
-    plot_activations plot_best_mask plot_cases plot_confidence plot_explanation plot_feature_map plot_field
-    plot_gallery plot_grid_images plot_guarantee plot_histogram plot_learning plot_learning_tolerance plot_plan
-    plot_prominence plot_qq plot_risk_coverage plot_thresholds power_laws prominence_table random_splits
-    read_scores referral_rates referral_threshold replicate_medians risk_coverage save_scores severities
-    soft_dice_confidence split_balance split_by split_overlap table_text threshold_losses tolerance
-    view_explanation with_arms with_empty_truth with_floor with_severity""".split()
+    """BestMask ExplainedStep Explanation FeatureMap InvalidImageError LabelMasks Lesions Occlude PipelineModel PowerLaw
+    Relabelled SanityReport Thresholded Thresholds Wrapper concat_scores feature_path plot_feature_map plot_prominence
+    prominence_table read_scores save_scores threshold_losses""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -267,8 +255,123 @@ def own() -> dict:
         view_explanation=dict(explanation=explanation(), size=64),
         worst_case=worst_call(),
         worst_score=curve,
+        agreement=dict(masks=[t.case.truth, t.case.truth], labels=[1]),
+        arm_mask=dict(masks=[t.case.truth, t.case.truth]),
+        arm_table=dict(scores=arms()),
+        augrc=dict(confidence=[0.9, 0.5], risk=[0.1, 0.4]),
+        aurc=dict(confidence=[0.9, 0.5], risk=[0.1, 0.4]),
+        best_mask=dict(truth=t.case.truth, a=t.case.truth, b=t.case.truth, label=1),
+        best_masks=dict(cases=[t.case], model_a=threshold, model_b=threshold, progress=False),
+        compare_arms=dict(scores=arms()),
+        confidence_quality=dict(table=confidence()),
+        confidence_table=dict(model=Soft(), cases=[t.case], labels={1: "square"}, progress=False),
+        depletion=dict(cases=_many(), runs=1),
+        describe_arms=dict(scores=arms()),
+        difference_table=dict(scores=arms()),
+        equal_severity=dict(cases=[t.case], transform="brightness", targets=[0.1]),
+        error_map=dict(truth=t.case.truth, pred=t.case.truth),
+        find_lesions=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
+        fit_power_law=dict(sizes=[2, 4, 8, 16], errors=[0.4, 0.3, 0.22, 0.2], resamples=5),
+        guarantee=dict(scores=t.scores),
+        image_severity=dict(case=t.case, changed=t.case),
+        label_masks=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
+        noise_floor=dict(model=threshold, cases=[t.case], transforms="rotation", values=[0, 5], progress=False),
+        partitions=dict(cases=_many(), halvings=1),
+        plot_best_mask=dict(cases=[t.case], model_a=threshold, model_b=threshold, label=1, panel=0.6),
+        plot_cases=dict(cases=[t.case], models=threshold, panel=0.6),
+        plot_confidence=dict(table=confidence()),
+        plot_gallery=dict(cases=[t.case], model=threshold, panel=0.6),
+        plot_grid_images=dict(
+            case=t.case, transform_a="brightness", transform_b="contrast", values_a=[1], values_b=[1, 2], panel=0.6
+        ),
+        plot_field=dict(case=t.case, transform=ms.BiasField(), value=0.2, panel=0.6),
+        plot_guarantee=dict(found=_table(ms.guarantee, scores=t.scores)),
+        plot_histogram=dict(scores=t.scores),
+        plot_plan=dict(plan=_table(ms.random_splits, cases=_many(), n=2)),
+        plot_qq=dict(scores=t.scores),
+        plot_risk_coverage=dict(table=confidence()),
+        random_splits=dict(cases=_many(), n=2),
+        referral_rates=dict(table=confidence(), threshold=0.5),
+        referral_threshold=dict(table=confidence().assign(score=0.5)),
+        replicate_medians=dict(scores=arms()),
+        risk_coverage=dict(confidence=[0.9, 0.5], risk=[0.1, 0.4]),
+        severities=dict(cases=[t.case], transforms="brightness", values=[1, 2]),
+        soft_dice_confidence=dict(
+            maps=torch.stack([1 - t.case.truth.float(), t.case.truth.float()]), mask=t.case.truth, labels=[1]
+        ),
+        split_balance=dict(plan=_table(ms.random_splits, cases=_many(), n=2), by="scanner"),
+        split_overlap=dict(plan=_table(ms.random_splits, cases=_many(), n=2)),
+        table_text=dict(table=pd.DataFrame(dict(a=["x"])), format="html"),
+        tolerance=dict(
+            model=threshold, cases=[t.case], transform="brightness", resolution=0.5, values=(0.5, 2), labels={1: "s"}
+        ),
+        with_arms=dict(scores=t.scores, arms={"a": t.scores.model.unique().tolist()}),
+        with_empty_truth=dict(metrics=dict(dice=ms.known_metric("dice")), value=0.0),
+        with_floor=dict(summary=ms.summarise(t.scores, resamples=20), floor=_floor()),
+        evaluate_plan=dict(train=_train, cases=_many(), plan=ms.partitions(_many(), halvings=1), progress=False),
+        fewest_images=dict(scores=learned()),
+        learning_fits=dict(scores=learned(), resamples=5),
+        learning_table=dict(scores=learned()),
+        learning_tolerance=dict(scores=_plan_sweep()),
+        plot_learning=dict(scores=learned(), resamples=5),
+        plot_learning_tolerance=dict(scores=_plan_sweep()),
+        power_laws=dict(scores=learned(), resamples=5),
+        best_thresholds=dict(model=Soft(), cases=[t.case], thresholds=[0.25, 0.5], progress=False),
+        feature_map=dict(model=net(), cases=_many(), layer="0", progress=False),
+        image_features=dict(model=net(), cases=_many(), layer="0", progress=False),
+        plot_thresholds=dict(scores=_table(ms.threshold_scores, **soft)),
+        with_severity=dict(scores=t.scores, table=_severities()),
+        **{name: dict(lesions=ms.find_lesions(t.case.truth, t.case.truth, [1])) for name in LESION_METRICS},
+        **{name: dict(masks=ms.label_masks(t.case.truth, t.case.truth, [1])) for name in MASK_METRICS},
         spread_scores=dict(scores=t.scores),
     )
+
+
+LESION_METRICS = """lesion_f1 lesion_recall lesion_precision lesion_volume_recall missed_lesions
+    invented_lesions""".split()
+MASK_METRICS = "boundary_iou centreline_precision centreline_recall cldice".split()
+
+
+def arms():
+    "A score table of two arms"
+    t = things()
+    both = {"a": [threshold, threshold], "b": [threshold]}
+    return _table(ms.evaluate, model=both, cases=[t.case, t.volume], labels={1: "square"}, progress=False)
+
+
+def confidence():
+    return _table(ms.confidence_table, model=Soft(), cases=[things().case], labels={1: "square"}, progress=False)
+
+
+def _many() -> list:
+    "Cases with columns"
+    case = things().case
+    return [case.replace(name=f"c{i}", columns=dict(scanner="AB"[i % 2])) for i in range(10)]
+
+
+def learned():
+    "Scores of a plan of trainings"
+    cases = _many()
+    plan = ms.partitions(cases, halvings=2)
+    return _table(ms.evaluate_plan, train=_train, cases=cases, plan=plan, labels={1: "square"}, progress=False)
+
+
+def _train(cases, seed):
+    return threshold
+
+
+def _plan_sweep():
+    cases = _many()
+    sweep = dict(transforms="brightness", values=[0.5, 1, 2], labels={1: "square"}, progress=False)
+    return _table(ms.evaluate_plan, train=_train, cases=cases, plan=ms.partitions(cases, halvings=2), **sweep)
+
+
+def _floor():
+    return _table(ms.noise_floor, model=threshold, cases=[things().case], transforms="brightness", progress=False)
+
+
+def _severities():
+    return _table(ms.severities, cases=[things().case], transforms="brightness", values=[1, 1.5])
 
 
 @cache
