@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from misas.core.checks import (
     checked,
     import_optional,
     invalid,
+    plain_message,
     progress_bar,
 )
 from ..core.model import Model, as_model, case_for
@@ -109,6 +111,9 @@ def _each_view(
         kind = type(model).__name__
         allowed = "a network of PyTorch or Keras, or one inside what misas puts around it"
         raise ValueError(f"model {model.name!r} must be {allowed}, whose layers are known, got a {kind}: {e}") from e
+    except (RuntimeError, TypeError) as e:
+        what = f"{type(e).__name__}: {plain_message(e)}"
+        raise ValueError(f"model {model.name!r} failed on case {template.name!r} {tuple(image.shape)}: {what}") from e
     return found
 
 
@@ -209,60 +214,85 @@ def image_features(
 # %% ../../nbs/analysis/22_features.ipynb #297ac28f
 def _umap():
     "The package, without TensorFlow, which it would import"
-    is_hidden = "tensorflow" not in sys.modules
-    if is_hidden:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
-        return import_optional("umap", "explain")
-    finally:
-        if is_hidden:
-            del sys.modules["tensorflow"]
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    return import_optional("umap", "explain")
 
 
-def _fit(features: np.ndarray, settings: dict) -> tuple:  # (reducer, `(n, 2)`)
+def _fit(features: np.ndarray, settings: dict) -> tuple:  # (the reducer, pickled, and `(n, 2)`)
     "A fitted map, and the places of its images"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of umap: that a seed means one thread
-        known = {name: value for name, value in settings.items() if name != "seed"}
-        reducer = _umap().UMAP(random_state=settings["seed"], n_jobs=1, **known)
-        return reducer, np.asarray(reducer.fit_transform(features), dtype=float)
+    known = {name: value for name, value in settings.items() if name != "seed"}
+    reducer = _umap().UMAP(random_state=settings["seed"], n_jobs=1, **known)
+    places = np.asarray(reducer.fit_transform(features), dtype=float)
+    return pickle.dumps(reducer), places
 
 
-def _place(features: np.ndarray, reducer) -> np.ndarray:  # `(m, 2)`
+def _place(features: np.ndarray, reducer: bytes) -> np.ndarray:  # `(m, 2)`
     "Places of further images, each found by itself, so that it does not depend on the others"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.concatenate([np.asarray(reducer.transform(row[None]), dtype=float) for row in features])
+    _umap()  # before anything of it is unpickled
+    known = pickle.loads(reducer)
+    return np.concatenate([np.asarray(known.transform(row[None]), dtype=float) for row in features])
 
 # %% ../../nbs/analysis/22_features.ipynb #6cbffd8a
-_CHILD = "from misas.analysis.features import run_in_child; run_in_child()"
 _JOBS = dict(fit=_fit, place=_place)
+_CHILD = "from misas.analysis.features import run_umap; run_umap()"
 
 
-def run_in_child():
-    "What the other process does: one job from its input, the result to its output"
-    job, features, given = pickle.load(sys.stdin.buffer)
-    _umap()  # before anything else of it is unpickled
-    given = pickle.loads(given) if job == "place" else given
-    result = _JOBS[job](features, given)
-    result = (pickle.dumps(result[0]), result[1]) if job == "fit" else result
-    sys.stdout.buffer.write(pickle.dumps(result))
+def run_umap():
+    "What the process of UMAP does: one job after the other, until the process that started it is gone"
+    warnings.simplefilter("ignore")  # of umap: that a seed means one thread
+    given, taken = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a package prints is no result
+    while True:
+        try:
+            job, *arguments = pickle.load(given)
+        except EOFError:
+            return
+        try:
+            result = ("", _JOBS[job](*arguments))
+        except Exception as e:
+            result = (type(e).__name__, plain_message(e))
+        taken.write(pickle.dumps(result))
+        taken.flush()
+
+# %% ../../nbs/analysis/22_features.ipynb #0dd6328a
+_lock = threading.Lock()
+_child: dict = {}  # number of this process -> the process of UMAP: one that was forked starts its own
 
 
-def _run(job: str, features: np.ndarray, given):
-    "A job of UMAP, here or in a process of its own"
-    tensorflow_came_first = sys.modules.get("tensorflow") is not None and "umap" not in sys.modules
-    if not tensorflow_came_first and not isinstance(given, bytes):
-        return _JOBS[job](features, given)
-    task = pickle.dumps((job, features, given))
-    path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=task, capture_output=True, env=os.environ | dict(PYTHONPATH=path)
-    )
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise RuntimeError(f"UMAP failed in a process of its own: {last}")
-    return pickle.loads(done.stdout)
+def _started() -> subprocess.Popen:
+    "The process of UMAP"
+    child = _child.get(os.getpid())
+    if child is None or child.poll() is not None:
+        path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH")]))
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | dict(PYTHONPATH=path),
+        )
+        _child.clear()
+        _child[os.getpid()] = child
+    return child
+
+
+def _run(job: str, *arguments):
+    "The result of a job of UMAP"
+    with _lock:
+        child: Any = _started()
+        try:
+            pickle.dump((job, *arguments), child.stdin)
+            child.stdin.flush()
+            error, result = pickle.load(child.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError) as e:
+            child.kill()
+            raise RuntimeError("UMAP's process has ended before it gave a result (out of memory?)") from e
+        except BaseException:
+            child.kill()  # interrupted: what it would still say is no answer to the next question
+            raise
+    if error:
+        raise (ImportError if error.endswith("ImportError") else RuntimeError)(f"UMAP failed: {error}: {result}")
+    return result
 
 # %% ../../nbs/analysis/22_features.ipynb #a86382a0
 # what UMAP and scipy both know -> scipy's name
@@ -300,7 +330,7 @@ class FittedMap:
     features: np.ndarray  # `(n, K)` of its images
     places: np.ndarray  # `(n, 2)`
     settings: dict  # n_neighbors, min_dist, metric, seed
-    reducer: Any  # of umap-learn, or pickled where that lives in another process
+    reducer: bytes  # of umap-learn, pickled
     usual: float  # median distance of an image to the nearest other one, in features
     largest: float  # the largest of these
     pictures: dict  # {case: `(H, W)` uint8}

@@ -8,7 +8,7 @@ __all__ = ['THRESHOLDS', 'probability_maps', 'threshold_counts', 'Threshold', 't
            'prominence_correlation']
 
 # %% ../../nbs/analysis/06_probability.ipynb #6c03163f
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -35,7 +35,15 @@ from ..core.thresholds import structure_probabilities
 from ..core.transform import Transform
 from ..data.folders import as_cases
 from ..eval.steps import check_truth
-from ..eval.table import COLUMNS, concat_scores, make_table
+from misas.eval.table import (
+    ARM_COLUMNS,
+    case_columns,
+    check_case_columns,
+    concat_scores,
+    make_table,
+    typed_column,
+    with_columns,
+)
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts
 
@@ -282,8 +290,11 @@ def threshold_scores(
             rows += [
                 pd.DataFrame(dict(value=thresholds, label=part.name, metric=m, score=s)) for m, s in scores.items()
             ]
-        tables.append(make_table(pd.concat(rows), model.name, case, Threshold(), metrics))
-    return concat_scores(tables)
+        check_case_columns([case])
+        table = make_table(pd.concat(rows), model.name, case, Threshold(), metrics)
+        tables.append(with_columns(table, case.columns))
+    table = concat_scores(tables)
+    return table.assign(**{column: typed_column(table[column]) for column in case_columns(table)})
 
 # %% ../../nbs/analysis/06_probability.ipynb #15889e09
 def _optimum(
@@ -323,6 +334,9 @@ def _check_threshold_table(scores, metric):
     if not len(scores):
         raise ValueError("scores must have at least one row, got an empty table")
     check_choice("metric", metric, scores.metric.unique().tolist())
+    if not (scores["transform"] == "threshold").any():
+        found = ", ".join(map(str, scores["transform"].unique()[:3]))
+        raise ValueError(f"scores must be a table from threshold_scores, got one of other transforms: {found}")
     known = known_metric(metric)
     if known and known.better != "higher":
         raise invalid("metric", "a metric of which more is better", metric)
@@ -344,7 +358,7 @@ def optimal_thresholds(
         mean = chosen.groupby(["model", "label", "value"], sort=False).score.mean().reset_index()
         chosen = mean.assign(case=f"{chosen.case.nunique()} cases")
     keys = ["model", "case", "label"]
-    more = [column for column in chosen if column not in COLUMNS]
+    more = [] if pooled else [*(column for column in ARM_COLUMNS if column in chosen), *case_columns(chosen)]
     groups = chosen.groupby(keys, sort=False)
     return pd.DataFrame(
         [
@@ -466,6 +480,19 @@ def check_table(
     if not len(table):
         raise ValueError("table must have at least one row, got an empty table")
 
+# %% ../../nbs/analysis/06_probability.ipynb #9b9cdb95
+def entries_of(
+    case: Case,
+    own: Iterable,  # columns that a table has already
+) -> dict:  # {column: entry}
+    "What is known about a case besides its image: scanner, site ..."
+    taken = [str(column) for column in case.columns if column in (*own, "dice", "dice_half")]
+    if taken:
+        raise ValueError(
+            f"columns of case {case.name!r} must have other names than the table's, got {taken[0]!r}: rename it"
+        )
+    return dict(case.columns)
+
 # %% ../../nbs/analysis/06_probability.ipynb #6fb31a61
 @checked
 def pool_reliability(
@@ -554,7 +581,8 @@ def probability_table(
     for case, parts in _each_case(model, cases, labels, progress):
         for part in parts:
             names = dict(model=model.name, case=case.name, label=part.name)
-            rows.append(names | _probability_row(part, case, thresholds, int(bins), delta))
+            own = names | _probability_row(part, case, thresholds, int(bins), delta)
+            rows.append(own | entries_of(case, own))
     return pd.DataFrame(rows).rename(columns=dict(best="dice", at_half="dice_half"))
 
 # %% ../../nbs/analysis/06_probability.ipynb #fbc5abac

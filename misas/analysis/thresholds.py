@@ -15,6 +15,7 @@ from misas.analysis.probability import (
     THRESHOLDS,
     check_table,
     checked_thresholds,
+    entries_of,
     optimal_thresholds,
     probability_maps,
     prominence,
@@ -91,7 +92,7 @@ def threshold_losses(
     "The median relative loss a little below and above the best threshold of each case"
     by = [by] if isinstance(by, str) else list(by)
     check_table(table, ["threshold", "loss_below", "loss_above"], "probability_table")
-    missing = [column for column in by if column not in table]
+    missing = [column for column in by if not isinstance(column, str) or column not in table]
     if missing or not by:
         allowed = f"one or more of the columns {', '.join(map(repr, table.columns))}"
         raise invalid("by", allowed, missing[0] if missing else by)
@@ -142,4 +143,5 @@ def _prominence_rows(case, labels, named: dict | None) -> list:
     check_truth(case, labels)
     there = sorted(labels_present(case.truth, case.ignore) - {0})
     wanted = {label: label_text(label, case.labels) for label in there} if named is None else named
-    return [dict(case=case.name, label=wanted[l]) | prominence(case, l) for l in there if l in wanted]
+    rows = [dict(case=case.name, label=wanted[l]) | prominence(case, l) for l in there if l in wanted]
+    return [row | entries_of(case, row) for row in rows]

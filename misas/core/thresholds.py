@@ -12,7 +12,7 @@ from numbers import Real
 import torch
 
 from .cases import Case
-from .checks import Domain, check_choice, invalid, is_several, label_text, short_repr, warn_user
+from .checks import Domain, check_choice, check_type, invalid, is_several, label_text, short_repr, warn_user
 from .model import Model
 from .wrapper import Wrapper
 
@@ -25,6 +25,9 @@ class Thresholds(dict):
         thresholds: Mapping,  # {label or its name: probability > 0 and < 1}
         cases: Sequence = (),  # names of the cases
     ):
+        check_type("thresholds", thresholds, Mapping, "a dict {label or name: number}")
+        if not is_several(cases) or not all(isinstance(name, str) for name in cases):
+            raise invalid("cases", "a list of names", cases, TypeError)
         super().__init__(thresholds)
         self.cases = tuple(cases)
 
@@ -156,6 +159,7 @@ class Thresholded(Wrapper):
     ):
         if threshold is None:
             raise invalid("threshold", _ALLOWED, None)
+        check_type("name", name, str, "a string", optional=True)
         super().__init__(model, name)
         self.threshold = checked_threshold(threshold)
         self._found: dict[int, tuple] = {}

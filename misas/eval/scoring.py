@@ -359,7 +359,7 @@ def evaluate(
         raise invalid("cases", "at least one case", cases)
     check_case_columns(cases)
     _warn_of_no_truth(cases)
-    _warn_of_leakage(models, cases)
+    _warn_of_leakage([each for each, _ in models], cases)
     show_each = progress and len(models) * len(cases) == 1
     settings = (
         transforms,

@@ -146,7 +146,7 @@ def plot_thresholds(
     drawn = scores[(scores.metric == metric) & (scores["transform"] == "threshold")]
     colour = label_colour_scale(list(drawn.label.unique()), check_label_names(labels), colours)
     thin = list(drawn.case.unique())[:_MOST_THIN] if cases and drawn.case.nunique() > 1 else []
-    look = _ThresholdLook(metric, delta, colour, thin, width, height)
+    look = _ThresholdLook(metric, float(delta), colour, thin, width, height)
     columns = ["label", "case", "value", "score"]
     panels = [
         _threshold_panel(

@@ -3,8 +3,6 @@
 import pickle
 import subprocess
 import sys
-import warnings
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -160,9 +158,11 @@ def test_features_that_are_no_numbers():
 def uncompiled():
     "For a handful of images UMAP is faster as plain Python than it is compiled; what is tested holds for both"
     with pytest.MonkeyPatch.context() as patch:
-        if "numba" not in sys.modules:
-            patch.setenv("NUMBA_DISABLE_JIT", "1")
+        patch.setenv("NUMBA_DISABLE_JIT", "1")
+        module._started().kill()  # one that compiles
+        module._started().wait()
         yield
+        module._started().kill()
 
 
 @pytest.fixture(scope="module")
@@ -170,22 +170,40 @@ def table():
     return feature_map(NET, CASES, progress=False)
 
 
-def reference(features, seed=0, **settings):
-    "What umap-learn itself gives"
-    umap = module._umap()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        reducer = umap.UMAP(**(dict(n_neighbors=5, min_dist=0.01) | settings), random_state=seed)
-        return reducer, reducer.fit_transform(features)
+REFERENCE = """
+import pickle, sys, warnings
+sys.modules["tensorflow"] = None
+import umap
+warnings.simplefilter("ignore")
+features, rows, settings = pickle.load(sys.stdin.buffer)
+reducer = umap.UMAP(**settings)
+places = reducer.fit_transform(features)
+further = [reducer.transform(row[None])[0] for row in rows]
+sys.stdout.buffer.write(pickle.dumps((places, further)))
+"""
+
+
+def reference(features, rows=(), **settings):
+    "What umap-learn itself gives, in a process of its own: other tests may have loaded TensorFlow"
+    settings = dict(n_neighbors=5, min_dist=0.01, random_state=0) | settings
+    given = pickle.dumps((features, list(rows), settings))
+    done = subprocess.run([sys.executable, "-c", REFERENCE], input=given, capture_output=True, check=True)
+    return pickle.loads(done.stdout)
 
 
 def test_map_is_that_of_umap_learn(table):
     features = pooled("deep", [c.image for c in CASES])
-    _, places = reference(features)
+    places, _ = reference(features)
     assert np.allclose(table[["x", "y"]], places, atol=1e-4)
     assert table.case.tolist() == [c.name for c in CASES] and table.site.tolist() == list("ab" * 5)
     pred = as_model(NET)(CASES[3].image[None], CASES[3])[0]
     assert np.isclose(table.dice[3], np.mean(measure(CASES[3].truth, pred, [1, 2, 3])["dice"]))
+
+
+def test_threads_are_as_many_as_before(table):
+    threads = torch.get_num_threads()
+    feature_path(table, CASES[1], Brightness(), [2], progress=False)
+    assert torch.get_num_threads() == threads
 
 
 def test_same_seed_same_map(table):
@@ -198,7 +216,7 @@ def test_same_seed_same_map(table):
 def test_arguments_reach_umap():
     found = feature_map(NET, CASES, "down.1", n_neighbors=3, min_dist=0.5, metric="cosine", seed=7, progress=False)
     features = image_features(NET, CASES, "down.1", progress=False).to_numpy()
-    _, places = reference(features, 7, n_neighbors=3, min_dist=0.5, metric="cosine")
+    places, _ = reference(features, random_state=7, n_neighbors=3, min_dist=0.5, metric="cosine")
     assert np.allclose(found[["x", "y"]], places, atol=1e-4)
     assert "down.1" in str(found.fitted) and "cosine" in str(found.fitted)
 
@@ -210,9 +228,8 @@ def test_what_is_in_the_map_stays_and_else_umap_places_it(table):
     images = [Brightness()(CASES[4], v).image for v in (3,)]
     features = pooled("deep", images)
     of_map = pooled("deep", [c.image for c in CASES])
-    reducer, _ = reference(image_features(NET, CASES, progress=False).to_numpy())
-    for k, row in enumerate(features):
-        assert np.allclose(path[["x", "y"]].iloc[k + 1], reducer.transform(row[None])[0], atol=1e-3)
+    _, further = reference(image_features(NET, CASES, progress=False).to_numpy(), features)
+    assert np.allclose(path[["x", "y"]][1:], further, atol=1e-3)
     near = cdist(of_map, of_map) + np.diag([np.inf] * len(of_map))
     wanted = cdist(features, of_map).min(1)
     assert np.allclose(path.distance[1:], wanted, atol=1e-5)
@@ -275,21 +292,26 @@ def test_bad_settings(bad, words):
         feature_map(NET, CASES, progress=False, **bad)
 
 
-def test_umap_comes_without_tensorflow():
-    code = "import sys; from misas.analysis.features import _umap; _umap(); print(sorted(sys.modules))"
+def test_umap_stays_in_a_process_of_its_own(table):
+    "Neither its compiler nor TensorFlow comes into this one, and one process serves all maps"
+    child = module._started()
+    feature_path(table, CASES[2], Brightness(), [2], progress=False)
+    assert module._started() is child and child.poll() is None
+    code = """
+import sys
+from misas.analysis import features
+features._run("fit", __import__("numpy").random.rand(7, 3).astype("f4"),
+    dict(n_neighbors=5, min_dist=0.1, metric="euclidean", seed=0))
+print(sorted(sys.modules))
+"""
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "'umap'" in modules and "'tensorflow'" not in modules
+    assert "'numpy'" in modules and not any(f"'{name}'" in modules for name in ("umap", "numba", "tensorflow"))
 
 
-def test_in_a_process_of_its_own_where_tensorflow_came_first(table, monkeypatch):
-    umap = {name: m for name, m in sys.modules.items() if name.partition(".")[0] == "umap"}
-    for name in umap:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
-    other = feature_map(NET, CASES, progress=False)
-    assert isinstance(other.fitted.reducer, bytes) and "umap" not in sys.modules
-    assert np.allclose(other[["x", "y"]], table[["x", "y"]], atol=1e-5)
-    path = feature_path(other, CASES[4], Brightness(), [1, 3], progress=False)
-    monkeypatch.undo()
-    here = feature_path(table, CASES[4], Brightness(), [1, 3], progress=False)
-    assert np.allclose(path[["x", "y"]], here[["x", "y"]], atol=1e-3)
+def test_a_process_that_fails_says_so_and_is_replaced(table):
+    with pytest.raises(RuntimeError, match="UMAP failed: KeyError: 'seed'"):
+        module._run("fit", np.zeros((7, 3), np.float32), {})
+    module._started().kill()
+    module._started().wait()
+    path = feature_path(table, CASES[2], Brightness(), [2], progress=False)
+    assert np.isfinite(path[["x", "y"]]).all(axis=None)

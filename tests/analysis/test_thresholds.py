@@ -282,3 +282,33 @@ def test_models_of_any_kind():
     scores = evaluate(as_model(Soft(), threshold=dict(found)), case, labels={1: "x"}, progress=False)
     table = probability_table(Soft(), case, labels={1: "x"}, progress=False)
     assert np.isclose(scores.score.item(), table.dice.item()) and table.threshold.item() == found[1]
+
+
+def test_columns_of_cases_go_along():
+    cases = [case.replace(columns=dict(scanner=s)) for case, s in zip(VALIDATION, "aabb")]
+    curves = threshold_scores(NET, cases, GRID, labels={1: "x"}, progress=False)
+    best = optimal_thresholds(curves)
+    whole = probability_table(NET, cases, GRID, labels={1: "x"}, progress=False)
+    for table in (curves, best, whole, prominence_table(HEARTS[0].replace(columns=dict(scanner="a")))):
+        assert "scanner" in table
+    assert best.scanner.tolist() == whole.scanner.tolist() == list("aabb")
+    assert "scanner" not in optimal_thresholds(curves, pooled=True)
+    for table in (best, whole):
+        assert set(threshold_losses(table, by=["scanner", "label"]).scanner) == {"a", "b"}
+    with pytest.raises(ValueError, match="columns of case 'case 0' must have other names .*'auroc': rename it"):
+        probability_table(NET, VALIDATION[0].replace(columns=dict(auroc=1)), GRID, progress=False)
+
+
+def test_tables_that_are_not_of_thresholds():
+    scores = evaluate(NET, TEST[0], "brightness", [1, 2], labels={1: "a"}, progress=False)
+    with pytest.raises(
+        ValueError, match="scores must be a table from threshold_scores, got one of other transforms: brig"
+    ):
+        optimal_thresholds(scores)
+
+
+def test_thresholds_are_a_dict_with_names_of_cases():
+    with pytest.raises(TypeError, match="thresholds must be a dict"):
+        Thresholds(0.3)
+    with pytest.raises(TypeError, match="cases must be a list of names"):
+        Thresholds({1: 0.3}, "case 0")

@@ -25,16 +25,15 @@ PACKAGE = str(Path(ms.__file__).parent)
 
 # Records that functions hand back, protocols to be subclassed, registries of extensions: no function of theirs checks.
 RECORDS = set(
-    """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines Lightness
-    Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series Size Source
-    Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError adapter heart_mask
-    model_loader register_metric progress_bar""".split()
+    """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines
+    Lightness Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series
+    Size Source Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError
+    adapter heart_mask model_loader register_metric progress_bar FeatureMap""".split()
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
-    """BestMask ExplainedStep Explanation FeatureMap InvalidImageError LabelMasks Lesions Occlude PipelineModel PowerLaw
-    Relabelled SanityReport Thresholded Thresholds Wrapper concat_scores feature_path plot_feature_map plot_prominence
-    prominence_table read_scores save_scores threshold_losses""".split()
+    """BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude PipelineModel
+    PowerLaw Relabelled SanityReport Wrapper concat_scores read_scores save_scores""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -319,6 +318,13 @@ def own() -> dict:
         best_thresholds=dict(model=Soft(), cases=[t.case], thresholds=[0.25, 0.5], progress=False),
         feature_map=dict(model=net(), cases=_many(), layer="0", progress=False),
         image_features=dict(model=net(), cases=_many(), layer="0", progress=False),
+        Thresholded=dict(model=Soft(), threshold=0.4),
+        Thresholds=dict(thresholds={1: 0.4}),
+        feature_path=dict(table=feature_table(), case=t.case, transform="brightness", values=[1], progress=False),
+        plot_feature_map=dict(table=feature_table()),
+        plot_prominence=dict(table=structures()),
+        prominence_table=dict(cases=[t.case], progress=False),
+        threshold_losses=dict(table=_table(ms.probability_table, **soft)),
         plot_thresholds=dict(scores=_table(ms.threshold_scores, **soft)),
         with_severity=dict(scores=t.scores, table=_severities()),
         **{name: dict(lesions=ms.find_lesions(t.case.truth, t.case.truth, [1])) for name in LESION_METRICS},
@@ -382,6 +388,17 @@ def net() -> torch.nn.Module:
         return torch.nn.Sequential(
             torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 1)
         ).eval()
+
+
+@cache
+def feature_table() -> ms.FeatureMap:
+    return _table(ms.feature_map, model=net(), cases=_many(), layer="0", progress=False)
+
+
+def structures() -> pd.DataFrame:
+    "A table of several structures"
+    table = pd.DataFrame(dict(model="m", label=list("abc"), size=[0.1, 0.2, 0.4], threshold=[0.2, 0.3, 0.7]))
+    return table.assign(contrast=table["size"], prominence=table["size"] ** 2)
 
 
 def explanation() -> ms.Explanation:
