@@ -137,6 +137,19 @@ def score_rows(
     table = pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
     return table.assign(value=value_column([value for value, *_ in rows]))
 
+# %% ../../nbs/eval/00_table.ipynb #d51eb21a
+def plain_column(value) -> str:
+    "A value of a categorical axis as text; 2.0 from a file is 2"
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def finite_rows(scores: pd.Series) -> pd.Series:
+    "Scores, with NaN where they are infinite"
+    return pd.to_numeric(scores).replace([np.inf, -np.inf], np.nan)
+
 # %% ../../nbs/eval/00_table.ipynb #93094573
 def _to_json(fact):
     "A fact as JSON knows it: numbers of numpy and torch as Python's, tuples as lists, other things as text"
@@ -691,19 +704,6 @@ def all_metric_facts(
     for name, rows in rows_by(scores, "metric").items():
         facts[name] = _facts_of_metric(rows, name, recorded, "lower" if name in lower else None)
     return facts
-
-# %% ../../nbs/eval/00_table.ipynb #d51eb21a
-def plain_column(value) -> str:
-    "A value of a categorical axis as text; 2.0 from a file is 2"
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value)
-
-
-def finite_rows(scores: pd.Series) -> pd.Series:
-    "Scores, with NaN where they are infinite"
-    return pd.to_numeric(scores).replace([np.inf, -np.inf], np.nan)
 
 # %% ../../nbs/eval/00_table.ipynb #b5f5ac3d
 def has_named_values(

@@ -28,7 +28,7 @@ def volume_error(truth, pred, spacing):
 
 
 def test_every_metric_says_its_unit_and_direction():
-    assert {m.unit for m in METRICS.values()} == {"", "mm", "ml", "cm²", "%"}
+    assert {m.unit for m in METRICS.values()} == {"", "mm", "ml", "cm²", "%", "lesions"}
     assert {m.better for m in METRICS.values()} == {"higher", "lower", "zero"}
     assert all(name == m.name for name, m in METRICS.items())
 
