@@ -6,6 +6,7 @@
 __all__ = ['image_features', 'FeatureMap', 'feature_map', 'feature_path']
 
 # %% ../../nbs/analysis/22_features.ipynb #48df34c4
+import atexit
 import os
 import pickle
 import subprocess
@@ -259,6 +260,19 @@ _lock = threading.Lock()
 _child: dict = {}  # number of this process -> the process of UMAP: one that was forked starts its own
 
 
+def _end(child: subprocess.Popen):
+    "End the process of UMAP, and close what leads to it"
+    child.kill()
+    child.communicate()
+
+
+@atexit.register
+def _end_own():
+    "With this process ends its process of UMAP"
+    if os.getpid() in _child:
+        _end(_child.pop(os.getpid()))
+
+
 def _started() -> subprocess.Popen:
     "The process of UMAP"
     child = _child.get(os.getpid())
@@ -275,7 +289,7 @@ def _started() -> subprocess.Popen:
         _child[os.getpid()] = child
     return child
 
-
+# %% ../../nbs/analysis/22_features.ipynb #bf0d897a
 def _run(job: str, *arguments):
     "The result of a job of UMAP"
     with _lock:
@@ -285,10 +299,10 @@ def _run(job: str, *arguments):
             child.stdin.flush()
             error, result = pickle.load(child.stdout)
         except (EOFError, OSError, pickle.UnpicklingError) as e:
-            child.kill()
+            _end(child)
             raise RuntimeError("UMAP's process has ended before it gave a result (out of memory?)") from e
         except BaseException:
-            child.kill()  # interrupted: what it would still say is no answer to the next question
+            _end(child)  # interrupted: what it would still say is no answer to the next question
             raise
     if error:
         raise (ImportError if error.endswith("ImportError") else RuntimeError)(f"UMAP failed: {error}: {result}")

@@ -159,10 +159,9 @@ def uncompiled():
     "For a handful of images UMAP is faster as plain Python than it is compiled; what is tested holds for both"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_DISABLE_JIT", "1")
-        module._started().kill()  # one that compiles
-        module._started().wait()
+        module._end(module._started())  # one that compiles
         yield
-        module._started().kill()
+        module._end(module._started())
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +310,6 @@ print(sorted(sys.modules))
 def test_a_process_that_fails_says_so_and_is_replaced(table):
     with pytest.raises(RuntimeError, match="UMAP failed: KeyError: 'seed'"):
         module._run("fit", np.zeros((7, 3), np.float32), {})
-    module._started().kill()
-    module._started().wait()
+    module._end(module._started())
     path = feature_path(table, CASES[2], Brightness(), [2], progress=False)
     assert np.isfinite(path[["x", "y"]]).all(axis=None)
