@@ -1,4 +1,6 @@
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # no progress bars and no windows, here and in the processes that tests start
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# TensorFlow and PyTorch's compiler bring an LLVM each: if TensorFlow is there first, the other one ends the process
+if find_spec("triton"):
+    import_module("triton")
 
 ROOT = Path(__file__).parents[1]
 
