@@ -312,7 +312,6 @@ from .eval.table import (
     transform_facts,
 )
 from .analysis.arms import (
-    KEYS,
     describe_arms,
     replicate_medians,
     with_arms,
@@ -336,7 +335,6 @@ from .analysis.comparison import (
     pair_scores,
 )
 from .analysis.confidence import (
-    METHODS,
     agreement,
     confidence_table,
     soft_dice_confidence,
@@ -367,7 +365,6 @@ from .analysis.features import (
     image_features,
 )
 from .analysis.floor import (
-    AGAIN,
     noise_floor,
     with_floor,
 )
@@ -402,7 +399,6 @@ from .analysis.occlusion import (
     occlusion_series,
 )
 from .analysis.papertables import (
-    FORMATS,
     arm_table,
     difference_table,
     table_text,
@@ -590,7 +586,6 @@ from .plot.volumes import (
 __version__: str
 __all__ = [
     "ADAPTERS",
-    "AGAIN",
     "AUGMENTERS",
     "Anisotropy",
     "Augmentation",
@@ -622,7 +617,6 @@ __all__ = [
     "Ensemble",
     "ExplainedStep",
     "Explanation",
-    "FORMATS",
     "FastaiModel",
     "FeatureMap",
     "FieldOfView",
@@ -643,7 +637,6 @@ __all__ = [
     "JPEG",
     "Job",
     "Joint",
-    "KEYS",
     "KSpaceLines",
     "KerasModel",
     "LABELS",
@@ -653,7 +646,6 @@ __all__ = [
     "Lesions",
     "Lightness",
     "MEASURES",
-    "METHODS",
     "METRICS",
     "Masks",
     "MetalStreaks",

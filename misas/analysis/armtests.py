@@ -18,34 +18,50 @@ from ..core.checks import Domain, check_choice, check_number, checked, invalid, 
 from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/11_armtests.ipynb #bd13a189
+def shapiro_p(
+    scores: np.ndarray,  # `(N,)`
+) -> float:  # NaN where there are fewer than 3, or all are equal, or some infinite
+    "p of Shapiro and Wilk's test, by scipy"
+    from scipy import stats
+
+    if len(scores) < 3 or not np.isfinite(scores).all() or np.ptp(scores) == 0:
+        return np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # p values of more than 5000 scores are approximate
+        return float(stats.shapiro(scores).pvalue)
+
+
 def shapiro_of(
     scores: np.ndarray,  # `(N,)`
-) -> dict:  # shapiro_p, yeo_johnson_lambda, shapiro_p_transformed; NaN where there are fewer than 3, or all are equal
+) -> dict:  # shapiro_p, yeo_johnson_lambda, shapiro_p_transformed; NaN where there is no test
     "Shapiro and Wilk's test of scores, and of their Yeo–Johnson transform, by scipy"
     from scipy import stats
 
     scores = np.asarray(scores, float)
-    if len(scores) < 3 or not np.isfinite(scores).all() or np.ptp(scores) == 0:
+    before = shapiro_p(scores)
+    if np.isnan(before):
         return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # p values of more than 5000 scores are approximate
-        before = stats.shapiro(scores).pvalue
+        warnings.simplefilter("ignore")  # where no power makes them normal, scipy says so; the test does, too
         transformed, power = stats.yeojohnson(scores)
-        usable = np.isfinite(transformed).all() and np.ptp(transformed) > 0
-        after = stats.shapiro(transformed).pvalue if usable else np.nan
-    return dict(shapiro_p=float(before), yeo_johnson_lambda=float(power), shapiro_p_transformed=float(after))
+    return dict(shapiro_p=before, yeo_johnson_lambda=float(power), shapiro_p_transformed=shapiro_p(transformed))
 
-# %% ../../nbs/analysis/11_armtests.ipynb #3b277715
-def _mood(a: np.ndarray, b: np.ndarray) -> float:
-    "p of Mood's median test, by scipy; 1 where no score is above the common median"
+# %% ../../nbs/analysis/11_armtests.ipynb #03782e0a
+def mood_p(
+    a,  # `(N,)`
+    b,  # `(M,)`
+) -> float:
+    "p of Mood's median test, by scipy: 1 where no score is above the common median, NaN without scores"
     from scipy import stats
 
+    if not len(a) or not len(b):
+        return np.nan
     middle = np.median(np.concatenate([a, b]))
     if not ((a > middle).any() or (b > middle).any()):
         return 1.0  # scipy refuses a table with an empty row
     return float(stats.median_test(a, b).pvalue)
 
-
+# %% ../../nbs/analysis/11_armtests.ipynb #3b277715
 def _welch(a: np.ndarray, b: np.ndarray, transformed: bool) -> float:
     "p of Welch's t test, of scores or of their Yeo–Johnson transforms with one power for both"
     from scipy import stats
@@ -64,7 +80,7 @@ def chosen_test(
     "The test that applies to two arms, and its p value"
     own = {"a": shapiro_of(a), "b": shapiro_of(b)}
     found = {f"{name}_{arm}": number for arm, told in own.items() for name, number in told.items()}
-    mood = _mood(a, b) if len(a) and len(b) else np.nan
+    mood = mood_p(a, b)
     plain = all(told["shapiro_p"] >= alpha for told in own.values())
     after = all(max(told["shapiro_p"], told["shapiro_p_transformed"]) >= alpha for told in own.values())
     if plain:

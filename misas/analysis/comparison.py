@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
-from .armtests import better_arm, chosen_test, shapiro_of
+from .armtests import better_arm, chosen_test, mood_p, shapiro_of
 from .summary import per_metric
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
@@ -195,13 +195,9 @@ def _normality(
 # %% ../../nbs/analysis/04_comparison.ipynb #5c6d8170
 def _mood(a: pd.Series, b: pd.Series) -> dict:
     "Mood's median test, by scipy, and how many scores of each model are above the grand median"
-    from scipy import stats
-
     middle = pd.concat([a, b]).median()
     above = dict(above_a=int((a > middle).sum()), above_b=int((b > middle).sum()))
-    # scipy refuses a table with an empty row
-    p = float(stats.median_test(a, b).pvalue) if sum(above.values()) else 1.0
-    return above | dict(mood_p=p)
+    return above | dict(mood_p=mood_p(a, b))
 
 
 def _wilcoxon(delta: pd.Series) -> dict:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .measures import upright
 from ..core.checks import as_names, check_choice, checked, invalid, is_several, warn_user
 from misas.eval.table import (
     ARM_COLUMNS,
@@ -173,10 +174,10 @@ def _places(
     number: int,  # of groups
 ) -> pd.Series:  # by the group's number; low is bad
     "The place of each group by the mean of its cases; of infinite means, by the share of infinite scores"
-    upright = rows.score if better == "higher" else -rows.score if better == "lower" else -rows.score.abs()
-    of_cases = upright.groupby([rows.group, rows.case], sort=False).mean()
+    good = upright(rows.score, better)
+    of_cases = good.groupby([rows.group, rows.case], sort=False).mean()
     mean = of_cases.groupby(level=0).mean().reindex(range(number))
-    far = np.isinf(upright).groupby(rows.group).mean().reindex(range(number), fill_value=0)
+    far = np.isinf(good).groupby(rows.group).mean().reindex(range(number), fill_value=0)
     return mean.rank(method="min", na_option="bottom") + (-far).rank() / (number + 1)
 
 

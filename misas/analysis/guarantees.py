@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
+from .measures import upright
 from .summary import per_metric, starts_at_0
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, nearest_name, warn_user
 from ..eval.table import all_metric_facts, all_transform_facts, check_scores, with_unit, without_facts
@@ -65,10 +66,9 @@ def _losses(
     better: str,  # "higher", "lower", "zero"
 ) -> np.ndarray:  # `(cases, values)`; infinite where the score is missing
     "What each case loses, relative to its unchanged image"
-    size = abs(scores) if better == "zero" else scores
-    clean = size[:, [at]]
+    good = upright(scores, better)
     with np.errstate(invalid="ignore"):
-        losses = clean - size if better == "higher" else size - clean
+        losses = good[:, [at]] - good
     losses[:, at] = 0
     return np.where(np.isnan(losses), np.inf, losses)
 

@@ -15,6 +15,7 @@ from types import CellType, CodeType, FunctionType
 import numpy as np
 import pandas as pd
 
+from .armtests import mood_p
 from .splits import check_plan
 from .summary import per_metric, summarise
 from ..core.cases import Case, as_case
@@ -36,7 +37,7 @@ from ..core.fingerprint import checksum
 from ..core.model import as_model, own_name
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
-from ..eval.scoring import evaluate
+from ..eval.scoring import UNCHANGED_IMAGES, evaluate
 from ..eval.store import Store, file_name, open_store
 from misas.eval.table import (
     all_metric_facts,
@@ -86,10 +87,7 @@ def _trained(train: Callable, cases: list[Case], seed: int, name: str):
 
 def _key_of_case(store: Store, case) -> str:
     "What tells a case from others: the name of its file in a store"
-    return store.paths(case, [(_UNCHANGED, None)])[str(_UNCHANGED)].name
-
-
-_UNCHANGED = as_transform(lambda image, value: image, name="unchanged", neutral=0, values=[0])
+    return store.paths(case, [(UNCHANGED_IMAGES, None)])[str(UNCHANGED_IMAGES)].name
 
 # %% ../../nbs/analysis/16_learning.ipynb #89aa698a
 def _entries(plan: pd.DataFrame) -> Iterator[tuple[dict, list, list]]:  # facts, names to train and to test with
@@ -251,17 +249,6 @@ def unchanged_scores(
     return rows.assign(score=sizes, upright=signs * sizes.where(~signed.astype(bool), sizes.abs()))
 
 # %% ../../nbs/analysis/16_learning.ipynb #6708a6a7
-def _mood_p(a: pd.Series, b: pd.Series) -> float:
-    "Mood's median test, by scipy; NaN where there is nothing to compare"
-    from scipy import stats
-
-    if not len(a) or not len(b):
-        return np.nan
-    middle = pd.concat([a, b]).median()
-    # scipy refuses a table with an empty row
-    return float(stats.median_test(a, b).pvalue) if ((a > middle).any() or (b > middle).any()) else 1.0
-
-
 def _fewest(sizes: list, within: list, best) -> float:
     "The smallest size from which on all are within the limit, up to the best one"
     fewest = np.nan
@@ -284,7 +271,7 @@ def _curve_table(rows: pd.DataFrame, delta: float, alpha: float) -> pd.DataFrame
     table = []
     for n, own in per_case.items():
         loss = 0.0 if n == best else medians[best] - medians[n] if best is not None else np.nan
-        p = np.nan if best is None or n == best else _mood_p(own, per_case[best])
+        p = np.nan if best is None or n == best else mood_p(own, per_case[best])
         runs = rows.entry[rows.n_train == n].nunique()
         numbers = dict(median=shown[n].median(), mean=shown[n].mean(), sd=shown[n].std(ddof=1), loss=loss, mood_p=p)
         table.append(dict(n_train=n, runs=runs, cases=len(own)) | numbers)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .measures import mean_curve, tolerance_interval
+from .measures import mean_curve, tolerance_interval, upright
 from .summary import per_metric, starts_at_0
 from .walk import Walk, walk_outwards
 from ..core.cases import as_case
@@ -93,9 +93,8 @@ class _Asked:
         curves = {}
         for (label, metric), own in rows.groupby(["label", "metric"], sort=False):
             matrix = own.pivot(index="case", columns="value", values="score").reindex(columns=values).to_numpy(float)
-            better = self.facts[metric]["better"]
-            upright = matrix if better == "higher" else -abs(matrix) if better == "zero" else -matrix
-            known = upright[~np.isnan(upright[:, values.index(self.neutral)])]
+            good = upright(matrix, self.facts[metric]["better"])
+            known = good[~np.isnan(good[:, values.index(self.neutral)])]
             missing = np.full(len(values), np.nan)
             curves[label, metric] = mean_curve(known, neutral=values.index(self.neutral)) if len(known) else missing
         nothing = np.full(len(values), np.nan)

@@ -85,6 +85,12 @@ class Occlude(Intensity):
         covered[(slice(None), *place)] = level.reshape(-1, *[1] * case.ndim)
         return covered
 
+# %% ../../nbs/analysis/20_occlusion.ipynb #3a2e9aaa
+def mask_dice(found: torch.Tensor, pixels: torch.Tensor) -> float:
+    "Dice score of two masks, 1 where both are empty"
+    total = int(found.sum() + pixels.sum())
+    return 2 * int((found & pixels).sum()) / total if total else 1.0
+
 # %% ../../nbs/analysis/20_occlusion.ipynb #3fdf99d1
 SCORES = {"dice": "Dice", "probability": "mean probability"}
 
@@ -112,12 +118,6 @@ class _Ready(Wrapper):
         inside = maps[:, self.label].cpu()[:, self.pixels]
         self.noted += inside.double().mean(1).tolist()
         return maps.argmax(1)
-
-
-def _dice(found: torch.Tensor, pixels: torch.Tensor) -> float:
-    "Dice score of two masks, 1 where both are empty"
-    total = int(found.sum() + pixels.sum())
-    return 2 * int((found & pixels).sum()) / total if total else 1.0
 
 # %% ../../nbs/analysis/20_occlusion.ipynb #7f586d46
 @dataclass(frozen=True)
@@ -150,9 +150,9 @@ def score_losses(
     unchanged = asked.predict(ready.image[None], ready)[0].cpu()
     if not pixels.any():
         return torch.zeros(ready.shape), unchanged
-    dice = [_dice(unchanged == label, pixels)]
+    dice = [mask_dice(unchanged == label, pixels)]
     for step in sweep(asked, ready, Occlude(sides, patches.fill), corners, patches.batch_size, progress):
-        dice.append(_dice(step.pred.cpu() == label, pixels))
+        dice.append(mask_dice(step.pred.cpu() == label, pixels))
     scores = asked.noted if patches.score == "probability" else dice
     total, covers = np.zeros(ready.shape), np.zeros(ready.shape)
     for corner, score in zip(corners, scores[1:], strict=True):

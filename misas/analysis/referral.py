@@ -74,11 +74,11 @@ def augrc(
     curve = risk_coverage(confidence, risk).generalised_risk.to_numpy()
     return float(curve.mean() - curve[-1] / (2 * len(curve)))
 
-# %% ../../nbs/analysis/28_referral.ipynb #6f056889
+# %% ../../nbs/analysis/28_referral.ipynb #6c1dbc25
 _COLUMNS = ["model", "case", "transform", "value", "label", "confidence", "score"]
 
 
-def _checked_table(table: Any) -> pd.DataFrame:
+def checked_confidence(table: Any) -> pd.DataFrame:
     "Rows that have confidence and score"
     missing = [column for column in _COLUMNS if column not in getattr(table, "columns", [])]
     if not isinstance(table, pd.DataFrame) or missing:
@@ -88,7 +88,7 @@ def _checked_table(table: Any) -> pd.DataFrame:
         raise ValueError("table must have at least one row with confidence and score, got none (is there no truth?)")
     return known
 
-
+# %% ../../nbs/analysis/28_referral.ipynb #6f056889
 def _rank_correlation(a: pd.Series, b: pd.Series) -> float:
     "Spearman's; NaN where one of them does not vary"
     if a.nunique() < 2 or b.nunique() < 2:
@@ -113,7 +113,7 @@ def confidence_quality(
 ) -> pd.DataFrame:  # a row per model and label
     "Whether confidence tells good masks from bad ones"
     rows = []
-    for (model, label), own in _checked_table(table).groupby(["model", "label"], sort=False):
+    for (model, label), own in checked_confidence(table).groupby(["model", "label"], sort=False):
         risk = 1 - own.score
         mean, share = _along_sweeps(own)
         rows.append(
@@ -147,7 +147,7 @@ def referral_threshold(
     "The confidence from which downwards masks should be seen by a human"
     check_number("least", least, Domain(0, 1))
     check_number("caught", caught, Domain(0, 1, open=True))
-    known = _checked_table(table)
+    known = checked_confidence(table)
     bad = np.sort(known.confidence.to_numpy()[_failed(known, least)])
     if not len(bad):
         raise ValueError(f"table must have failures (scores below {least:g}) to learn a threshold from, got none")
@@ -178,7 +178,7 @@ def referral_rates(
     check_number("threshold", threshold, Domain())
     check_number("least", least, Domain(0, 1))
     check_number("confidence", confidence, Domain(0, 1, open=True))
-    known = _checked_table(table)
+    known = checked_confidence(table)
     failed = _failed(known, least)
     sent = (known.confidence <= threshold).to_numpy()
     counted = {

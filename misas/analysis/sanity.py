@@ -20,6 +20,7 @@ from misas.analysis.explanation import (
     changed_case,
     explained_models,
 )
+from .occlusion import mask_dice
 from .pixelsets import label_number, warn_of_empty
 from ..core.cases import Case
 from ..core.checks import Domain, check_number, checked, label_text, progress_bar
@@ -137,8 +138,7 @@ def _dices(model, ready: Case, images: list, pixels, label: int) -> list:
     for start in range(0, len(images), model.batch_size):
         batch = torch.stack(images[start : start + model.batch_size])
         for pred in model(batch, ready).cpu() == label:
-            total = int(pred.sum() + pixels.sum())
-            scores.append(2 * int((pred & pixels).sum()) / total if total else 1.0)
+            scores.append(mask_dice(pred, pixels))
     return scores
 
 # %% ../../nbs/analysis/33_sanity.ipynb #5be326cc

@@ -28,9 +28,9 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import as_model, case_for
-from ..core.sweeps import Step, sweep
-from ..core.transform import as_transform
+from ..core.sweeps import Step
 from ..data.folders import as_cases
+from ..eval.steps import unchanged_step
 from ..eval.table import plain_text
 from ..models.ensemble import VOTES, Ensemble
 
@@ -205,18 +205,10 @@ def best_mask(
     return BestMask(name, masks[name], table.assign(chosen=table.candidate == name), branch, masks, label)
 
 # %% ../../nbs/analysis/14_selection.ipynb #c5f4c25d
-_UNCHANGED = as_transform(lambda image, value: image, name="unchanged", neutral=0, values=[0])
-
-
 def _final_model(model, method: str):
     "One model, or an arm of several as one"
     check_choice("method", method, ("intersection", "mean"))
     return Ensemble(list(model), _VOTE_OF[method]) if isinstance(model, (list, tuple)) else as_model(model)
-
-
-def _answer(model, case) -> Step:
-    "The mask that a model gives for the unchanged image"
-    return next(iter(sweep(model, case, _UNCHANGED, [0], progress=False))).cpu()
 
 
 def _labels_of(step: Step, labels: dict | None) -> list[int]:
@@ -281,7 +273,7 @@ def best_masks(
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = case_for(a, case).replace(name=case.name)
         _check_columns(case)
-        rows += _rows_of(case, [_answer(model, case) for model in (a, b)], chosen, good)
+        rows += _rows_of(case, [unchanged_step(model, case).cpu() for model in (a, b)], chosen, good)
     if not rows:
         raise invalid("cases", "at least one case with a label", "none")
     return pd.DataFrame(rows)

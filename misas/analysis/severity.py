@@ -15,7 +15,9 @@ import torch
 
 from ..core.cases import Case, as_case
 from ..core.checks import Domain, as_value_list, check_choice, check_number, checked, invalid, naming, warn_user
+from ..core.sweeps import chosen_values
 from ..core.transform import Transform, as_transform
+from ..data.folders import as_list
 from ..eval.table import check_scores, plain_column, value_column
 from ..transforms.spatial import resize_image
 
@@ -81,9 +83,7 @@ def _cases(cases: Any) -> list[Case]:
 
 def _tried(transform: Transform, cases: list[Case], values: Any) -> list:
     "The values of one transform, the same for all cases"
-    if isinstance(values, dict):
-        values = values.get(str(transform), values.get(transform.name))
-    chosen = as_value_list(values)
+    chosen = as_value_list(chosen_values(transform, values))
     if chosen is None:
         return list(transform.values_for(cases[0]))
     with naming("values"):
@@ -105,9 +105,8 @@ def severities(
     (True, 0.0)
     """
     known = _cases(cases)
-    several = transforms if isinstance(transforms, (list, tuple)) else [transforms]
     rows = []
-    for transform in map(as_transform, several):
+    for transform in map(as_transform, as_list(transforms, (str, Transform))):
         for value in _tried(transform, known, values):
             found = [image_severity(case, transform(case, value), measure) for case in known]
             mean = float(np.mean(found))

@@ -32,6 +32,7 @@ from misas.analysis.measures import (
     normalised_area,
     on_log_axis,
     tolerance_interval,
+    upright,
     worst_score,
 )
 from misas.core.checks import (
@@ -175,13 +176,6 @@ def _bounds_of(
             ends = _interval_bounds(np.asarray(samples[measure], float), confidence)
             found |= {f"{measure}_lower": ends[:, 0], f"{measure}_upper": ends[:, 1]}
     return found
-
-
-def _upright(scores: np.ndarray, better: str) -> np.ndarray:
-    "Scores of which more is better"
-    if better == "higher":
-        return scores
-    return -scores if better == "lower" else -abs(scores)
 
 # %% ../../nbs/analysis/01_summary.ipynb #29371a4b
 def _turned_back(
@@ -473,7 +467,7 @@ def _unchanged(table: CodedTable, at: np.ndarray, curve: CaseCurves, better: str
     if known is None:
         return np.nan
     judged = {case for case, own in zip(curve.cases, curve.scores) if not np.isnan(own).all()}
-    return float(_upright(known[known.case.isin(judged)].unchanged.to_numpy(float), better).mean())
+    return float(upright(known[known.case.isin(judged)].unchanged.to_numpy(float), better).mean())
 
 
 def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts: dict, delta: float) -> _Curve:
@@ -493,7 +487,7 @@ def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts
     return _Curve(
         int(at[0]),
         curve.values,
-        _upright(scores, better),
+        upright(scores, better),
         judged_at,
         facts,
         delta,

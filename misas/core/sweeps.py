@@ -6,7 +6,7 @@
 __all__ = ['Step', 'sweep', 'Series', 'get_series']
 
 # %% ../../nbs/core/07_sweeps.ipynb #3eaf92c0
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +59,16 @@ def checked_values(
     if not values:
         raise invalid(f"values for {transform}", "at least one value", values)
     return [transform.check(v) for v in values]
+
+# %% ../../nbs/core/07_sweeps.ipynb #29f99ee7
+def chosen_values(
+    transform: Transform,
+    values: Any,  # a list for all transforms, a dict {name of a transform: list}, or None
+) -> Any:  # None: its own
+    "Values that the user chose for a transform"
+    if isinstance(values, Mapping):
+        return values.get(str(transform), values.get(transform.name))
+    return values
 
 # %% ../../nbs/core/07_sweeps.ipynb #0f6aea67
 def _changed(model: Model, case: Case, transform: Transform, values: list) -> Iterator[tuple]:

@@ -21,7 +21,7 @@ from ..core.checks import chosen_labels, invalid, warn_user
 from ..core.memory import reused_memory
 from ..core.model import Model, as_model, case_for
 from ..core.reference import with_own_reference
-from ..core.sweeps import checked_values, sweep
+from ..core.sweeps import checked_values, chosen_values, sweep
 from ..core.transform import Transform
 from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
@@ -55,9 +55,7 @@ class Job:
 
     def chosen_values(self, transform: Transform) -> list | None:
         "Values that the user chose for a transform; None: its own"
-        if isinstance(self.values, dict):
-            return self.values.get(str(transform), self.values.get(transform.name))
-        return self.values
+        return chosen_values(transform, self.values)
 
 # %% ../../nbs/eval/05_jobs.ipynb #f552d2af
 def _values_to_try(job: Job, transform: Transform, case: Case) -> list:

@@ -136,20 +136,21 @@ def _check_settings(store, n_jobs, absent, batch_size, progress, keep_memory) ->
     check_flag("progress", progress)
     check_flag("keep_memory", keep_memory)
 
-# %% ../../nbs/eval/06_scoring.ipynb #2ed97522
-def _same(image, value):
+# %% ../../nbs/eval/06_scoring.ipynb #dc1478ee
+def same_image(image, value):
+    "The image as it is"
     return image
 
 
-_UNCHANGED = as_transform(_same, name="unchanged", neutral=0, values=[0])
+UNCHANGED_IMAGES = as_transform(same_image, name="unchanged", neutral=0, values=[0])
 
-
+# %% ../../nbs/eval/06_scoring.ipynb #2ed97522
 def _checked_transforms(transforms, values) -> tuple[Transform, ...]:
     "Transforms of different names, and values that they can have"
     if transforms is None:
         if values is not None:
             raise invalid("values", "None where there are no transforms", values)
-        transforms = _UNCHANGED
+        transforms = UNCHANGED_IMAGES
     transforms = tuple(as_transform(transform) for transform in as_list(transforms, (str, Transform)))
     names = list(map(str, transforms))
     if not transforms:

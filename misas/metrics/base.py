@@ -92,6 +92,22 @@ def register_metric(
 
     return register
 
+# %% ../../nbs/metrics/01_base.ipynb #2c3b847a
+def scores_of_labels(
+    function: Callable,  # what is known of one label -> its score
+    several,  # what is known of each label; `there` says whether it is in one of the masks
+    absent: float,  # the score of a label that is in neither mask
+    kind: type,  # of what is known
+    argument: str,  # to name in an error
+    maker: str,  # the function that makes it from two masks
+    **options,  # of `function`
+) -> np.ndarray:  # one score per label
+    "A function of one label, for all of them"
+    if not isinstance(several, (list, tuple)) or not all(isinstance(one, kind) for one in several):
+        raise invalid(argument, f"a list of {kind.__name__} ({maker} makes one from two masks)", several, TypeError)
+    found = [function(one, **options) if one.there else absent for one in several]
+    return np.array(found, dtype=float)
+
 # %% ../../nbs/metrics/01_base.ipynb #9f2a409f
 @checked
 def known_metric(

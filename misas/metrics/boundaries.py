@@ -12,8 +12,8 @@ from functools import partial, wraps
 import numpy as np
 import torch
 
-from ..core.checks import Domain, check_number, checked, invalid
-from .base import METRICS, Metric, register_metric
+from ..core.checks import Domain, check_number, checked
+from .base import METRICS, Metric, register_metric, scores_of_labels
 from .counts import check_shapes
 
 # %% ../../nbs/metrics/07_boundaries.ipynb #c3b57771
@@ -60,9 +60,7 @@ def _each_label(function):
 
     @wraps(function)
     def scores(masks, absent=np.nan, **options):
-        if not isinstance(masks, (list, tuple)) or not all(isinstance(one, LabelMasks) for one in masks):
-            raise invalid("masks", "a list of LabelMasks (label_masks makes one from two masks)", masks, TypeError)
-        return np.array([function(one, **options) if one.there else absent for one in masks], dtype=float)
+        return scores_of_labels(function, masks, absent, LabelMasks, "masks", "label_masks", **options)
 
     return scores
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..core.checks import Domain, check_number, checked, checked_spacing, invalid, label_values
-from .base import METRICS, Metric, register_metric
+from .base import METRICS, Metric, register_metric, scores_of_labels
 from .counts import check_shapes
 
 # %% ../../nbs/metrics/04_distance.ipynb #567285e9
@@ -112,10 +112,7 @@ def _each_label(function):
 
     @wraps(function)
     def scores(d, absent=np.nan, **options):
-        if not isinstance(d, (list, tuple)) or not all(isinstance(one, Distances) for one in d):
-            raise invalid("d", "a list of Distances (surface_distances makes one from two masks)", d, TypeError)
-        found = [function(one, **options) if one.there else absent for one in d]
-        return np.array(found, dtype=float)
+        return scores_of_labels(function, d, absent, Distances, "d", "surface_distances", **options)
 
     return scores
 

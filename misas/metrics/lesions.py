@@ -13,8 +13,8 @@ from functools import partial, wraps
 import numpy as np
 import torch
 
-from ..core.checks import Domain, check_number, checked, invalid
-from .base import METRICS, Metric, register_metric
+from ..core.checks import Domain, check_number, checked
+from .base import METRICS, Metric, register_metric, scores_of_labels
 from .counts import check_shapes
 
 # %% ../../nbs/metrics/06_lesions.ipynb #c4d98d96
@@ -125,10 +125,8 @@ def _each_label(function):
 
     @wraps(function)
     def scores(lesions, absent=np.nan, least=0.5):
-        if not isinstance(lesions, (list, tuple)) or not all(isinstance(one, Lesions) for one in lesions):
-            raise invalid("lesions", "a list of Lesions (find_lesions makes one from two masks)", lesions, TypeError)
         check_number("least", least, Domain(0, 1, open=True), optional=True)
-        return np.array([function(one, least) if one.there else absent for one in lesions], dtype=float)
+        return scores_of_labels(function, lesions, absent, Lesions, "lesions", "find_lesions", least=least)
 
     return scores
 

@@ -127,13 +127,17 @@ class Layer:
     def positions(self) -> int:
         return math.prod(self.size)
 
-
-def _recorded(root: torch.nn.Module, run: Callable) -> tuple:  # (answer, [(name, module, output)])
+# %% ../../nbs/models/21_layers.ipynb #310f167f
+def recorded(
+    root: torch.nn.Module,
+    run: Callable,  # of the network, without arguments
+    wanted: Callable = lambda name, module: True,
+) -> tuple:  # what `run` gave, [(name, module, output)] of the layers that are wanted, as they finished
     "What a network gives, and what its layers gave"
     ran: list = []
     hooks = []
     for name, module in root.named_modules():
-        if name:
+        if name and wanted(name, module):
             hook = lambda m, given, out, name=name: ran.append((name, m, out))  # noqa: E731
             hooks.append(module.register_forward_hook(hook))
     try:
@@ -149,7 +153,7 @@ def torch_layers(view: NetworkView) -> list:  # of `Layer`, in the order in whic
     if isinstance(model.net, torch.jit.ScriptModule):
         raise no_gradient(model.name, "it is a TorchScript program, whose layers cannot be watched")
     inputs = view.inputs.detach().clone().requires_grad_()
-    logits, ran = _recorded(model.modules(), lambda: model.logits(inputs))
+    logits, ran = recorded(model.modules(), lambda: model.logits(inputs))
     if not logits.requires_grad:
         raise no_gradient(model.name, "its answer does not depend on the image by functions with a gradient")
     maps = [r for r in ran if isinstance(r[2], torch.Tensor) and r[2].ndim == inputs.ndim and r[2].requires_grad]

@@ -48,7 +48,8 @@ def copied_model(model: Model) -> Model:
         elif isinstance(made, TorchModel):
             vars(made).update(deepcopy(made.__getstate__()))
             if made.output is None:
-                made.output = model.kind  # type: ignore[attr-defined]  # new weights must not change what it is taken for
+                # new weights must not change what it is taken for
+                made.output = model.kind  # type: ignore[attr-defined]
                 vars(made)["_kind"] = made.output
     except Exception as e:
         raise ValueError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..analysis.armtests import shapiro_p
 from ..analysis.cohort import plottable_scores
 from ..analysis.groups import GROUP, titled_groups
 from ..core.checks import Domain, check_flag, check_number, invalid, is_several
@@ -75,15 +76,11 @@ def _bent(
 
 def _p_text(x: np.ndarray) -> str:
     "Shapiro–Wilk in words"
-    from scipy import stats
-
     if len(x) < 3:
         return "too few cases for a test"
-    if not _is_testable(x):
+    p = shapiro_p(x)
+    if np.isnan(p):
         return "all scores are equal"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # p of more than 5000 cases is approximate
-        p = stats.shapiro(x).pvalue
     return "Shapiro–Wilk p < 0.001" if p < 0.001 else f"Shapiro–Wilk p = {p:.3f}"
 
 # %% ../../nbs/plot/19_distributions.ipynb #a239b114

@@ -271,7 +271,7 @@ def plot_explanation(
     return figure
 
 # %% ../../nbs/plot/25_explain.ipynb #71af3856
-METHODS: dict[str, Callable] = {"gradients": activation_series, "occlusion": occlusion_series}
+_METHODS: dict[str, Callable] = {"gradients": activation_series, "occlusion": occlusion_series}
 
 # %% ../../nbs/plot/25_explain.ipynb #466a9b21
 @like_view
@@ -304,14 +304,14 @@ def explain_series(
     >>> figure.explanation
     Explanation(UNet, phantom-1, label 'LV', Seg-Grad-CAM of deep, up.1; rotation: deg = [0, 30, 60])
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, _METHODS)
     if method == "gradients" and options:
         raise invalid("options", "None for method='gradients'", options)
     transform = as_transform(transform)
     chosen = some_values(transform, as_case(case)) if values is None else values
     own: dict = dict(layer=layer) if method == "gradients" else dict(options or {})
     common: dict = dict(pixels=pixels, follow=follow, progress=progress)
-    explanation = METHODS[method](model, case, transform, chosen, label, **own, **common)
+    explanation = _METHODS[method](model, case, transform, chosen, label, **own, **common)
     look: dict = dict(columns=columns, labels=labels, panel=panel, heat=heat, colourmap=colourmap, scale=scale)
     return plot_explanation(explanation, **look, **view)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.measures import upright
 from ..core.checks import AnyFunction, Domain, check_number, checked, invalid
 from ..core.model import Model, as_model
 from ..core.sweeps import Series
@@ -52,7 +53,7 @@ def badness(
     "The place of a score among others, worst first"
     if math.isnan(score):
         return True, 0
-    return False, dict(higher=score, lower=-score, zero=-abs(score))[metric.better]
+    return False, upright(score, metric.better)
 
 
 def group_median(entries: list) -> float:

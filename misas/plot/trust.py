@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..analysis.referral import risk_coverage
+from ..analysis.referral import checked_confidence, risk_coverage
 from ..core.checks import Domain, check_number, checked, invalid
 from ..eval.table import text_column
 from .charts import MOST_SCORES, alt, displayed, every
@@ -19,17 +19,9 @@ from .colours import label_colour_scale
 from .text import check_label_names
 
 # %% ../../nbs/plot/29_trust.ipynb #5d27bb69
-_NEEDED = ["model", "case", "transform", "value", "label", "confidence", "score"]
-
-
-def _checked_confidence(table) -> pd.DataFrame:
-    "The rows of a table of confidence that can be drawn"
-    missing = [column for column in _NEEDED if column not in getattr(table, "columns", [])]
-    if not isinstance(table, pd.DataFrame) or missing:
-        raise invalid("table", "the table that confidence_table makes", f"one without {', '.join(missing)}")
-    known = table.dropna(subset=["confidence", "score"])
-    if not len(known):
-        raise ValueError("table must have at least one row with confidence and score, got none")
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    "The rows of a table of confidence that can be drawn, names as text"
+    known = checked_confidence(table)
     return known.assign(**{name: text_column(known[name]) for name in ("model", "case", "transform", "label")})
 
 
@@ -89,7 +81,7 @@ def plot_confidence(
 ) -> "alt.HConcatChart":  # a panel for each model and transform
     "Is a model as sure as it is good? Over cases, or along the values of each transform"
     check_number("size", size, Domain(1))
-    known = _checked_confidence(table)
+    known = _drawable(table)
     colour = _colour(known, labels, colours)
     panels = []
     for (model, transform), rows in known.groupby(["model", "transform"], sort=False):
@@ -121,7 +113,7 @@ def plot_risk_coverage(
 ) -> "alt.HConcatChart":  # a panel for each model
     "How bad are the masks of which a model is surest, for each share of them?"
     check_number("size", size, Domain(1))
-    known = _checked_confidence(table)
+    known = _drawable(table)
     colour = _colour(known, labels, colours)
     rows = _risk_rows(known)
     orders = ["confidence", "perfect", "none"]

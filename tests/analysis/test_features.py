@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from misas.analysis import features as module
+from misas.analysis import umap_process as process
 from misas.analysis.features import FeatureMap, feature_map, feature_path, image_features
 from misas.core.cases import Case
 from misas.core.model import as_model
@@ -159,9 +160,9 @@ def uncompiled():
     "For a handful of images UMAP is faster as plain Python than it is compiled; what is tested holds for both"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_DISABLE_JIT", "1")
-        module._end(module._started())  # one that compiles
+        process._end(process._started())  # one that compiles
         yield
-        module._end(module._started())
+        process._end(process._started())
 
 
 @pytest.fixture(scope="module")
@@ -293,13 +294,13 @@ def test_bad_settings(bad, words):
 
 def test_umap_stays_in_a_process_of_its_own(table):
     "Neither its compiler nor TensorFlow comes into this one, and one process serves all maps"
-    child = module._started()
+    child = process._started()
     feature_path(table, CASES[2], Brightness(), [2], progress=False)
-    assert module._started() is child and child.poll() is None
+    assert process._started() is child and child.poll() is None
     code = """
 import sys
-from misas.analysis import features
-features._run("fit", __import__("numpy").random.rand(7, 3).astype("f4"),
+from misas.analysis import umap_process
+umap_process.umap_result("fit", __import__("numpy").random.rand(7, 3).astype("f4"),
     dict(n_neighbors=5, min_dist=0.1, metric="euclidean", seed=0))
 print(sorted(sys.modules))
 """
@@ -309,7 +310,7 @@ print(sorted(sys.modules))
 
 def test_a_process_that_fails_says_so_and_is_replaced(table):
     with pytest.raises(RuntimeError, match="UMAP failed: KeyError: 'seed'"):
-        module._run("fit", np.zeros((7, 3), np.float32), {})
-    module._end(module._started())
+        process.umap_result("fit", np.zeros((7, 3), np.float32), {})
+    process._end(process._started())
     path = feature_path(table, CASES[2], Brightness(), [2], progress=False)
     assert np.isfinite(path[["x", "y"]]).all(axis=None)

@@ -1,8 +1,6 @@
 "Features of Keras networks, and a map beside TensorFlow"
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,9 +8,6 @@ import torch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-# TensorFlow and PyTorch's compiler bring an LLVM each: if TensorFlow is there first, the other one ends the process
-if find_spec("triton"):
-    import_module("triton")
 keras = pytest.importorskip("keras", exc_type=ImportError)
 
 from misas.analysis.features import feature_map, image_features

@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,9 +13,6 @@ from winning import assert_winning
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-# TensorFlow and PyTorch's compiler bring an LLVM each: if TensorFlow is there first, the other one ends the process
-if find_spec("triton"):
-    import_module("triton")
 keras = pytest.importorskip("keras", exc_type=ImportError)
 
 from keras import layers, ops

@@ -1,8 +1,6 @@
 "Activation maps of Keras networks against a tape that is worked by hand"
 
 import warnings
-from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ import torch.nn.functional as F
 
 import misas as ms
 
-if find_spec("triton"):
-    import_module("triton")  # before TensorFlow: after it, the process ends
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 layers = keras.layers
