@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "misas"
-PACKAGES = ("core", "data", "transforms", "metrics", "models", "eval", "analysis", "plot")
+PACKAGES = ("core", "data", "transforms", "metrics", "models", "eval", "analysis", "plot", "report")
 HEAD = '''"""misas: model interpretation through sensitivity analysis for segmentation
 
 Made by docs/faces.py. The front door imports a module the first time that one of its names is used.
@@ -24,6 +24,7 @@ from . import eval as eval
 from . import metrics as metrics
 from . import models as models
 from . import plot as plot
+from . import report as report
 from . import transforms as transforms
 '''
 

@@ -20,7 +20,7 @@ PACKAGE = DOCS.parent / "misas"
 
 # in the order in which a reader meets them; what holds the rest together comes last
 PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "data", "models", "core", "compat")
-TOP_LEVEL = ("cli",)
+TOP_LEVEL = ("options", "commands", "cli")
 
 HOW = """# {package}
 

@@ -12,6 +12,7 @@ from . import eval as eval
 from . import metrics as metrics
 from . import models as models
 from . import plot as plot
+from . import report as report
 from . import transforms as transforms
 from .core.cases import (
     Case,
@@ -300,6 +301,9 @@ from .eval.jobs import (
     Job,
     with_reference,
 )
+from .eval.packs import (
+    pack,
+)
 from .eval.scoring import (
     evaluate,
     get_confusion,
@@ -582,6 +586,47 @@ from .plot.volumes import (
     plot_montage,
     plot_planes,
 )
+from .report.findings import (
+    Findings,
+    ReportPicture,
+)
+from .report.grades import (
+    read_grades,
+    with_grades,
+)
+from .report.page import (
+    save_report,
+)
+from .report.pictures import (
+    chosen_values,
+    make_pictures,
+)
+from .report.requirements import (
+    Requirement,
+    check_requirements,
+    parse_requirement,
+)
+from .report.sections import (
+    known_sections,
+    remove_section,
+    section,
+)
+from .report.starting import (
+    init_study,
+)
+from .report.studies import (
+    run_study,
+    study,
+)
+from .report.studyfile import (
+    StudyFile,
+    read_study_file,
+    write_study_file,
+)
+from .report.worst import (
+    with_drops,
+    worst_cases,
+)
 
 __version__: str
 __all__ = [
@@ -621,6 +666,7 @@ __all__ = [
     "FeatureMap",
     "FieldOfView",
     "FileModel",
+    "Findings",
     "Fixed",
     "Flip",
     "Function",
@@ -678,6 +724,8 @@ __all__ = [
     "Raw",
     "Relabelled",
     "RemoteModel",
+    "ReportPicture",
+    "Requirement",
     "Resize",
     "ResizeTo",
     "RicianNoise",
@@ -704,6 +752,7 @@ __all__ = [
     "Spike",
     "SpikePosition",
     "Step",
+    "StudyFile",
     "Swap",
     "THRESHOLDS",
     "TISSUES",
@@ -751,6 +800,8 @@ __all__ = [
     "centreline_precision",
     "centreline_recall",
     "check_explanation",
+    "check_requirements",
+    "chosen_values",
     "cldice",
     "common_corruptions",
     "compare",
@@ -797,10 +848,12 @@ __all__ = [
     "heart_mask",
     "image_features",
     "image_severity",
+    "init_study",
     "intensity_window",
     "invented_lesions",
     "iou",
     "known_metric",
+    "known_sections",
     "known_transforms",
     "label_colours",
     "label_masks",
@@ -819,6 +872,7 @@ __all__ = [
     "load_nnunet",
     "local_slope",
     "majority",
+    "make_pictures",
     "masd",
     "mean_curve",
     "measure",
@@ -834,7 +888,9 @@ __all__ = [
     "occlusion_series",
     "optimal_thresholds",
     "overlay",
+    "pack",
     "pair_scores",
+    "parse_requirement",
     "partitions",
     "phantom",
     "plane_letters",
@@ -886,21 +942,27 @@ __all__ = [
     "random_splits",
     "rank_cases",
     "read_cases",
+    "read_grades",
     "read_scores",
+    "read_study_file",
     "recall",
     "referral_rates",
     "referral_threshold",
     "register_metric",
     "reliability",
+    "remove_section",
     "replicate_medians",
     "risk_coverage",
     "roi_names",
+    "run_study",
     "same_value",
     "save_image",
     "save_mask",
+    "save_report",
     "save_scores",
     "save_viewer",
     "score",
+    "section",
     "series_view",
     "serve",
     "severities",
@@ -912,6 +974,7 @@ __all__ = [
     "split_overlap",
     "spread_scores",
     "staple",
+    "study",
     "suggest_augmentation",
     "suggest_preparation",
     "summarise",
@@ -934,10 +997,14 @@ __all__ = [
     "volume_difference",
     "volume_difference_percent",
     "with_arms",
+    "with_drops",
     "with_empty_truth",
     "with_floor",
+    "with_grades",
     "with_reference",
     "with_severity",
     "worst_case",
+    "worst_cases",
     "worst_score",
+    "write_study_file",
 ]

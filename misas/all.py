@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #6c7cc6d0
-from . import analysis, core, data, eval, metrics, models, plot, transforms
+from . import analysis, core, data, eval, metrics, models, plot, report, transforms
 from .analysis import *
 from .core import *
 from .data import *
@@ -14,6 +14,7 @@ from .eval import *
 from .metrics import *
 from .models import *
 from .plot import *
+from .report import *
 from .transforms import *
 
 # the names of all packages, and no module: it would overwrite a variable of the user's
@@ -26,4 +27,5 @@ __all__ = [
     *eval.__all__,
     *analysis.__all__,
     *plot.__all__,
+    *report.__all__,
 ]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import misas
-from misas.cli import PAPER, _as_rois, _as_size, _as_transforms, _chosen_values, _few_steps, app
+from misas.cli import _few_steps, app
 from misas.core.sweeps import get_series
 from misas.core.transform import known_transforms
 from misas.data.phantoms import phantom
-from misas.models.sizes import PadTo, ResizeTo
+from misas.models.sizes import PadTo, ResizeTo, size_for_network
+from misas.options import PAPER, structures_by_name, transforms_by_name, values_by_name
 
 BRIGHT = """
 import numpy as np
@@ -26,37 +28,37 @@ class Bright:
 
 
 def test_transforms_by_name():
-    assert list(map(str, _as_transforms("rotation, spike-position"))) == ["rotation", "spike-position"]
-    assert len(_as_transforms(PAPER)) == 10
+    assert list(map(str, transforms_by_name("rotation, spike-position"))) == ["rotation", "spike-position"]
+    assert len(transforms_by_name(PAPER)) == 10
     for bad, word in [("rotaton", "did you mean 'rotation'"), (" ", "transforms must be")]:
         with pytest.raises(ValueError, match=word):
-            _as_transforms(bad)
+            transforms_by_name(bad)
 
 
 def test_values_of_transforms():
-    both = _as_transforms("rotation,zoom")
-    assert _chosen_values(["rotation=-30,0,1.5"], both) == {"rotation": [-30, 0, 1.5]}
-    assert _chosen_values(["rotation=0", "rotation=10"], both) == {"rotation": [0, 10]}
+    both = transforms_by_name("rotation,zoom")
+    assert values_by_name(["rotation=-30,0,1.5"], both) == {"rotation": [-30, 0, 1.5]}
+    assert values_by_name(["rotation=0", "rotation=10"], both) == {"rotation": [0, 10]}
     for bad in ("rotation", "zoo=1", "zoom=a"):
         with pytest.raises(ValueError, match="values"):
-            _chosen_values([bad], both)
+            values_by_name([bad], both)
 
 
 def test_size():
-    assert _as_size("pad:16") == PadTo(16)
-    assert _as_size("resize:256x224") == ResizeTo((256, 224))
-    assert _as_size(None) is None
+    assert size_for_network("pad:16") == PadTo(16)
+    assert size_for_network("resize:256x224") == ResizeTo((256, 224))
+    assert size_for_network(None) is None
     for bad in ("pad", "pad:0", "fit:3", "resize:8x"):
         with pytest.raises(ValueError, match="size must be pad:16"):
-            _as_size(bad)
+            size_for_network(bad)
 
 
 def test_rois():
-    assert _as_rois("LV, MY") == ["LV", "MY"]
-    assert _as_rois("a=b=1,MY=2") == {"a=b": 1, "MY": 2}
-    assert _as_rois(None) is None
+    assert structures_by_name("LV, MY") == ["LV", "MY"]
+    assert structures_by_name("a=b=1,MY=2") == {"a=b": 1, "MY": 2}
+    assert structures_by_name(None) is None
     with pytest.raises(ValueError, match="rois must be NAME,NAME,... or .*, got 'MY='"):
-        _as_rois("LV=1,MY=")
+        structures_by_name("LV=1,MY=")
 
 
 def test_few_steps_of_a_long_series():
@@ -98,13 +100,25 @@ def test_demo(folder):
     choice = ["--transforms", "rotation,dihedral", "--values", "rotation=-30,0,30", "--no-progress"]
     code, printed, errors = invoke("demo", "--out", "demo", *choice)
     assert code == 0, errors
-    pictures = [f"{name}.{kind}" for name in ("dihedral", "rotation") for kind in ("gif", "html", "png")]
-    assert sorted(path.name for path in (folder / "demo").iterdir()) == [*pictures, "scores.csv"]
+    tables = [f"{name}.{kind}" for name in ("scores", "summary", "verdicts") for kind in ("csv", "parquet")]
+    others = ["answer.json", "report.html", "store", "study.toml"]
+    assert sorted(path.name for path in (folder / "demo").iterdir()) == sorted([*tables, *others])
     table = pd.read_csv("demo/scores.csv")
     assert set(table["transform"]) == {"rotation", "dihedral"}
     unchanged = table.query("transform == 'rotation' and value == 0 and metric == 'dice' and label == 'LV'")
     assert unchanged.score.item() > 0.8
     assert "scored against the truth" in printed
+    assert f"open {Path('demo/report.html')} in a browser" in printed
+    code, _, errors = invoke("study", "demo/study.toml", "--out", "again", "--no-progress")
+    assert code == 0, errors
+    assert (folder / "again" / "scores.csv").read_bytes() == (folder / "demo" / "scores.csv").read_bytes()
+
+
+def test_demo_with_files(folder):
+    code, _, errors = invoke("demo", "--out", "demo", "--transforms", "dihedral", "--no-progress", "--files")
+    assert code == 0, errors
+    names = {path.name for path in (folder / "demo").iterdir()}
+    assert names >= {"dihedral.gif", "dihedral.html", "dihedral.png", "report.html", "scores.csv"}
 
 
 def test_python_m_misas(folder):

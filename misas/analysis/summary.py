@@ -658,7 +658,8 @@ def range_text(
     if row.tolerance_low == row.tolerance_high:
         return "only as it is"
     text = f"{_amount_text(row.tolerance_low, row.unit)} to {_amount_text(row.tolerance_high, row.unit)}"
-    all_tried = (row.tolerance_low, row.tolerance_high) == (row.tried_low, row.tried_high)
+    # on a scale of factors, an end that comes back from its logarithm has another last digit
+    all_tried = np.allclose((row.tolerance_low, row.tolerance_high), (row.tried_low, row.tried_high), rtol=1e-9, atol=0)
     return f"{text} (all tried)" if all_tried else text
 
 

@@ -378,7 +378,7 @@ def _image_paths(
     return dict(sorted(paths.items()))
 
 # %% ../../nbs/data/07_folders.ipynb #c714d3dc
-_CASE_TABLES = ("participants.tsv", "cases.csv", "cases.tsv")
+CASE_TABLES = ("participants.tsv", "cases.csv", "cases.tsv")
 _NAMING = ("participant_id", "case", "case_id", "name", "image")  # what the column that names the cases is called
 
 
@@ -405,7 +405,7 @@ def _row_of(case: str, told: dict) -> dict | None:
 # %% ../../nbs/data/07_folders.ipynb #aa676ada
 def _with_told_columns(folder: Path, cases: list[CaseFile]) -> list[CaseFile]:
     "The cases of a folder with what a table in it says of them"
-    path = next((folder / name for name in _CASE_TABLES if (folder / name).is_file()), None)
+    path = next((folder / name for name in CASE_TABLES if (folder / name).is_file()), None)
     if path is None:
         return cases
     table = read_table(path)

@@ -104,7 +104,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _to_cell(text):
+def to_cell(text):
     "A text that no spreadsheet takes for a formula: one that looks like it gets an apostrophe, unless it is a number"
     is_formula = isinstance(text, str) and _FORMULA.match(text) and not _is_number(text)
     return f"'{text}" if is_formula else text
@@ -116,7 +116,7 @@ def _from_cell(text):
     return text[1:] if is_quoted else text
 
 # %% ../../nbs/eval/01_files.ipynb #69bb8c90
-def _with_cells(
+def with_cells(
     table: pd.DataFrame,
     change: Callable,  # of one text
 ) -> pd.DataFrame:
@@ -128,7 +128,7 @@ def _with_cells(
 
 def _to_csv(scores: pd.DataFrame) -> bytes:
     "A score table as a CSV file"
-    cells = _with_cells(_with_texts(_with_fact_columns(scores)), _to_cell)
+    cells = with_cells(_with_texts(_with_fact_columns(scores)), to_cell)
     texts = cells.select_dtypes(exclude="number").astype(str)
     # Python quotes a text with a line feed by itself, but not one with a carriage return
     has_returns = any(texts[column].str.contains("\r", regex=False).any() for column in texts)
@@ -139,7 +139,7 @@ def _to_csv(scores: pd.DataFrame) -> bytes:
 def _read_csv(path: Path) -> pd.DataFrame:
     # names such as "NA" and "01" are texts, whatever they look like
     texts = pd.read_csv(path, dtype=str, keep_default_na=False)
-    table = _with_cells(check_scores(texts), _from_cell)
+    table = with_cells(check_scores(texts), _from_cell)
     has_facts = set(_FACT_COLUMNS) <= set(table)
     known = [*COLUMNS, *_FACT_COLUMNS] if has_facts else COLUMNS
     for column in set(table) - set(known):
@@ -161,7 +161,7 @@ def _footer(data: bytes) -> int:
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
 
 
-def _sealed(data: bytes) -> bytes:
+def sealed(data: bytes) -> bytes:
     "A Parquet file with its checksum before the last part, where readers of Parquet do not look"
     cut = _footer(data)
     return data[:cut] + _MARK + sha256(data).digest() + data[cut:]
@@ -179,7 +179,7 @@ def to_parquet(
 ) -> bytes:
     "A score table as a Parquet file with a checksum"
     try:
-        return _sealed(_with_texts(scores).to_parquet(None))
+        return sealed(_with_texts(scores).to_parquet(None))
     except Exception as e:
         what = "columns and attrs that Parquet can hold, one kind of things in each"
         raise ValueError(f"scores must have {what}, got {type(e).__name__}: {e}") from e

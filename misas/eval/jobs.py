@@ -8,7 +8,7 @@ __all__ = ['with_reference', 'Job']
 # %% ../../nbs/eval/05_jobs.ipynb #8f7d42f3
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -52,6 +52,15 @@ class Job:
     progress: bool = True
     keep_memory: bool = True
     columns: dict = field(default_factory=dict)  # of the table: arm and run of the model, where it has any
+
+    def __setstate__(self, state: dict):
+        # in another process nobody else has the model: it keeps its fast form as long as the job is there
+        self.__dict__.update(state)
+        self.__dict__["session"] = sessions = ExitStack()
+        sessions.enter_context(self.model.session())
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "session"}
 
     def chosen_values(self, transform: Transform) -> list | None:
         "Values that the user chose for a transform; None: its own"

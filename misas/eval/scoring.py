@@ -41,6 +41,7 @@ from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .steps import Pixels, check_absent, check_truth, ignoring, score_step, with_reference_as_truth
+from .store import Store
 from misas.eval.table import (
     ARM_COLUMNS,
     case_columns,
@@ -239,6 +240,7 @@ def _gather(
 ) -> tuple[list, list]:  # tables, errors
     "Tables of the runs that succeeded, and each run's error or None"
     tables = []
+    joined = []
     errors = []
     for own, error in results:
         errors.append(error)
@@ -246,8 +248,9 @@ def _gather(
             tables += own
         # thousands of small tables take much more memory than one large one
         if len(tables) > 200:
-            tables = [joined_tables(tables)]
-    return tables, errors
+            joined.append(joined_tables(tables))
+            tables = []
+    return joined + tables, errors
 
 
 def _report_failures(
@@ -277,12 +280,39 @@ def _run_one(job_and_store: tuple, case) -> tuple[list, Exception | None]:
 
 def _run(jobs: list[Job], cases: list, folder: str | Path | None, n_jobs: int, progress: bool) -> Iterable:
     "Pairs (tables, error or None) of all jobs with all cases, one job after the other"
-    tasks = []
-    for job in jobs:
-        shared = Shared((job, store_of(folder, job)))
-        tasks += [(shared, case) for case in cases]
-    results = in_processes(_run_one, tasks, min(n_jobs, len(tasks)))
-    return progress_bar(results, progress, total=len(tasks), desc="cases")
+    count = len(jobs) * len(cases)
+    if min(n_jobs, count) == 1:
+        results = _run_here(jobs, cases, folder)
+    else:
+        tasks = [(shared, case) for shared in _shared(jobs, folder) for case in cases]
+        results = in_processes(_run_one, tasks, min(n_jobs, count))
+    if folder is not None:
+        results = _packing(results, cast(Store, store_of(folder, jobs[0])))
+    return progress_bar(results, progress, total=count, desc="cases")
+
+
+def _shared(jobs: list[Job], folder) -> Iterator[Shared]:
+    return (Shared((job, store_of(folder, job))) for job in jobs)
+
+
+def _run_here(jobs: list[Job], cases: list, folder) -> Iterator:
+    "In this process, where a model keeps its fast form from the first case to the last one"
+    for job, shared in zip(jobs, _shared(jobs, folder)):
+        with job.model.session():
+            yield from in_processes(_run_one, [(shared, case) for case in cases], 1)
+
+
+def _packing(results: Iterable, store: Store) -> Iterator:
+    "Results as they pass by; many small files of a store are brought together meanwhile"
+    store.pack()
+    waiting = 0
+    for tables, error in results:
+        yield tables, error
+        waiting += len(tables)
+        if waiting >= 1000:
+            store.pack()
+            waiting = 0
+    store.pack()
 
 # %% ../../nbs/eval/06_scoring.ipynb #ac6b6b5c
 def _warn_of_no_truth(cases: list) -> None:

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ..core.checks import atomic_path, invalid, warn_user
 from ..core.fingerprint import checksum
 from ..core.transform import Transform
 from .files import from_parquet, is_whole, to_parquet
+from .packs import PACKED, Packs, pack
 
 # %% ../../nbs/eval/02_store.ipynb #a4fb3651
 @lru_cache(maxsize=100_000)
@@ -53,7 +54,8 @@ def _case_key(
     case,  # a `Case` or a `CaseFile`
 ) -> str:
     "The cache key of a case: its pixels, or the content of its files, and all settings"
-    settings = {field.name: getattr(case, field.name) for field in fields(case) if field.name not in (*_PLACES, *_SAID)}
+    names = [known.name for known in fields(case) if known.name not in (*_PLACES, *_SAID)]
+    settings = {name: getattr(case, name) for name in names}
     if isinstance(case, Case):
         return checksum(settings, case.image, case.truth)
     # the ending of a file says how it is read, and the names of those in a folder may say in which order
@@ -71,12 +73,27 @@ def file_name(
     return plain.encode()[:80].decode(errors="ignore") or "_"
 
 # %% ../../nbs/eval/02_store.ipynb #fd749762
+def _time_of(path: Path) -> int:
+    "When a file was written; 0 if it is gone"
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
 @dataclass(frozen=True)
 class Store:
-    "A folder of Parquet files, one for each case and transform"
+    "A folder of Parquet files, one for each case and transform, brought together in packs when there are many"
 
     folder: Path
     settings: str  # cache key of what is the same for all cases: model, metrics, labels
+    packs: Packs = field(init=False, compare=False, repr=False)
+    _known: dict = field(init=False, compare=False, repr=False, default_factory=dict)  # cache keys of transforms
+
+    def __post_init__(self):
+        object.__setattr__(self, "packs", Packs(self.folder))
+
+    def __reduce__(self):
+        return Store, (self.folder, self.settings)
 
     def paths(
         self,
@@ -88,10 +105,21 @@ class Store:
         case_key = _case_key(case)
         found = {}
         for transform, values in wanted:
-            key = checksum(self.settings, case.name, case_key, transform.fingerprint(), values)
+            # as text, since this is done for each case
+            parts = json.dumps([self._key_of(transform, values), case.name, case_key])
+            key = hashlib.sha256(parts.encode()).hexdigest()[:16]
             name = f"{file_name(case.name)}.{file_name(str(transform))}.{key}.parquet"
             found[str(transform)] = self.folder / name
         return found
+
+    def _key_of(self, transform: Transform, values: list | None) -> str:
+        "The cache key of what is the same for all cases"
+        known = self._known.get(id(transform))
+        if known is None or known[1] != values:
+            # the transform is kept, so that no other one gets its identity
+            known = (checksum(self.settings, transform.fingerprint(), values), values, transform)
+            self._known[id(transform)] = known
+        return known[0]
 
     def write(self, path: Path, table: pd.DataFrame) -> None:
         "Write a table, whole or not at all"
@@ -116,11 +144,19 @@ class Store:
                 return from_parquet(data)
             reason = "its checksum is another one"
         except FileNotFoundError:
-            return None
+            return self.packs.find(path.name)
         except (OSError, ValueError) as e:
             reason = f"{type(e).__name__}: {e}"
         warn_user(f"{path.name} in the store is damaged, and is computed again ({reason})")
         return None
+
+    def pack(self, least: int = 500) -> None:
+        "Bring tables together if there are at least so many files"
+        paths = [path for path in self.folder.glob("[!.]*.parquet") if not path.name.endswith(PACKED)]
+        if len(paths) >= least and self.can_be_written:
+            # as they were made: that is how they will be wanted
+            pack(self.folder, sorted(paths, key=_time_of))
+            self.packs.look_again()
 
     def note_error(self, case, error: Exception | None) -> None:
         "Remember why a case failed, or forget it"

@@ -8,7 +8,7 @@ __all__ = ['COLUMNS', 'concat_scores', 'transform_facts', 'metric_facts']
 # %% ../../nbs/eval/00_table.ipynb #bb1f1bbe
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -128,14 +128,16 @@ def score_rows(
         texts = {label: plain_text(name) for label, name in labels.items()}
     empty = torch.zeros((1,) * ndim, dtype=torch.int32)
     nowhere = measure(empty, empty, [1], metrics, absent, (1,) * ndim)
-    rows = []
-    for value, scores in scored:
-        for label, text in texts.items():
-            for metric in metrics:
-                score = scores.get((label, metric), float(nowhere[metric][0]))
-                rows.append((value, text, metric, score))
-    table = pd.DataFrame(rows, columns=["value", "label", "metric", "score"])
-    return table.assign(value=value_column([value for value, *_ in rows]))
+    known = {metric: float(nowhere[metric][0]) for metric in metrics}
+    pairs = list(product(texts, metrics))
+    count = len(scored)
+    columns = dict(
+        value=value_column([value for value, _ in scored for _ in pairs]),
+        label=[texts[label] for label, _ in pairs] * count,
+        metric=[metric for _, metric in pairs] * count,
+        score=[scores.get(pair, known[pair[1]]) for _, scores in scored for pair in pairs],
+    )
+    return pd.DataFrame(columns)
 
 # %% ../../nbs/eval/00_table.ipynb #d51eb21a
 def plain_column(value) -> str:
@@ -175,7 +177,9 @@ def make_table(
     "Rows with the names of what they come from, and with the facts about transform and metrics"
     name = plain_text(transform)
     param = plain_text(transform.param)
-    table = rows.assign(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)[COLUMNS]
+    same = dict(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)
+    # made at once: each column that is added to a table costs more than the row of a small case
+    table = pd.DataFrame({column: same.get(column, rows.get(column)) for column in COLUMNS}, rows.index)
     facts = dict(
         param=param,
         unit=plain_text(in_pixels(transform.unit) if case.unit == "px" else transform.unit),

@@ -37,17 +37,34 @@ class Shared:
         self,
         thing=None,  # anything that can be pickled
         key: str | None = None,  # of a thing that was sent
-        packed: np.ndarray | None = None,  # its bytes; joblib sends large arrays once
+        packed=None,  # its bytes, an array, which joblib sends once; or where Ray keeps them
     ):
         self.thing = thing
         self.key = key or uuid.uuid4().hex
         self.packed = packed
 
-    def __reduce__(self):
+    def pack(self) -> None:
+        "Pickle the thing, unless that is done"
         from joblib.externals.loky.backend.reduction import dumps
 
         if self.packed is None:
             self.packed = np.frombuffer(dumps(self.thing), dtype=np.uint8)
+
+    def put_into_ray(self) -> None:
+        "Let Ray keep the bytes, from where each process fetches them once"
+        import ray
+
+        if not isinstance(self.packed, ray.ObjectRef):
+            self.pack()
+            self.packed = ray.put(self.packed)
+
+    def __sizeof__(self) -> int:
+        # dask sends what is large to its workers once
+        self.pack()
+        return getattr(self.packed, "nbytes", 0)
+
+    def __reduce__(self):
+        self.pack()
         return Shared, (None, self.key, self.packed)
 
     def get(self):
@@ -57,8 +74,17 @@ class Shared:
         with _lock:
             if self.key not in _received:
                 _received.clear()
-                _received[self.key] = pickle.loads(self.packed.data)
+                _received[self.key] = pickle.loads(_bytes_of(self.packed))
             return _received[self.key]
+
+
+def _bytes_of(packed) -> memoryview:
+    "What a thing was pickled to"
+    if not isinstance(packed, np.ndarray):
+        import ray
+
+        packed = ray.get(packed)
+    return packed.data
 
 # %% ../../nbs/eval/04_workers.ipynb #1b791322
 class Said(NamedTuple):
@@ -172,14 +198,28 @@ def in_processes(
     "What a function returns for each task; warnings of other processes are given here"
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.parallel import get_active_backend
 
     parent = os.getpid()
+    backend = get_active_backend()[0]
+    if type(backend).__module__.startswith("ray."):
+        tasks = _put_into_ray(tasks)
     calls = (delayed(_call)(function, shared, item, parent) for shared, item in tasks)
     before: set = set()
+    # Ray gives all results at the end
+    order = "generator" if backend.supports_return_generator else "list"
+    settings = dict(return_as=order, initializer=_begin_of(parent))
     try:
-        for result, said in Parallel(n_jobs=n_jobs, return_as="generator", initializer=_begin_of(parent))(calls):
+        for result, said in Parallel(n_jobs=n_jobs, **settings)(calls):
             _say(said, before)
             yield result
     except TerminatedWorkerError as e:
         reason = "was it killed for want of memory? A smaller n_jobs needs less of it"
         raise RuntimeError(f"a process that did part of the work has died ({reason}): {e}") from e
+
+# %% ../../nbs/eval/04_workers.ipynb #cb6ac654
+def _put_into_ray(tasks: Iterable[tuple[Shared, Any]]) -> Iterator[tuple[Shared, Any]]:
+    "Tasks whose shared things Ray keeps"
+    for shared, item in tasks:
+        shared.put_into_ray()
+        yield shared, item

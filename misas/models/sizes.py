@@ -6,6 +6,7 @@
 __all__ = ['InSize', 'Size', 'PadTo', 'CropTo', 'ResizeTo']
 
 # %% ../../nbs/models/14_sizes.ipynb #a017bb86
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -193,3 +194,19 @@ class ResizeTo(Size):
     def undo_scores(self, scores: torch.Tensor, shape: tuple) -> torch.Tensor:
         scaled, _ = self._shapes(shape)
         return torch.stack([resize_image(s, shape) for s in centred_slice(scores, scaled)])
+
+# %% ../../nbs/models/14_sizes.ipynb #340118d6
+SIZES = dict(pad=PadTo, resize=ResizeTo, crop=CropTo)
+
+
+def size_for_network(
+    text: str | None,  # "pad:16", "resize:256x224"
+) -> PadTo | ResizeTo | CropTo | None:
+    "The size that a network wants"
+    if text is None:
+        return None
+    kind, _, numbers = text.partition(":")
+    if kind not in SIZES or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", numbers):
+        raise invalid("size", "pad:16, resize:256 or crop:192, or have a number for each axis: resize:256x224", text)
+    sides = tuple(map(int, numbers.split("x")))
+    return SIZES[kind](sides[0] if len(sides) == 1 else sides)

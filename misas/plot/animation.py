@@ -106,10 +106,7 @@ def _frames(
     limit: float = LIMIT,  # pixels of all pictures, in millions
 ) -> list:  # of `(H, W, 3)`, uint8, all of one shape
     "The series as pictures with text"
-    zoom = _common_zoom(series, view, size)
-    sides = [np.multiply(view.cut(step.image).shape[-2:], view.pixel_size(step)) * zoom for step in series]
-    check_frames(len(series), np.max(sides, 0), limit, "fewer values (series[::2])")
-    pictures = [view(step, zoom * min(view.pixel_size(step)), math.inf) for step in series]
+    pictures = series_pictures(series, view, size, limit)
     titles = drawable([value_text(series.transform, step.value) for step in series])
     return captioned(pictures, titles, legend_entries(labels, names, view), mask_styles(view, series))
 
@@ -134,6 +131,19 @@ def _common_zoom(series: Series, view: View, size: int) -> float:  # pixels per 
     extents = [np.multiply(view.cut(step.image).shape[-2:], pixel) for step, pixel in zip(series, pixels)]
     finest = np.min(pixels)
     return fit_size((np.max(extents) / finest, 1), size) / finest
+
+# %% ../../nbs/plot/13_animation.ipynb #16943b7a
+def series_pictures(
+    series: Series,
+    view: View,
+    size: int,  # longest side of the largest step, in pixels, about
+    limit: float = LIMIT,  # pixels of all pictures, in millions
+) -> list:  # of `(h, w, 3)`, uint8: all in one scale
+    "The steps of a series as pictures without text"
+    zoom = _common_zoom(series, view, size)
+    sides = [np.multiply(view.cut(step.image).shape[-2:], view.pixel_size(step)) * zoom for step in series]
+    check_frames(len(series), np.max(sides, 0), limit, "fewer values (series[::2])")
+    return [view(step, zoom * min(view.pixel_size(step)), math.inf) for step in series]
 
 # %% ../../nbs/plot/13_animation.ipynb #856555ce
 def _packed(picture: np.ndarray) -> np.ndarray:  # `(H, W)`: each colour as one number below 2**24

@@ -127,12 +127,21 @@ class SpikePosition(Intensity):
             if other.position != Spike.position:
                 remedy = "left as it is beside SpikePosition, whose `axis` and `across` say where the spike lies"
                 raise invalid("position of Spike", remedy, other.position)
-            return replace(self, intensity=other_value), position
+            return _SpikeAt(other_value, self.axis, self.across), position
         if not isinstance(other, SpikePosition) or other.axis == self.axis:
             return None
         if other.intensity != self.intensity:
             both = (self.intensity, other.intensity)
             raise invalid("intensity", "the same for the position along rows and along columns", both)
+        return replace(self, across=other_value), position
+
+
+class _SpikeAt(SpikePosition):
+    "A spike whose intensity is set by `Spike`: that of another position does not count"
+
+    def joined(self, position, other: Transform, other_value) -> tuple | None:
+        if not isinstance(other, SpikePosition) or other.axis == self.axis:
+            return None
         return replace(self, across=other_value), position
 
 # %% ../../nbs/transforms/05_kspace.ipynb #6e28343e

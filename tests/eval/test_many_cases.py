@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from misas.all import *
+from misas.eval.workers import Shared
 
 CASES, TRANSFORMS, VALUES = 6, ["rotation", "brightness"], dict(rotation=[0, 45, 90], brightness=[0.5, 1, 2])
 
@@ -86,6 +88,71 @@ def test_a_cluster_gives_the_same():
             assert table().equals(alone), f"{workers} workers"
 
 
+RAY = """
+import joblib, ray
+import misas as ms
+from ray.util.joblib import register_ray
+
+ray.init(num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+register_ray()
+cases = [ms.phantom((48, 48), seed=seed) for seed in range(4)]
+settings = dict(transforms=["rotation", "brightness"], values=dict(rotation=[0, 90], brightness=[0.5, 1]))
+settings |= dict(progress=False)
+alone = ms.evaluate(ms.demo_model(), cases, **settings)
+with joblib.parallel_config(backend="ray"):
+    together = ms.evaluate(ms.demo_model(), cases, n_jobs=-1, **settings)
+assert together.equals(alone) and together.attrs == alone.attrs
+
+# what a task carries is where Ray keeps the model, and no model
+from misas.eval.workers import Shared
+
+shared = Shared(bytes(8_000_000))
+shared.put_into_ray()
+assert len(ray.cloudpickle.dumps(shared)) < 10_000
+assert ray.get(ray.remote(lambda sent: len(sent.get())).remote(shared)) == 8_000_000
+"""
+
+
+@pytest.mark.skipif(not find_spec("ray"), reason="ray is not installed")
+def test_a_ray_cluster_gives_the_same():
+    # in a process of its own: Ray leaves threads behind
+    subprocess.run([sys.executable, "-c", RAY], check=True, timeout=300)
+
+
+class Counted:
+    "A model that notes in a file that a process got it"
+
+    name = "counted"
+
+    def __init__(self, log):
+        self.log = str(log)
+        self.weights = np.zeros(1_000_000)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        with open(self.log, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def predict(self, image):
+        return np.asarray(image) > 0.5
+
+
+def test_each_worker_of_a_cluster_gets_the_model_once(tmp_path):
+    distributed = pytest.importorskip("dask.distributed")
+    cases = [phantom((16, 16), seed=s) for s in range(12)]
+    model = Counted(tmp_path / "log")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        evaluate(model, cases, "brightness", [0.5, 1], n_jobs=-1, progress=False)
+    processes = (tmp_path / "log").read_text().split()
+    assert 1 <= len(processes) <= 2 and len(set(processes)) == len(processes)
+    # joblib sends what is larger than 1 kB once to each worker of dask, instead of with each case
+    assert sys.getsizeof(Shared(model)) > 8_000_000
+
+
 def test_two_processes_give_the_same():
     cases = [phantom((48, 48), seed=s) for s in range(3)]
     assert evaluate(demo_model(), cases, TRANSFORMS, VALUES, n_jobs=2, progress=False).equals(
@@ -125,3 +192,36 @@ def test_relative_paths_reach_other_processes(tmp_path, monkeypatch):
     scores = evaluate(Picture(), "images", "brightness", [0.5, 1], store="results", n_jobs=2, progress=False)
     assert scores.case.unique().tolist() == ["0", "1"]
     assert len(list((tmp_path / "results").glob("*.parquet"))) == 2
+
+
+def test_tasks_of_a_job_array_share_a_store(tmp_path, monkeypatch):
+    "Each takes every third case; what reads the whole computes nothing"
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for k in range(7):
+        Image.fromarray(rng.integers(0, 255, (16, 16)).astype(np.uint8)).save(f"{k}.png")
+        Image.fromarray(rng.integers(0, 2, (16, 16)).astype(np.uint8)).save(f"{k}_mask.png")
+    lines = [f"{k}.png,{k}_mask.png" for k in range(7)]
+    Path("cases.csv").write_text("\n".join(["image,truth", *lines]))
+
+    class Above:
+        name = "above"
+
+        def predict(self, image):
+            with open("calls", "a") as file:
+                file.write("x")
+            return np.asarray(image) > 127
+
+    def count():
+        return len(Path("calls").read_text())
+
+    model = as_model(Above())
+    settings = dict(transforms="brightness", values=[0.5, 1], labels={1: "LV"}, store="results", progress=False)
+    for task in range(3):
+        evaluate(model, read_cases("cases.csv")[task::3], **settings)
+    assert count() == 14
+    whole = evaluate(model, read_cases("cases.csv"), **settings)
+    assert count() == 14
+    assert whole.case.unique().tolist() == list("0123456")

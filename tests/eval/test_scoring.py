@@ -194,7 +194,7 @@ def test_a_transform_without_a_neutral_value(case):
     assert quiet(threshold, case, SpikePosition()).score.notna().any()
 
 
-def test_all_transforms_of_a_case_run_in_one_session_of_the_model(case, monkeypatch):
+def test_all_cases_run_in_one_session_of_the_model(case, monkeypatch):
     model = as_model(threshold)
     depths = [0]  # of nested sessions, over time
 
@@ -208,8 +208,8 @@ def test_all_transforms_of_a_case_run_in_one_session_of_the_model(case, monkeypa
 
     monkeypatch.setattr(model, "session", session)
     quiet(model, [case, case.replace(name="b")], ["rotation", "zoom"], values=[1, 2])
-    # sweeps open sessions within that of their case
-    assert depths.count(0) == 1 + 2
+    # cases and sweeps open sessions within that of the whole
+    assert depths.count(0) == 1 + 1
     assert depths[-1] == 0
 
 

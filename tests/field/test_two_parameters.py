@@ -1,5 +1,7 @@
 "One thing with two parameters, turns in words, units of several values, the map of a field, the unchanged score"
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -52,9 +54,11 @@ def test_the_order_of_the_two_does_not_matter(turned):
     assert torch.equal(image, ms.Spike(position=(0.4, 0.3))(HEART, 1.5).image)
 
 
-def test_row_column_and_intensity_are_one_spike():
-    three = ms.Joint(ms.SpikePosition(axis=-2), ms.SpikePosition(axis=-1), ms.Spike())
-    image = three(HEART, (0.3, 0.6, 1.2)).image
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_row_column_and_intensity_are_one_spike_in_any_order(order):
+    parts = [(ms.SpikePosition(axis=-2), 0.3), (ms.SpikePosition(axis=-1), 0.6), (ms.Spike(), 1.2)]
+    members, values = zip(*(parts[i] for i in order))
+    image = ms.Joint(*members)(HEART, values).image
     assert torch.equal(image, ms.Spike(position=(0.3, 0.6))(HEART, 1.2).image)
 
 

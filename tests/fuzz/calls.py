@@ -28,12 +28,13 @@ RECORDS = set(
     """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines
     Lightness Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series
     Size Source Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError
-    adapter heart_mask model_loader register_metric progress_bar FeatureMap""".split()
+    adapter heart_mask model_loader register_metric progress_bar FeatureMap Requirement StudyFile""".split()
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
     """BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude PipelineModel
-    PowerLaw Relabelled SanityReport Wrapper concat_scores read_scores save_scores""".split()
+    PowerLaw Relabelled SanityReport Wrapper concat_scores read_scores save_scores
+    init_study read_study_file run_study study write_study_file""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -172,6 +173,8 @@ def own() -> dict:
         degradation=dict(**curve, neutral=1),
         direction_letters=dict(direction=np.array([1.0, 0, 0])),
         draw_tissues=dict(rng=np.random.default_rng(0)),
+        parse_requirement=dict(text="rotation ±10° loses ≤ 0.05 dice"),
+        check_requirements=dict(scores=t.scores, requirements="brightness dice ≥ 0.5"),
         evaluate=dict(model=threshold, cases=[t.case], transforms="brightness", values=[1, 2], progress=False),
         find_cases=dict(folder="images"),
         get_answers=dict(models=[threshold], case=t.case),
