@@ -313,6 +313,26 @@ def _images_in(folder: Path) -> list:  # of paths
     "Image files, and subfolders of DICOM files"
     return sorted(path for path in folder.iterdir() if _is_image(path))
 
+# %% ../../nbs/data/07_folders.ipynb #d8168364
+_NO_IMAGES = ("RTSTRUCT", "RTPLAN", "RTDOSE", "SEG", "SR", "PR", "KO", "REG")  # modalities
+
+
+def _holds_series(folder: Path) -> bool:
+    "Are there DICOM images in a folder?"
+    from pydicom import dcmread
+
+    first = next((file for file in sorted(folder.iterdir()) if file.is_file() and is_dicom(file)), None)
+    if first is None:
+        return False
+    return str(dcmread(first, specific_tags=["Modality"]).get("Modality", "")) not in _NO_IMAGES
+
+
+def _series_below(folder: Path) -> dict[str, str]:  # {name: path}
+    "Folders of DICOM images, however deep"
+    below = sorted(Path(place) for place, _, names in os.walk(folder) if names)
+    found = [place for place in below if place != folder and _holds_series(place)]
+    return {"_".join(place.relative_to(folder).parts): str(place) for place in found}
+
 # %% ../../nbs/data/07_folders.ipynb #c6dcab3d
 def _split_folder(folder: Path) -> tuple:  # two lists of paths
     "Images and masks of a folder"
@@ -444,6 +464,8 @@ def find_cases(
         images, truths = _images_in(folder), _images_in(Path(masks))
     truths = _by_key(truths, _MASK_END)
     images = _image_paths(images, truths)
+    if not images and not truths:
+        images = _series_below(folder)
     if not images:
         raise invalid("folder", f"a folder with images ({', '.join(READABLE)})", str(folder))
     if not truths:

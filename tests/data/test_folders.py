@@ -95,6 +95,16 @@ def test_subfolders_with_dicom_files_are_series(tmp_path):
     assert len(find_cases(tmp_path / "study/images")) == 2
 
 
+def test_series_below_patients_and_studies(tmp_path):
+    for patient in ("anna", "bert"):
+        put_series(tmp_path / patient / "study1" / "CT")
+        square = [[(-1, -1, 0), (1.5, -1, 0), (1.5, 1.5, 0), (-1, 1.5, 0)]]
+        write_rtstruct(tmp_path / patient / "study1" / "RS" / "drawn.dcm", dict(body=square))
+    found = find_cases(tmp_path)
+    assert [case.name for case in found] == ["anna_study1_CT", "bert_study1_CT"]
+    assert load_case(found[0]).shape == (2, 4, 4)
+
+
 @pytest.fixture
 def plans(tmp_path):
     "A folder of a series and its structures"
