@@ -301,9 +301,6 @@ from .eval.jobs import (
     Job,
     with_reference,
 )
-from .eval.packs import (
-    pack,
-)
 from .eval.scoring import (
     evaluate,
     get_confusion,
@@ -888,7 +885,6 @@ __all__ = [
     "occlusion_series",
     "optimal_thresholds",
     "overlay",
-    "pack",
     "pair_scores",
     "parse_requirement",
     "partitions",

@@ -29,7 +29,7 @@ _sections: dict[str, Section] = {}  # those of reports, once somebody asked for 
 def known_sections() -> dict[str, Section]:  # by name, in their order
     "The sections that a report has"
     if not _sections:
-        modules = [import_module(f"misas.report.{name}") for name in ("tolerance", "curves", "chapters")]
+        modules = [import_module(f"misas.report.{name}") for name in ("tolerated", "curves", "chapters")]
         built_in = {own.name: own for module in modules for own in module.SECTIONS}
         _sections.update({name: built_in[name] for name in _ORDER})
     return dict(_sections)

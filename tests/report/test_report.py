@@ -15,7 +15,7 @@ from PIL import Image
 import misas as ms
 from misas.report.blocks import as_blocks, number_text
 from misas.report.chapters import without_folders
-from misas.report.tolerance import is_within, place_in_range
+from misas.report.tolerated import is_within, place_in_range
 
 EVIL = "<script>alert(1)</script>"
 VALUES = dict(rotation=[-30, -10, 0, 10, 30], brightness=[0.5, 1, 2], dihedral=[0, 1, 2])
