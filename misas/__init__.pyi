@@ -340,11 +340,19 @@ from .analysis.confidence import (
     confidence_table,
     soft_dice_confidence,
 )
+from .analysis.conformal import (
+    conformal_threshold,
+    missed_shares,
+)
 from .analysis.consensus import (
     can_undo,
     consensus_case,
     get_answers,
     undo,
+)
+from .analysis.expected import (
+    expected_dice,
+    fit_temperature,
 )
 from .analysis.explanation import (
     ExplainedStep,
@@ -372,6 +380,9 @@ from .analysis.floor import (
 from .analysis.groups import (
     split_by,
 )
+from .analysis.grouptest import (
+    interaction,
+)
 from .analysis.guarantees import (
     guarantee,
 )
@@ -380,6 +391,10 @@ from .analysis.learning import (
     fewest_images,
     learning_table,
     learning_tolerance,
+)
+from .analysis.lesionsizes import (
+    lesion_table,
+    recall_by_volume,
 )
 from .analysis.limits import (
     tolerance,
@@ -455,6 +470,7 @@ from .analysis.severity import (
     equal_severity,
     image_severity,
     severities,
+    severity_preset,
     with_severity,
 )
 from .analysis.splits import (
@@ -542,6 +558,9 @@ from .plot.learning import (
     plot_learning_tolerance,
     plot_plan,
 )
+from .plot.lesioncharts import (
+    plot_recall_by_volume,
+)
 from .plot.overlays import (
     View,
     intensity_window,
@@ -573,6 +592,7 @@ from .plot.text import (
 from .plot.trust import (
     plot_confidence,
     plot_guarantee,
+    plot_referral,
     plot_risk_coverage,
 )
 from .plot.viewer import (
@@ -806,6 +826,7 @@ __all__ = [
     "concat_scores",
     "confidence_quality",
     "confidence_table",
+    "conformal_threshold",
     "conforms",
     "confusion",
     "consensus_case",
@@ -822,6 +843,7 @@ __all__ = [
     "error_map",
     "evaluate",
     "evaluate_plan",
+    "expected_dice",
     "explain_series",
     "feature_map",
     "feature_path",
@@ -829,6 +851,7 @@ __all__ = [
     "find_cases",
     "find_lesions",
     "fit_power_law",
+    "fit_temperature",
     "fnr",
     "fpr",
     "get_answers",
@@ -847,6 +870,7 @@ __all__ = [
     "image_severity",
     "init_study",
     "intensity_window",
+    "interaction",
     "invented_lesions",
     "iou",
     "known_metric",
@@ -861,6 +885,7 @@ __all__ = [
     "lesion_f1",
     "lesion_precision",
     "lesion_recall",
+    "lesion_table",
     "lesion_volume_recall",
     "load_bundle",
     "load_case",
@@ -875,6 +900,7 @@ __all__ = [
     "measure",
     "metric_facts",
     "missed_lesions",
+    "missed_shares",
     "model_loader",
     "model_specs",
     "noise_floor",
@@ -917,6 +943,8 @@ __all__ = [
     "plot_prominence",
     "plot_qq",
     "plot_ranked",
+    "plot_recall_by_volume",
+    "plot_referral",
     "plot_risk_coverage",
     "plot_scores",
     "plot_sensitivity",
@@ -942,6 +970,7 @@ __all__ = [
     "read_scores",
     "read_study_file",
     "recall",
+    "recall_by_volume",
     "referral_rates",
     "referral_threshold",
     "register_metric",
@@ -962,6 +991,7 @@ __all__ = [
     "series_view",
     "serve",
     "severities",
+    "severity_preset",
     "slices_of",
     "soft_dice_confidence",
     "specificity",

@@ -23,11 +23,15 @@ from .pixelsets import *
 from .explanation import *
 from .occlusion import *
 from .sanity import *
+from .grouptest import *
 from .guarantees import *
 from .floor import *
 from .severity import *
+from .expected import *
 from .confidence import *
 from .referral import *
+from .conformal import *
+from .lesionsizes import *
 from .limits import *
 
 from . import (
@@ -37,14 +41,18 @@ from . import (
     cohort,
     comparison,
     confidence,
+    conformal,
     consensus,
+    expected,
     explanation,
     explore,
     features,
     floor,
     groups,
     guarantees,
+    grouptest,
     learning,
+    lesionsizes,
     limits,
     measures,
     occlusion,
@@ -86,10 +94,14 @@ __all__ = [
     *explanation.__all__,
     *occlusion.__all__,
     *sanity.__all__,
+    *grouptest.__all__,
     *guarantees.__all__,
     *floor.__all__,
     *severity.__all__,
+    *expected.__all__,
     *confidence.__all__,
     *referral.__all__,
+    *conformal.__all__,
+    *lesionsizes.__all__,
     *limits.__all__,
 ]

@@ -71,7 +71,7 @@ def curve_rows(
     order = np.argsort(group, kind="stable")
     order = order[np.searchsorted(group[order], 0) :]  # rows without a name belong to none
     starts = np.flatnonzero(np.diff(group[order])) + 1
-    return iter(np.split(order, starts))
+    return iter(np.split(order, starts) if len(order) else [])
 
 # %% ../../nbs/analysis/09_casecurves.ipynb #36a8a3be
 @dataclass(frozen=True, eq=False)

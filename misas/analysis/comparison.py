@@ -13,7 +13,8 @@ import pandas as pd
 
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .armtests import better_arm, chosen_test, mood_p, shapiro_of
-from .summary import per_metric
+from .deltas import per_metric
+from .grouptest import holm
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
@@ -206,17 +207,6 @@ def _wilcoxon(delta: pd.Series) -> dict:
 
     return dict(wilcoxon_p=float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.0)
 
-# %% ../../nbs/analysis/04_comparison.ipynb #9894985d
-def _holm(p: pd.Series) -> pd.Series:
-    "p values corrected by Holm's method, by statsmodels; NaN stays NaN"
-    from statsmodels.stats.multitest import multipletests
-
-    known = p.notna()
-    corrected = pd.Series(np.nan, p.index)
-    if known.any():
-        corrected[known] = multipletests(p[known], method="holm")[1]
-    return corrected
-
 # %% ../../nbs/analysis/04_comparison.ipynb #53b61fd5
 def _verdict(
     cases: pd.DataFrame,  # from `scores_per_case`
@@ -346,7 +336,7 @@ def compare(
         verdict = _verdict(own, difference[row["metric"]], good.get(row["metric"]), better, alpha)
         rows.append(row | dict(model_a=model_a, model_b=model_b, better=better) | verdict)
     result = pd.DataFrame(rows)
-    result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(_holm)
+    result["wilcoxon_holm"] = result.groupby("metric").wilcoxon_p.transform(holm)
     result = result.assign(
         significant=result.p_value < alpha,
         mood_significant=result.mood_p < alpha,

@@ -15,8 +15,19 @@ import pandas as pd
 import torch
 
 from .consensus import get_answers
+from .expected import expected_dice, tempered
 from ..core.cases import Case, as_case
-from ..core.checks import check_choice, checked, chosen_labels, invalid, label_text, label_values, progress_bar
+from misas.core.checks import (
+    Domain,
+    check_choice,
+    check_number,
+    checked,
+    chosen_labels,
+    invalid,
+    label_text,
+    label_values,
+    progress_bar,
+)
 from ..core.model import Model, as_model
 from ..core.reference import unchanged_prediction
 from ..core.sweeps import chosen_values
@@ -67,7 +78,7 @@ def agreement(
     return {label: float(mean) if known else float("nan") for label, mean, known in zip(labels, agreed, there)}
 
 # %% ../../nbs/analysis/27_confidence.ipynb #00603613
-_METHODS = ("probabilities", "agreement", "ensemble")
+_METHODS = ("probabilities", "expected", "agreement", "ensemble")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +88,12 @@ class _Judge:
     models: list[Model]
     method: str
     small: tuple[Transform, list]  # of "agreement"
+    temperature: float = 1.0  # of "probabilities" and "expected"
 
     def __call__(self, case: Case) -> tuple[Case, torch.Tensor, Callable]:
         "The case as the model saw it, what is predicted, and a function of labels -> {label: confidence}"
         ready = self.models[0].prepare(case)
-        if self.method == "probabilities":
+        if self.method in ("probabilities", "expected"):
             return ready, *self._by_probabilities(ready)
         if self.method == "ensemble":
             masks = [unchanged_prediction(model, model.prepare(case)).cpu() for model in self.models]
@@ -97,9 +109,10 @@ class _Judge:
             others = "'agreement' needs none, 'ensemble' needs several models"
             none = f"model {model.name!r}, which gives no probabilities"
             raise ValueError(f"method must be another one for {none}: {others}")
-        maps = maps[0].cpu()
+        maps = tempered(maps[0].cpu(), self.temperature)
+        judged = expected_dice if self.method == "expected" else soft_dice_confidence
         mask = unchanged_prediction(model, ready).cpu()
-        return mask, lambda labels: soft_dice_confidence(maps, mask, [label for label in labels if label < len(maps)])
+        return mask, lambda labels: judged(maps, mask, [label for label in labels if label < len(maps)])
 
 # %% ../../nbs/analysis/27_confidence.ipynb #ff710ed4
 def _judged_rows(judge: _Judge, case: Case, labels: dict | None) -> Iterator[tuple]:  # (label, name, confidence, dice)
@@ -119,7 +132,9 @@ def _judged_rows(judge: _Judge, case: Case, labels: dict | None) -> Iterator[tup
         yield label, name, found.get(label, np.nan), dice[label]
 
 # %% ../../nbs/analysis/27_confidence.ipynb #24fcd308
-def _steps_of(case: Case, transforms: list, values: Any) -> Iterator[tuple]:  # (transform, param, value, changed case)
+def changed_cases(
+    case: Case, transforms: list, values: Any
+) -> Iterator[tuple]:  # (transform, param, value, changed case)
     "A case, changed in turn by each value of each transform"
     if not transforms:
         yield "unchanged", "", None, case
@@ -146,9 +161,10 @@ def confidence_table(
     cases,  # as `evaluate` takes them; with or without truth
     transforms=None,  # one or a list, along which confidence is followed; None: the unchanged images
     values=None,  # a list for all transforms, or a dict {name: list}; None: each transform's own
-    method: str = "probabilities",  # or "agreement", "ensemble"
+    method: str = "probabilities",  # or "expected" (Dice), "agreement", "ensemble"
     labels=None,  # a dict {value: name}, or a list of names of the labels 0, 1, 2 ...; None: all but the background
     small: tuple = ("rotation", (-6, -3, 3, 6)),  # changes of "agreement": a transform that can be undone, and values
+    temperature: float = 1.0,  # of the probabilities, from `fit_temperature`, > 0
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, confidence, score (Dice, NaN without truth)
     """How sure a model is of each label, and how good it is where there is a truth
@@ -159,17 +175,18 @@ def confidence_table(
     (True, True)
     """
     check_choice("method", method, _METHODS)
+    check_number("temperature", temperature, Domain(0, open=True))
     members = _members(model, method)
     if len(small) != 2:
         raise invalid("small", "a pair (transform, values)", small)
-    judge = _Judge(members, method, (as_transform(small[0]), list(small[1])))
+    judge = _Judge(members, method, (as_transform(small[0]), list(small[1])), float(temperature))
     several = [] if transforms is None else as_list(transforms, (str, Transform))
     chosen = chosen_labels(labels)
     name = members[0].name if method != "ensemble" else getattr(model, "name", "+".join(m.name for m in members))
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = as_case(case).replace(name=case.name)
-        for transform, param, value, changed in _steps_of(case, [as_transform(t) for t in several], values):
+        for transform, param, value, changed in changed_cases(case, [as_transform(t) for t in several], values):
             for _, label, confidence, score in _judged_rows(judge, changed, chosen):
                 rows.append((name, case.name, transform, param, value, label, confidence, score))
     columns = ["model", "case", "transform", "param", "value", "label", "confidence", "score"]

@@ -8,21 +8,16 @@ __all__ = ['noise_floor', 'with_floor']
 # %% ../../nbs/analysis/25_floor.ipynb #f92e3f5e
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .casecurves import case_curves, coded_table, curve_rows
-from .measures import mean_curve, upright
+from .noise import AGAIN, floor_columns, floor_curves
 from .summary import check_summary
-from ..core.checks import Domain, check_number, checked, naming
+from ..core.checks import Domain, check_number, checked
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_list
 from ..eval.scoring import evaluate, same_image
-from ..eval.table import check_scores, concat_scores, with_recorded, without_facts
+from ..eval.table import concat_scores, with_recorded
 from ..transforms.roundtrip import RoundTrip, resamples
-
-# %% ../../nbs/analysis/25_floor.ipynb #0c41b4a3
-AGAIN = "again"
 
 # %% ../../nbs/analysis/25_floor.ipynb #91bf5943
 def _renamed(scores: pd.DataFrame, names: dict) -> pd.DataFrame:  # {name in `scores`: other name}
@@ -75,37 +70,6 @@ def noise_floor(
         tables.append(_renamed(scores, {str(trip): str(trip.transform) for trip in trips}))
     return concat_scores(tables)
 
-# %% ../../nbs/analysis/25_floor.ipynb #6aa6a21a
-_KEYS = ["model", "transform", "label", "metric"]
-
-
-def _mean_curves(floor: pd.DataFrame) -> dict:  # {(model, transform, label, metric): (values, mean scores)}
-    "The mean over cases of each curve"
-    table = coded_table(floor)
-    curves = {}
-    for at in curve_rows(table, _KEYS):
-        curve = case_curves(table, at, names=False)
-        first = table.rows.iloc[at[0]]
-        known = curve.scores[~np.isnan(curve.scores).all(1)]
-        if len(known):
-            order = np.argsort(curve.values)
-            curves[tuple(first[key] for key in _KEYS)] = np.array(curve.values, float)[order], mean_curve(known)[order]
-    return curves
-
-# %% ../../nbs/analysis/25_floor.ipynb #4b361b82
-def _floor_of(row, curves: dict) -> tuple[float, float]:  # loss by resampling at the worst value, by asking again
-    "What a row of a summary loses without the change; NaN where it was not measured"
-    key = row.model, row["transform"], row.label, row.metric
-    again = curves.get((row.model, AGAIN, row.label, row.metric))
-    repeated = np.nan if again is None else float(np.ptp(again[1]))
-    if key not in curves or row.categorical or pd.isna(row.neutral_score):
-        return np.nan, repeated
-    values, scores = curves[key]
-    if not values[0] <= row.worst_value <= values[-1]:
-        return np.nan, repeated
-    losses = upright(row.neutral_score, row.better) - upright(scores, row.better)
-    return max(0.0, float(np.interp(row.worst_value, values, losses))), repeated
-
 # %% ../../nbs/analysis/25_floor.ipynb #ea4b0042
 @checked
 def with_floor(
@@ -114,10 +78,6 @@ def with_floor(
 ) -> pd.DataFrame:  # with the columns resampling, repeated (losses, in the metric's unit), beyond_floor
     "A summary that says how much of each drop is resampling, or another answer to the same image"
     checked_summary = check_summary(summary)
-    with naming("floor"):
-        curves = _mean_curves(without_facts(check_scores(floor)))
-    found = np.array([_floor_of(row, curves) for _, row in checked_summary.iterrows()]).reshape(-1, 2)
-    least = np.nansum(found, axis=1)
-    unknown = np.isnan(found).all(1)
-    beyond = (summary["drop"].to_numpy() - least).clip(min=0)
-    return summary.assign(resampling=found[:, 0], repeated=found[:, 1], beyond_floor=np.where(unknown, np.nan, beyond))
+    curves = floor_curves(floor)
+    found = [floor_columns(row, curves) for _, row in checked_summary.iterrows()]
+    return summary.assign(**{name: [own[name] for own in found] for name in ("resampling", "repeated", "beyond_floor")})

@@ -62,14 +62,16 @@ NOT_STATED = "not stated"
 _MOST_NUMBERS = 12
 
 
-def _is_missing(entry) -> bool:
+def is_missing(entry) -> bool:
     "Does a column say nothing here?"
-    return not entry.strip() if isinstance(entry, str) else bool(pd.isna(entry))
+    if isinstance(entry, str):
+        return not entry.strip()
+    return bool(pd.api.types.is_scalar(entry) and pd.isna(entry))
 
 
 def _plain_entry(entry):
     "An entry of a column; numbers of numpy as Python's"
-    if _is_missing(entry):
+    if is_missing(entry):
         return NOT_STATED
     return entry.item() if isinstance(entry, np.generic) else entry
 
@@ -241,6 +243,15 @@ def split_by(
     order = _worst_first(bare, codes, scores.attrs["metrics"])
     parts = [_part(scores, codes, group) for group in order]
     return [Group(entries[group], part, part.case.nunique(), counted) for group, part in zip(order, parts)]
+
+# %% ../../nbs/analysis/13_groups.ipynb #861dcf57
+def as_one_group(
+    scores: pd.DataFrame,  # a score table
+    lower_is_better: Sequence = (),  # names of custom metrics where that is not known
+) -> list[Group]:
+    "A whole table as one group without a name"
+    scores = _with_described(check_scores(scores), lower_is_better)
+    return [Group({}, scores, scores.case.nunique())]
 
 # %% ../../nbs/analysis/13_groups.ipynb #d5ab9029
 FEWEST_CASES = 5

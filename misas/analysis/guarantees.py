@@ -6,16 +6,25 @@
 __all__ = ['guarantee']
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #5333c5df
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
-from .measures import upright
-from .summary import per_metric, starts_at_0
-from ..core.checks import Domain, check_choice, check_number, checked, invalid, nearest_name, warn_user
-from ..eval.table import all_metric_facts, all_transform_facts, check_scores, with_unit, without_facts
+from .deltas import per_metric, starts_at_0
+from .groups import Group, as_one_group, joined_groups, split_by
+from .grouptest import group_of_cases, interactions
+from .patients import losses_of, of_patients, patient_names, with_nothing_to_lose
+from ..core.checks import Domain, check_choice, check_number, checked, invalid, warn_user
+from misas.eval.table import (
+    all_metric_facts,
+    all_transform_facts,
+    check_scores,
+    with_unit,
+    without_facts,
+)
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #712ad99f
 def binomial_p(
@@ -59,54 +68,6 @@ def _reached(
     fails = ~(p <= level)
     return int(fails.argmax()) if fails.any() else len(p)
 
-# %% ../../nbs/analysis/24_guarantees.ipynb #ba717770
-def _losses(
-    scores: np.ndarray,  # `(cases, values)`
-    at: int,  # index of the neutral value
-    better: str,  # "higher", "lower", "zero"
-) -> np.ndarray:  # `(cases, values)`; infinite where the score is missing
-    "What each case loses, relative to its unchanged image"
-    good = upright(scores, better)
-    with np.errstate(invalid="ignore"):
-        losses = good[:, [at]] - good
-    losses[:, at] = 0
-    return np.where(np.isnan(losses), np.inf, losses)
-
-
-def _of_patients(
-    losses: np.ndarray,  # `(cases, values)`
-    tried: np.ndarray,  # `(cases, values)`, bool
-    patient: np.ndarray,  # `(cases,)`, integers 0, 1, 2 ...
-) -> tuple[np.ndarray, np.ndarray]:  # losses (patients, values), NaN where not tried; number of patients (values,)
-    "The largest loss of each patient"
-    worst = np.full((patient.max() + 1, losses.shape[1]), -np.inf)
-    np.maximum.at(worst, patient, np.where(tried, losses, -np.inf))
-    worst[np.isneginf(worst)] = np.nan
-    return worst, (~np.isnan(worst)).sum(0)
-
-# %% ../../nbs/analysis/24_guarantees.ipynb #fb27114a
-def _patient_names(rows: pd.DataFrame, patient: str | None) -> dict | None:  # {case: patient}
-    "Which patient each case is of; None: each case is a patient"
-    if patient is None:
-        if "patient" not in rows:
-            return None
-        patient = "patient"
-    if patient not in rows:
-        allowed = f"a column of scores ({', '.join(map(str, rows))})"
-        raise invalid("patient", f"{allowed}{nearest_name(patient, list(rows))}", patient)
-    named = rows[["case", patient]].drop_duplicates()
-    unknown = named[named[patient].isna()]
-    if len(unknown):
-        raise ValueError(
-            f"scores must name the patient of each case, got none in {patient!r} for {unknown.case.iloc[0]!r}"
-        )
-    twice = named[named.case.duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"scores must have one patient for each case, got several in {patient!r} for {twice.case.iloc[0]!r}"
-        )
-    return dict(zip(named.case, named[patient]))
-
 # %% ../../nbs/analysis/24_guarantees.ipynb #2299f129
 @dataclass(frozen=True)
 class _Claim:
@@ -149,6 +110,7 @@ def _ordered_range(values: np.ndarray, at: int, p: np.ndarray, level: float) -> 
         low_cut=below == len(sides[0]),
         high_cut=above == len(sides[1]),
         held=held,
+        next=[int(side[0]) for side in tried],
         level=each,
     )
 
@@ -156,15 +118,9 @@ def _ordered_range(values: np.ndarray, at: int, p: np.ndarray, level: float) -> 
 def _named_range(names: list, at: int, p: np.ndarray, level: float) -> dict:
     "Names have no order: each is tested by itself, and they share the level"
     each = level / max(len(names) - 1, 1)
+    others = [i for i in range(len(names)) if i != at]
     held = [i for i in range(len(names)) if i == at or p[i] <= each]
-    return dict(low=np.nan, high=np.nan, low_cut=False, high_cut=False, held=held, level=each)
-
-# %% ../../nbs/analysis/24_guarantees.ipynb #43282292
-def _with_nothing_to_lose(clean: np.ndarray, patient: np.ndarray, delta: float) -> int:
-    "How many patients have no image in which the label is found: a score that starts at 0 cannot drop below it"
-    found = np.zeros(patient.max() + 1, bool)
-    np.logical_or.at(found, patient, clean > delta)
-    return int((~found).sum())
+    return dict(low=np.nan, high=np.nan, low_cut=False, high_cut=False, held=held, next=others, level=each)
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #f2919843
 def _guaranteed(curve: CaseCurves, at: int, names: bool, metric: dict, patients: dict | None, claim: _Claim) -> dict:
@@ -172,11 +128,11 @@ def _guaranteed(curve: CaseCurves, at: int, names: bool, metric: dict, patients:
     judged = np.isfinite(curve.scores[:, at])
     left_out = dict(unjudged=int((~judged).sum()))
     if not judged.any():
-        nothing = dict(nothing_to_lose=0, failures=0)
+        nothing = dict(nothing_to_lose=0, failures=0, most_failures=0, next_failures=0)
         return left_out | nothing | dict(patients=0, held=[], level=claim.level, low=np.nan, high=np.nan, p=np.nan)
     cases = np.array(curve.cases, object)[judged]
     who = pd.factorize(np.array([patients[case] for case in cases], object))[0] if patients else np.arange(len(cases))
-    losses, n = _of_patients(_losses(curve.scores[judged], at, metric["better"]), curve.tried[judged], who)
+    losses, n = of_patients(losses_of(curve.scores[judged], at, metric["better"]), curve.tried[judged], who)
     p = claim.p(losses, n)
     at_0 = starts_at_0(metric["better"], metric["unit"])
     found = (
@@ -192,8 +148,10 @@ def _guaranteed(curve: CaseCurves, at: int, names: bool, metric: dict, patients:
         | dict(
             patients=int(n[at]),
             failures=int(failures[beyond].max()) if beyond else 0,
+            most_failures=int(failures.max()),
+            next_failures=min((int(failures[i]) for i in found["next"]), default=0),
             p=float(p[beyond].max()) if beyond else np.nan,
-            nothing_to_lose=_with_nothing_to_lose(curve.scores[judged, at], who, claim.delta) if at_0 else 0,
+            nothing_to_lose=with_nothing_to_lose(curve.scores[judged, at], who, claim.delta) if at_0 else 0,
         )
     )
 
@@ -216,9 +174,16 @@ def _failing_text(row: dict) -> str:
     return f"at most {_percent(row['share'])} of such patients {worse} {loss} {name}"
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #aeb05880
-def _sentence(row: dict) -> str:
+def _too_many(row: dict) -> str:
+    "Why there is no guarantee though there are patients enough"
+    if row["risk"] == "mean" or not row["next_failures"]:
+        return "too many lose it"
+    return f"too many lose it, {row['next_failures']} at the nearest value already"
+
+
+def _sentence(row: dict, group: str) -> str:
     "What is guaranteed, and on how many patients it rests"
-    about = f"{row['model']}, {row['transform']}"
+    about = f"{group}: {row['model']}, {row['transform']}" if group else f"{row['model']}, {row['transform']}"
     measured = f"{row['patients']} patient{'' if row['patients'] == 1 else 's'}"
     if row["nothing_to_lose"]:
         measured += f", of which {row['nothing_to_lose']} have nothing to lose: at most {row['delta']:g} unchanged"
@@ -228,7 +193,7 @@ def _sentence(row: dict) -> str:
         )
     if not row["holds"]:
         wanted = f"{row['needed']} without a failure are needed"
-        more = f"{wanted}, {row['lacking']} more" if row["lacking"] else f"too many lose it; {wanted}"
+        more = f"{wanted}, {row['lacking']} more" if row["lacking"] else f"{_too_many(row)}; {wanted}"
         nothing = f"nothing is guaranteed of {row['metric']} of {row['label']} beyond the unchanged image"
         return f"{about}: {nothing} ({measured}; {more})"
     where = f"anywhere tested between {_minus(row['low'], row['unit'])} and {_minus(row['high'], row['unit'])}"
@@ -263,6 +228,7 @@ _GUARANTEE = [
     "high_cut",
     "accepted",
     "failures",
+    "most_failures",
     "p",
     "holds",
     "needed",
@@ -293,15 +259,79 @@ def _row(table: CodedTable, at: np.ndarray, facts: tuple, patients: dict | None,
         lacking=max(0, needed - found["patients"]),
     )
 
+# %% ../../nbs/analysis/24_guarantees.ipynb #70a33f48
+@dataclass(frozen=True)
+class Claims:
+    "What is to be guaranteed of a whole table"
+
+    deltas: dict  # {metric: loss that counts as a failure}
+    share: float = 0.1
+    confidence: float = 0.95
+    correction: str | None = "bonferroni"
+    risk: str = "share"
+
+    def of(self, metric: str, times: int) -> _Claim:  # `times`: statements that hold together
+        "What is to be guaranteed of a curve"
+        return _Claim(self.deltas[metric], self.share, (1 - self.confidence) / times, self.risk)
+
+    def words(self, metric: str, times: int) -> dict:
+        "The claim in columns"
+        named = f"{self.correction} ({times} statements)" if times > 1 else "none"
+        own = dict(delta=self.deltas[metric], share=self.share, confidence=self.confidence, risk=self.risk)
+        return own | dict(correction=named)
+
+# %% ../../nbs/analysis/24_guarantees.ipynb #83b0ce31
+def _claimable(group: Group) -> pd.DataFrame:
+    "The rows of transforms that have a neutral value"
+    facts = all_transform_facts(group.scores)
+    has_neutral = group.scores["transform"].map({name: own["neutral"] is not None for name, own in facts.items()})
+    return without_facts(group.scores)[has_neutral.to_numpy(bool)]
+
+
+def _guarantees_of(group: Group, patients: dict | None, claims: Claims, times: dict) -> pd.DataFrame:
+    "The guarantees of a group; `times`: statements about each model"
+    transforms, metrics = all_transform_facts(group.scores), all_metric_facts(group.scores)
+    table = coded_table(_claimable(group))
+    rows = []
+    for at in curve_rows(table, _KEYS):
+        first = table.rows.iloc[at[0]]
+        n = times[first.model] if claims.correction else 1
+        facts = transforms[first["transform"]], metrics[first.metric]
+        row = _row(table, at, facts, patients, claims.of(first.metric, n)) | claims.words(first.metric, n)
+        rows.append(row | dict(sentence=_sentence(row, group.text)))
+    return pd.DataFrame(rows, columns=_GUARANTEE)
+
+# %% ../../nbs/analysis/24_guarantees.ipynb #bbeb64bd
+def _most_failing(table: pd.DataFrame) -> float:
+    "The largest share of patients that fail"
+    return (table.most_failures / table.patients.clip(lower=1)).max() if len(table) else 0.0
+
+
+def guarantees(
+    groups: list,  # of `Group`
+    patients: dict | None,  # {case: patient}; None: each case is one
+    claims: Claims,
+) -> pd.DataFrame:  # the group with the largest share of failures first
+    "The guarantees of all groups, without those transforms that have no neutral value"
+    named = [_claimable(group)[_KEYS].drop_duplicates() for group in groups]
+    times = pd.concat(named).groupby("model").size().to_dict()
+    tables = [_guarantees_of(group, patients, claims, times) for group in groups]
+    if not groups[0].entries:
+        return tables[0]
+    order = sorted(range(len(groups)), key=lambda k: -_most_failing(tables[k]))
+    whole = joined_groups([groups[k] for k in order], [tables[k] for k in order])
+    tests = interactions(groups, patients, 9999, 0)
+    p = [tests.get(tuple(key), (0, {}, np.nan))[2] for key in whole[_KEYS].itertuples(index=False, name=None)]
+    return whole.assign(interaction_p=p)
+
 # %% ../../nbs/analysis/24_guarantees.ipynb #fe7f7fbf
-def _check_claim(share, confidence) -> None:
-    "Errors of numbers that are no shares"
-    for name, number in dict(share=share, confidence=confidence).items():
-        check_number(name, number, Domain(0, 1, open=True))
-        if number == 1:
-            raise invalid(name, "a number > 0 and < 1", number)
+def check_share(name: str, number) -> None:
+    "An error of a number that is no share, or all or nothing"
+    check_number(name, number, Domain(0, 1, open=True))
+    if number == 1:
+        raise invalid(name, "a number > 0 and < 1", number)
 
-
+# %% ../../nbs/analysis/24_guarantees.ipynb #4ad876df
 def _deltas(delta, metrics: dict, risk: str) -> dict:  # {metric: number}
     "The loss that is tolerated, for each metric"
     deltas = per_metric("delta", delta, metrics, 0.05, Domain(0, open=True))
@@ -312,19 +342,25 @@ def _deltas(delta, metrics: dict, risk: str) -> dict:  # {metric: number}
     return deltas
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #08e89033
-def _with_neutral(rows: pd.DataFrame, transforms: dict) -> tuple[pd.DataFrame, dict]:
-    "The transforms that have a neutral value; a word on those that have none"
+def _check_neutral(groups: list) -> None:
+    "A word on transforms that have no neutral value, and an error where all are such"
+    transforms: dict[str, dict] = {}
+    for group in groups:
+        transforms |= all_transform_facts(group.scores)
     without = [name for name, facts in transforms.items() if facts["neutral"] is None]
-    if not without:
-        return rows, transforms
-    rows = rows[~rows["transform"].isin(without)]
     listed = ", ".join(without)
-    if not len(rows):
+    if len(without) == len(transforms):
         raise ValueError(
             f"scores must have a transform with a neutral value, relative to which losses are, got {listed}"
         )
-    warn_user(f"nothing is guaranteed of {listed}: without a neutral value there is nothing to lose")
-    return rows, {name: facts for name, facts in transforms.items() if name not in without}
+    if without:
+        warn_user(f"nothing is guaranteed of {listed}: without a neutral value there is nothing to lose")
+
+
+def _check_one_group(groups: list, patients: dict | None) -> None:
+    "A word where there is no test of interaction"
+    if len(groups) > 1 and group_of_cases(groups, patients) is None:
+        warn_user("a patient is in several groups, where it counts each time: there is no test of interaction")
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #8cac65a7
 @checked
@@ -337,11 +373,13 @@ def guarantee(
     | None = None,  # column that names the patient; None: "patient", where there is one, else each case is one
     correction: str | None = "bonferroni",  # all statements of a model hold together; None: each for itself
     risk: str = "share",  # "share" of patients that lose more than delta, or "mean": the mean loss is at most delta
-) -> pd.DataFrame:  # a row per model, transform, label and metric, with a column `sentence`
+    by: str | Sequence[str] | None = None,  # column (scanner, sex ...), or list of columns: guarantees of each group
+) -> pd.DataFrame:  # a row per model, transform, label and metric, with a column `sentence`; the worst group first
     """The largest range of values for which a loss is rare among such patients, with a stated confidence
 
     The patients must be a random sample of those that the statement is about. Learn then test with a fixed sequence
-    (arXiv 2110.01052) on exact binomial p values, or those of Hoeffding and Bentkus for `risk="mean"`.
+    (arXiv 2110.01052) on exact binomial p values, or those of Hoeffding and Bentkus for `risk="mean"`. With `by`, the
+    statements about all groups hold together, and `interaction_p` tells whether groups lose differently.
 
     >>> import misas as ms
     >>> cases = [ms.phantom((64, 64), seed=seed) for seed in range(3)]
@@ -350,27 +388,15 @@ def guarantee(
     >>> found[["patients", "needed", "lacking"]].iloc[0].tolist()
     [3, 17, 14]
     """
-    _check_claim(share, confidence)
+    check_share("share", share)
+    check_share("confidence", confidence)
     check_choice("risk", risk, ("share", "mean"))
     if correction is not None:
         check_choice("correction", correction, ("bonferroni",))
     scores = check_scores(scores)
-    metrics = all_metric_facts(scores)
-    transforms = all_transform_facts(scores)
-    deltas = _deltas(delta, metrics, risk)
-    bare = without_facts(scores)
-    patients = _patient_names(bare, patient)
-    bare, transforms = _with_neutral(bare, transforms)
-    family = bare[_KEYS].drop_duplicates().groupby("model").size()
-    table = coded_table(bare)
-    rows = []
-    for at in curve_rows(table, _KEYS):
-        first = table.rows.iloc[at[0]]
-        times = int(family[first.model]) if correction else 1
-        claim = _Claim(deltas[first.metric], share, (1 - confidence) / times, risk)
-        facts = transforms[first["transform"]], metrics[first.metric]
-        row = _row(table, at, facts, patients, claim)
-        named = f"{correction} ({times} statements)" if correction and times > 1 else "none"
-        row |= dict(delta=claim.delta, share=share, confidence=confidence, risk=risk, correction=named)
-        rows.append(row | dict(sentence=_sentence(row)))
-    return pd.DataFrame(rows).reindex(columns=_GUARANTEE)
+    groups = as_one_group(scores) if by is None else split_by(scores, by)
+    claims = Claims(_deltas(delta, all_metric_facts(groups[0].scores), risk), share, confidence, correction, risk)
+    patients = patient_names(without_facts(scores), patient)
+    _check_neutral(groups)
+    _check_one_group(groups, patients)
+    return guarantees(groups, patients, claims)

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from .armtests import mood_p
+from .deltas import per_metric
 from .splits import check_plan
-from .summary import per_metric, summarise
+from .summary import summarise
 from ..core.cases import Case, as_case
 from misas.core.checks import (
     Domain,

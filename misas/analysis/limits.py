@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .deltas import per_metric, starts_at_0
 from .measures import mean_curve, tolerance_interval, upright
-from .summary import per_metric, starts_at_0
+from .noise import FloorCurves, above_floor, floor_curves
 from .walk import Walk, walk_outwards
 from ..core.cases import as_case
-from ..core.checks import Domain, check_choice, check_number, checked, invalid, warn_user
+from ..core.checks import Domain, check_choice, check_number, checked, invalid, naming, warn_user
 from ..core.model import as_model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases
 from ..eval.scoring import evaluate
-from ..eval.table import all_metric_facts, concat_scores, without_facts
+from ..eval.table import all_metric_facts, check_scores, concat_scores, without_facts
 
 # %% ../../nbs/analysis/30_limits.ipynb #9dadc539
 def _one_way(neutral: float, end: float, resolution: float, log: bool) -> list[float]:
@@ -56,6 +57,7 @@ class _Asked:
     transform: Transform
     deltas: Any  # as the user gave them
     options: dict  # of `evaluate`
+    noise: FloorCurves | None = None
     tables: dict = field(default_factory=dict)  # {value: score table}
     start: Any = None
 
@@ -95,10 +97,20 @@ class _Asked:
             matrix = own.pivot(index="case", columns="value", values="score").reindex(columns=values).to_numpy(float)
             good = upright(matrix, self.facts[metric]["better"])
             known = good[~np.isnan(good[:, values.index(self.neutral)])]
-            missing = np.full(len(values), np.nan)
-            curves[label, metric] = mean_curve(known, neutral=values.index(self.neutral)) if len(known) else missing
+            if len(known):
+                mean = mean_curve(known, neutral=values.index(self.neutral))
+                curves[label, metric] = self.lifted(mean, values, label, metric)
         nothing = np.full(len(values), np.nan)
         return {key: curves.get(key, nothing) for key in self.keys}
+
+    def lifted(self, mean: np.ndarray, values: list, label: str, metric: str) -> np.ndarray:  # (V,)
+        "A mean curve, more is better, in which a loss within the noise floor is none"
+        if self.noise is None:
+            return mean
+        clean = mean[values.index(self.neutral)]
+        better = self.facts[metric]["better"]
+        key = self.model.name, str(self.transform), label, metric
+        return above_floor(mean, clean, self.noise.losses(key, values, clean if better == "higher" else -clean, better))
 
 # %% ../../nbs/analysis/30_limits.ipynb #e5c71a51
 def _limits_of(asked: _Asked, sides: list, longest: int, budget: int | None) -> list[dict]:
@@ -201,6 +213,18 @@ def _walked(asked: _Asked, values, resolution: float, budget: int | None, name: 
     )
     return table[_COLUMNS]
 
+# %% ../../nbs/analysis/30_limits.ipynb #19db33df
+def _noise_of(floor: pd.DataFrame, cases: list) -> FloorCurves:
+    "The noise floor of some cases"
+    with naming("floor"):
+        floor = check_scores(floor)
+    names = [case.name for case in cases]
+    own = floor[floor.case.isin(names)]
+    if set(names) - set(own.case):
+        missing = next(name for name in names if name not in set(own.case))
+        raise ValueError(f"floor must have scores of each case, got none of {missing!r}")
+    return floor_curves(own)
+
 # %% ../../nbs/analysis/30_limits.ipynb #f085ebe2
 @checked
 def tolerance(
@@ -214,6 +238,7 @@ def tolerance(
     labels=None,  # as for `evaluate`
     per: str = "mean",  # limits of the "mean" over cases, as in `summarise`, or of each "case"
     budget: int | None = None,  # values that may be tried beside the neutral one; None: as many as it takes
+    floor: pd.DataFrame | None = None,  # from `noise_floor`, of the same model and cases: a loss within it is none
     **options,  # of `evaluate`: store, n_jobs, absent, batch_size, ignore
 ) -> pd.DataFrame:  # a row per label and metric; `.attrs["scores"]` is the score table of all that was tried
     """How far the image may be changed: limits as of a sweep in steps of `resolution`, with few calls of the model
@@ -241,7 +266,8 @@ def tolerance(
         groups = {case.name: [case] for case in known}
     tables, scores = [], list[pd.DataFrame]()
     for name, group in groups.items():
-        asked = _Asked(own, group, transform, delta, chosen)
+        noise = None if floor is None else _noise_of(floor, group)
+        asked = _Asked(own, group, transform, delta, chosen, noise)
         tables.append(_walked(asked, values, resolution, budget, name))
         scores += asked.tables.values()
     found = pd.concat(tables, ignore_index=True)

@@ -157,7 +157,11 @@ def referral_threshold(
     return float(bad[needed - 1])
 
 # %% ../../nbs/analysis/28_referral.ipynb #8ac63184
-def _interval(k: int, n: int, confidence: float) -> tuple[float, float]:
+def share_interval(
+    k: int,
+    n: int,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
     "Clopper and Pearson's; NaN of none"
     from scipy.stats import binomtest
 
@@ -166,7 +170,7 @@ def _interval(k: int, n: int, confidence: float) -> tuple[float, float]:
     bounds = binomtest(k, n).proportion_ci(confidence)
     return float(bounds.low), float(bounds.high)
 
-
+# %% ../../nbs/analysis/28_referral.ipynb #a05b06b8
 @checked
 def referral_rates(
     table: pd.DataFrame,  # from `confidence_table`: other cases than those of the threshold, with truth
@@ -190,6 +194,6 @@ def referral_rates(
     rows = {}
     for name, (part, whole, meaning) in counted.items():
         k, n = int(part.sum()), int(whole.sum())
-        low, high = _interval(k, n, confidence)
+        low, high = share_interval(k, n, confidence)
         rows[name] = dict(rate=k / n if n else np.nan, k=k, n=n, low=low, high=high, meaning=meaning)
     return pd.DataFrame.from_dict(rows, orient="index")

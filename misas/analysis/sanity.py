@@ -22,6 +22,7 @@ from misas.analysis.explanation import (
 )
 from .occlusion import mask_dice
 from .pixelsets import label_number, warn_of_empty
+from .severity import ssim
 from ..core.cases import Case
 from ..core.checks import Domain, check_number, checked, label_text, progress_bar
 from ..core.model import as_model, case_for
@@ -37,16 +38,12 @@ def alike(
 ) -> tuple:  # Spearman's correlation, SSIM
     "How alike two maps are"
     from scipy.stats import rankdata
-    from skimage.metrics import structural_similarity
 
     if a.max() == a.min() or b.max() == b.min():
         return 0.0, 0.0
     ranks = [rankdata(x) for x in (a, b)]
-    window = min(7, *a.shape)
-    window -= window % 2 == 0
     scaled = [x / np.abs(x).max() for x in (a, b)]
-    ssim = structural_similarity(*scaled, data_range=1, win_size=window) if window >= 3 else np.nan
-    return float(np.corrcoef(*ranks)[0, 1]), float(ssim)
+    return float(np.corrcoef(*ranks)[0, 1]), ssim(scaled[0], scaled[1], 1)
 
 # %% ../../nbs/analysis/33_sanity.ipynb #6425fd88
 def elsewhere(
@@ -100,8 +97,9 @@ def cascade_table(one: Explained, ready: Case, pixels, label: int, maps: np.ndar
     rows = []
     for n, name, now in _renewed(one, ready, pixels, label, seed, True):
         for layer, before, after in zip(one.layers, maps, now):
-            spearman, ssim = alike(before, after)
-            rows.append(dict(layer=layer.name, renewed=n, last=name, spearman=spearman, ssim=ssim))
+            spearman, structural = alike(before, after)
+            likeness = dict(spearman=spearman, ssim=structural)
+            rows.append(dict(layer=layer.name, renewed=n, last=name) | likeness)
     return pd.DataFrame(rows, columns=["layer", "renewed", "last", "spearman", "ssim"])
 
 

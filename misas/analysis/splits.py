@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .groups import is_missing
 from ..core.checks import Domain, check_flag, check_number, check_type, checked, invalid, is_several, nearest_name
 from ..data.folders import as_cases
 from ..eval.table import plain_text
@@ -33,10 +34,6 @@ class _Pool:
         "The cases of some units"
         return [name for unit in chosen for name in self.units[unit]]
 
-
-def _is_missing(value) -> bool:
-    return value is None or value == "" or isinstance(value, float) and np.isnan(value)
-
 # %% ../../nbs/analysis/15_splits.ipynb #1c589b95
 def _patient_column(columns: dict[str, Mapping], patient: str | None) -> str | None:
     "The column that says whose image a case is; None: there is none"
@@ -49,7 +46,7 @@ def _patient_column(columns: dict[str, Mapping], patient: str | None) -> str | N
         columns_text = ", ".join(map(repr, known))
         listed = f"one of the cases' columns, {columns_text}" if known else "None for cases without columns"
         raise ValueError(f"patient must be {listed}, got {patient!r}{nearest_name(patient, known)}")
-    lacking = [name for name, own in columns.items() if _is_missing(own.get(patient))]
+    lacking = [name for name, own in columns.items() if is_missing(own.get(patient))]
     if lacking:
         raise ValueError(
             f"column {patient!r} must say for each case whose image it is, but case {lacking[0]!r} has none there "
@@ -284,7 +281,7 @@ def split_balance(
     for entry, own in plan.groupby("entry", sort=False):
         sizes = own.part.value_counts()
         for group in groups:
-            inside = own[by].isna() if _is_missing(group) else own[by] == group
+            inside = own[by].isna() if is_missing(group) else own[by] == group
             counts = {part: int((inside & (own.part == part)).sum()) for part in ("train", "test")}
             shares = {f"{part}_share": counts[part] / sizes[part] for part in counts}
             empty = [f"none to {part} with" for part in counts if not counts[part]]

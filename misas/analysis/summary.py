@@ -8,20 +8,24 @@ __all__ = ['MEASURES', 'summarise', 'verdicts']
 # %% ../../nbs/analysis/01_summary.ipynb #e48ec053
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
+from .deltas import check_metric_names, per_metric, starts_at_0
 from misas.analysis.groups import (
     FEWEST_CASES,
+    Group,
+    as_one_group,
     entry_text,
     joined_groups,
     split_by,
     warn_of_few,
 )
+from .guarantees import Claims, check_share, guarantees
 from misas.analysis.measures import (
     bootstrap_curves,
     corruption_error,
@@ -35,6 +39,8 @@ from misas.analysis.measures import (
     upright,
     worst_score,
 )
+from .noise import FloorCurves, above_floor, floor_columns, floor_curves
+from .patients import patient_names
 from misas.core.checks import (
     Domain,
     as_names,
@@ -44,7 +50,7 @@ from misas.core.checks import (
     invalid,
     is_several,
     naming,
-    nearest_name,
+    warn_user,
 )
 from misas.eval.table import (
     all_metric_facts,
@@ -62,11 +68,6 @@ from misas.eval.table import (
 # those that get bounds
 MEASURES = ("neutral_score", "worst_score", "drop", "tolerance_low", "tolerance_high", "degradation", "area")
 
-# %% ../../nbs/analysis/01_summary.ipynb #3c5865e8
-def starts_at_0(better: str, metric_unit: str) -> bool:
-    "Is it a score that starts at 0, and of which more is better?"
-    return better == "higher" and not metric_unit
-
 # %% ../../nbs/analysis/01_summary.ipynb #61fa36a2
 def _nothing_to_lose(neutral_score, worst_score, delta, starts_at_0):
     "Is a label hardly found in the unchanged image? A score that starts at 0 cannot drop by more than it is"
@@ -79,6 +80,7 @@ def _curve_measures(
     neutral,  # None: there is none
     delta: float,
     facts: dict,  # of the transform
+    floor: np.ndarray | float = 0.0,  # `(V,)`, loss that is no matter of the transform
 ) -> dict:  # {measure: (...)}
     "Measures of curves, whatever the score at the neutral value"
     worst = np.fmin.reduce(curves, -1)
@@ -90,16 +92,17 @@ def _curve_measures(
     if facts["categorical"]:
         return found
     log = bool(facts["log"])
-    low, high, low_cut, high_cut = tolerance_interval(values, curves, neutral, delta, log)
+    lifted = above_floor(curves, clean[..., None], floor)
+    low, high, low_cut, high_cut = tolerance_interval(values, lifted, neutral, delta, log)
     found |= dict(tolerance_low=low, tolerance_high=high, tolerance_low_cut=low_cut, tolerance_high_cut=high_cut)
     for name, measure in dict(degradation=degradation, area=normalised_area, slope=local_slope).items():
         found[name] = measure(values, curves, neutral, log)
     return found
 
 
-def _measures(values: list, curves: np.ndarray, neutral, delta: float, facts: dict) -> dict:  # {measure: (...)}
+def _measures(values: list, curves: np.ndarray, neutral, delta: float, facts: dict, floor=0.0) -> dict:
     "Measures of curves; what is relative to a label that is hardly found in the unchanged image is not known"
-    found = _curve_measures(values, curves, neutral, delta, facts)
+    found = _curve_measures(values, curves, neutral, delta, facts, floor)
     if neutral is None:
         return found
     starts_at_0 = facts.get("starts_at_0", False)
@@ -190,16 +193,18 @@ def _turned_back(
     return turned
 
 
-def _tried(values: list, mean: np.ndarray, neutral, facts: dict, delta: float, unchanged: float) -> dict:
+def _tried(curve: "_Curve") -> dict:
     "Which values were tried, and which of them are bad"
+    values, mean, neutral, facts = curve.values, curve.mean, curve.neutral, curve.facts
     names = facts["categorical"]
     log = bool(facts["log"])
     failed, passed = [], []
-    start = unchanged if neutral is None else mean[values.index(neutral)]
+    start = curve.unchanged if neutral is None else mean[values.index(neutral)]
     if names and not np.isnan(start):
-        floor = start - delta
-        failed = [value for value, score in zip(values, mean) if score < floor]
-        passed = [value for value, score in zip(values, mean) if score >= floor and value != neutral]
+        lowest = start - curve.delta
+        lifted = above_floor(mean, start, curve.floor or 0.0)
+        failed = [value for value, score in zip(values, lifted) if score < lowest]
+        passed = [value for value, score in zip(values, lifted) if score >= lowest and value != neutral]
     return dict(
         neutral=neutral,
         tried_low=np.nan if names else min(values),
@@ -249,6 +254,7 @@ class _Curve:
     better: str
     error: float  # corruption error
     unchanged: float = np.nan  # score of the unchanged image, more is better, where there is no neutral value
+    floor: tuple = ()  # loss at each value that is no matter of the transform; empty: not measured
 
     @cached_property
     def neutral(self):
@@ -262,7 +268,7 @@ class _Curve:
 
     def measures(self, curves: np.ndarray) -> dict:  # {measure: (...)}
         "Measures of curves `(..., values)`"
-        return _measures(self.values, curves, self.neutral, self.delta, self.facts)
+        return _measures(self.values, curves, self.neutral, self.delta, self.facts, self.floor or 0.0)
 
 
 def _alike(
@@ -273,7 +279,8 @@ def _alike(
     alike: dict[tuple, list] = {}
     for i, curve in enumerate(curves):
         about = tuple(sorted((name, str(fact)) for name, fact in curve.facts.items()))
-        alike.setdefault((tuple(curve.values), curve.at, curve.delta, about, len(curve.scores)), []).append(i)
+        key = tuple(curve.values), curve.at, curve.delta, about, curve.floor, len(curve.scores)
+        alike.setdefault(key, []).append(i)
     parts = []
     for (values, *_), places in alike.items():
         most = max(1, 200_000 // (len(values) * max(resamples, 1)))
@@ -335,7 +342,7 @@ def _summary_row(
     return (
         dict(cases=len(curve.scores), lost_cases=_lost_cases(curve), delta=curve.delta, corruption_error=curve.error)
         | _fewest(curve.values, curve.scores)
-        | _tried(curve.values, curve.mean, curve.neutral, curve.facts, curve.delta, curve.unchanged)
+        | _tried(curve)
         | measured
         | _against_unchanged(curve, measured)
     )
@@ -354,6 +361,20 @@ _NUMBERS = (
     "slope",
     "corruption_error",
 )
+_NOISE = ["resampling", "repeated", "beyond_floor"]
+_PROMISED = [
+    "patients",
+    "guaranteed_low",
+    "guaranteed_high",
+    "guaranteed_names",
+    "guaranteed",
+    "patients_needed",
+    "share",
+    "confidence",
+    "correction",
+    "guarantee",
+]
+_TEXTS = ("failed", "passed", "unit", "metric_unit", "guaranteed_names", "correction", "guarantee")
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
 _SUMMARY = [
     "model",
@@ -389,52 +410,9 @@ _SUMMARY = [
     "log",
     "categorical",
     *_BOUNDS,
+    *_NOISE,
+    *_PROMISED,
 ]
-
-# %% ../../nbs/analysis/01_summary.ipynb #c77905e3
-def _listed(facts: dict) -> str:
-    "Metrics with their units"
-    return ", ".join(f"{metric} in {own['unit']}" if own["unit"] else metric for metric, own in facts.items())
-
-
-def _check_metric_names(
-    name: str,  # of the argument
-    given,  # names of metrics
-    metrics: list,  # those of the table
-) -> None:
-    "An error for a name that is no metric of a table"
-    for metric in given:
-        if not isinstance(metric, str) or metric not in metrics:
-            listed = ", ".join(metrics)
-            raise ValueError(
-                f"{name} must be about the metrics {listed}, got {metric!r}{nearest_name(metric, metrics)}"
-            )
-
-# %% ../../nbs/analysis/01_summary.ipynb #5d6d3e13
-def per_metric(
-    name: str,  # of the argument, for errors
-    given,  # a number for all metrics, a dict {metric: number}, or None
-    facts: dict,  # {metric: facts}
-    default: float,  # of metrics without a unit
-    domain: Domain,  # allowed numbers
-) -> dict[str, float]:  # by the name of the metric
-    "A number for each metric; those with a unit have no default"
-    if given is None:
-        given = {}
-    elif isinstance(given, dict):
-        _check_metric_names(name, given, list(facts))
-    else:
-        if len({own["unit"] for own in facts.values()}) > 1:
-            raise invalid(name, f"a dict {{metric: number}} for metrics of different units ({_listed(facts)})", given)
-        given = dict.fromkeys(facts, given)
-    numbers = {metric: None if own["unit"] else default for metric, own in facts.items()} | given
-    for metric, number in numbers.items():
-        if number is None:
-            unit = facts[metric]["unit"]
-            remedy = f"{name}={{{metric!r}: ...}}"
-            raise ValueError(f"{name} must have a number in {unit} for {metric!r}, got none: {remedy}")
-        check_number(name, number, domain)
-    return {metric: float(number) for metric, number in numbers.items()}
 
 # %% ../../nbs/analysis/01_summary.ipynb #00d2a267
 def _names_of_metrics(
@@ -446,7 +424,7 @@ def _names_of_metrics(
     if not isinstance(given, (set, frozenset, Mapping)) and not is_several(given):
         raise invalid(name, f"a list of metrics, of {', '.join(metrics)}", given)
     given = list(given)
-    _check_metric_names(name, given, metrics)
+    check_metric_names(name, given, metrics)
     return given
 
 
@@ -470,8 +448,24 @@ def _unchanged(table: CodedTable, at: np.ndarray, curve: CaseCurves, better: str
     return float(upright(known[known.case.isin(judged)].unchanged.to_numpy(float), better).mean())
 
 
-def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts: dict, delta: float) -> _Curve:
-    "The curve in some rows of a table; `facts` are of the transform, and better, starts_at_0"
+def _floor_at(curve: _Curve, about: pd.Series, noise: FloorCurves) -> tuple:
+    "The loss that is no matter of the transform, at each value"
+    key = about.model, about["transform"], about.label, about.metric
+    if curve.at is None or curve.facts["categorical"]:
+        return (float(np.nan_to_num(noise.repeated(about.model, about.label, about.metric))),) * len(curve.values)
+    sign = 1 if curve.better == "higher" else -1
+    return tuple(noise.losses(key, curve.values, sign * float(curve.mean[curve.at]), curve.better))
+
+
+def _one_curve(
+    table: CodedTable,
+    at: np.ndarray,  # numbers of the rows
+    reference: pd.DataFrame,
+    facts: dict,  # of the transform, and better, starts_at_0
+    delta: float,
+    noise: FloorCurves | None,
+) -> _Curve:
+    "The curve in some rows of a table"
     names = facts["categorical"] or bool((table.number[at] < 0).any())
     curve = case_curves(table, at, names)
     transform = table.rows["transform"].iat[at[0]]
@@ -484,7 +478,7 @@ def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts
     better = facts["better"]
     facts = facts | dict(categorical=names)
     known = np.nan if judged_at is not None else _unchanged(table, at, curve, better)
-    return _Curve(
+    own = _Curve(
         int(at[0]),
         curve.values,
         upright(scores, better),
@@ -495,6 +489,7 @@ def _one_curve(table: CodedTable, at: np.ndarray, reference: pd.DataFrame, facts
         error,
         known,
     )
+    return own if noise is None else replace(own, floor=_floor_at(own, table.rows.iloc[at[0]], noise))
 
 
 def _curves_of(
@@ -503,6 +498,7 @@ def _curves_of(
     metrics: dict,  # {name: facts}
     deltas: dict,  # {metric: drop that is tolerated}
     reference: pd.DataFrame,  # the rows of the reference model
+    noise: FloorCurves | None = None,
 ) -> list[_Curve]:
     "The curves of a table, in order of appearance"
     table = coded_table(scores)
@@ -515,8 +511,29 @@ def _curves_of(
         about = metrics[metric]
         own = dict(better=about["better"], starts_at_0=starts_at_0(about["better"], about["unit"]))
         yardstick = yardsticks.get(key, reference[:0])
-        curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric]))
+        curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric], noise))
     return curves
+
+# %% ../../nbs/analysis/01_summary.ipynb #6d0fe75e
+def _summary_of(group: Group, deltas: dict, reference: pd.DataFrame, sampling: dict, noise) -> pd.DataFrame:
+    "The summary of one group, largest drop first, without guarantees"
+    scores = group.scores
+    transforms, metrics = all_transform_facts(scores), all_metric_facts(scores)
+    bare = without_facts(scores)
+    curves = _curves_of(bare, transforms, metrics, deltas, reference, noise)
+    found = _measured(curves, **sampling)
+    measured = [_summary_row(curve, own) for curve, own in zip(curves, found)]
+    first = [curve.first for curve in curves]
+    about = bare.iloc[first][["model", "transform", "label", "metric"]].reset_index(drop=True)
+    about["param"] = [transforms[name]["param"] for name in about["transform"]]
+    about["metric_unit"] = [metrics[name]["unit"] for name in about.metric]
+    about["better"] = [metrics[name]["better"] for name in about.metric]
+    table = about.join(pd.DataFrame(measured)).reindex(columns=_SUMMARY)
+    table = table.astype({column: float for column in _NUMBERS})
+    if noise is not None:
+        table[_NOISE] = [list(floor_columns(row, noise).values()) for _, row in table.iterrows()]
+    largest_first = (-table["drop"] / table.delta).argsort(kind="stable")
+    return table.iloc[largest_first].reset_index(drop=True)
 
 # %% ../../nbs/analysis/01_summary.ipynb #47319641
 _ROUGH = f"one case has no bounds, and those of fewer than {FEWEST_CASES} are rough"
@@ -528,22 +545,40 @@ def _largest_drop(summary: pd.DataFrame) -> float:
     return (summary["drop"] / summary.delta).fillna(-np.inf).max()
 
 
-def _summarise_groups(scores, by, delta, reference, lower_is_better, sampling: dict) -> pd.DataFrame:
-    "`summarise` of each group, that with the largest drop first"
-    scores = check_scores(scores)
-    lower = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
-    groups = split_by(scores, by, lower)
-    deltas = per_metric("delta", delta, groups[0].scores.attrs["metrics"], 0.05, Domain(0, open=True))
-    if reference is not None:
-        reference = _reference_rows(without_facts(scores), reference)
+def _summarise_groups(groups: list, deltas: dict, reference: pd.DataFrame, sampling: dict, noise) -> pd.DataFrame:
+    "The summary of each group, that with the largest drop first"
     found = []
     for group in groups:
         own = {metric: deltas[metric] for metric in group.scores.metric.unique()}
-        found.append((group, summarise(group.scores, own, reference, **sampling)))
+        found.append((group, _summary_of(group, own, reference, sampling, noise)))
     found.sort(key=lambda pair: -_largest_drop(pair[1]))
     many = bool(sampling["resamples"])
     warn_of_few(groups, FEWEST_CASES if many else 2, _ROUGH if many else _ALONE)
     return joined_groups([group for group, _ in found], [table for _, table in found])
+
+# %% ../../nbs/analysis/01_summary.ipynb #053ce863
+def _patients_or_none(scores: pd.DataFrame, patient: str | None) -> tuple[dict | None, bool]:  # and is that known?
+    "Whose image each case is; a column that was not asked for, and does not say it of all cases, is not used"
+    try:
+        return patient_names(without_facts(scores), patient), True
+    except ValueError as e:
+        if patient is not None:
+            raise
+        warn_user(f"no guarantee is given: {e}")
+        return None, False
+
+
+def _with_guarantees(table: pd.DataFrame, groups: list, patients: dict | None, claims: Claims) -> pd.DataFrame:
+    "A summary with what is guaranteed of each curve, and whether groups lose differently"
+    found = guarantees(groups, patients, claims)
+    keys = [*groups[0].entries, "model", *_KEYS]
+    keys = list(dict.fromkeys(keys))
+    renamed = dict(low="guaranteed_low", high="guaranteed_high", accepted="guaranteed_names", holds="guaranteed")
+    renamed |= dict(needed="patients_needed", sentence="guarantee")
+    found = found.rename(columns=renamed).set_index(pd.MultiIndex.from_frame(found[keys].astype(object)))
+    wanted = pd.MultiIndex.from_frame(table[keys].astype(object))
+    added = found[[*_PROMISED, *["interaction_p"] * ("interaction_p" in found)]].reindex(wanted)
+    return table.assign(**{name: added[name].to_numpy() for name in added})
 
 # %% ../../nbs/analysis/01_summary.ipynb #2c5475c0
 def summarise(
@@ -557,6 +592,9 @@ def summarise(
     by: str
     | Sequence[str]
     | None = None,  # column by which the table is split (scanner, arm ...), or a list of columns
+    floor: pd.DataFrame | None = None,  # from `noise_floor`, of the same models and cases: a loss within it is none
+    share: float = 0.1,  # of patients that may lose more than delta where a range is guaranteed, > 0 and < 1
+    patient: str | None = None,  # column that names the patient; None: "patient", where there is one, else each case
 ) -> pd.DataFrame:
     """How sensitive models are: a row per model, transform, label and metric, largest drop first
 
@@ -569,27 +607,20 @@ def summarise(
     0  brightness    LV      2          4.0   0.2
     """
     _check_sampling(confidence, resamples, seed)
-    if by is not None:
-        sampling = dict(confidence=confidence, resamples=resamples, seed=seed)
-        return _summarise_groups(scores, by, delta, reference, lower_is_better, sampling)
+    check_share("share", share)
     scores = check_scores(scores)
     lower_is_better = _names_of_metrics("lower_is_better", lower_is_better, list(scores.metric.unique()))
-    metrics = all_metric_facts(scores, lower_is_better)
-    transforms = all_transform_facts(scores)
-    deltas = per_metric("delta", delta, metrics, 0.05, Domain(0, open=True))
+    groups = as_one_group(scores, lower_is_better) if by is None else split_by(scores, by, lower_is_better)
+    deltas = per_metric("delta", delta, all_metric_facts(groups[0].scores), 0.05, Domain(0, open=True))
     of_reference = _reference_rows(without_facts(scores), reference)
-    curves = _curves_of(scores, transforms, metrics, deltas, of_reference)
-    found = _measured(curves, float(confidence), int(resamples), int(seed))
-    measured = [_summary_row(curve, own) for curve, own in zip(curves, found)]
-    first = [curve.first for curve in curves]
-    about = without_facts(scores).iloc[first][["model", "transform", "label", "metric"]].reset_index(drop=True)
-    about["param"] = [transforms[name]["param"] for name in about["transform"]]
-    about["metric_unit"] = [metrics[name]["unit"] for name in about.metric]
-    about["better"] = [metrics[name]["better"] for name in about.metric]
-    table = about.join(pd.DataFrame(measured)).reindex(columns=_SUMMARY)
-    table = table.astype({column: float for column in _NUMBERS})
-    largest_first = (-table["drop"] / table.delta).argsort(kind="stable")
-    return table.iloc[largest_first].reset_index(drop=True)
+    noise = None if floor is None else floor_curves(floor)
+    sampling = dict(confidence=float(confidence), resamples=int(resamples), seed=int(seed))
+    if by is None:
+        table = _summary_of(groups[0], deltas, of_reference, sampling, noise)
+    else:
+        table = _summarise_groups(groups, deltas, of_reference, sampling, noise)
+    patients, known = _patients_or_none(scores, patient)
+    return _with_guarantees(table, groups, patients, Claims(deltas, share, confidence)) if known else table
 
 # %% ../../nbs/analysis/01_summary.ipynb #48e2e0bd
 def _amount_text(value, unit: str = "") -> str:
@@ -683,6 +714,38 @@ def fewest_text(
         return ""
     return f"only {row.fewest_cases:g} of {row.cases:g} cases at {_place_text(row, row.fewest_value)}"
 
+# %% ../../nbs/analysis/01_summary.ipynb #5da20a72
+def floor_text(
+    row,  # of a summary
+) -> str:
+    "How much of the drop is no matter of the transform"
+    known = [loss for loss in (row.resampling, row.repeated) if not pd.isna(loss)]
+    loss = sum(known)
+    nothing_said = pd.isna(row.resampling) and not loss
+    if not known or nothing_said or pd.isna(row["drop"]):
+        return ""
+    what = "resampling alone" if not pd.isna(row.resampling) else "asking again alone"
+    if row["drop"] <= loss + 1e-9:
+        return f"no drop beyond {what}, which costs {with_unit(score_text(loss), row.metric_unit)}"
+    return f"of which {what}: {with_unit(score_text(loss), row.metric_unit)}"
+
+
+def guarantee_text(
+    row,  # of a summary
+) -> str:
+    "For which range the tolerated loss is rare among such patients; nothing for one patient"
+    if pd.isna(row.patients) or row.patients < 2:
+        return ""
+    if not row.guaranteed:
+        lacking = row.patients < row.patients_needed
+        why = f"{row.patients_needed:g} are needed" if lacking else "too many lose more"
+        return f"no guarantee ({row.patients:g} patients, {why})"
+    where = row.guaranteed_names
+    if not pd.isna(row.guaranteed_low):
+        where = f"{_amount_text(row.guaranteed_low, row.unit)} to {_amount_text(row.guaranteed_high, row.unit)}"
+    sure = f"{row.patients:g} patients, {100 * row.confidence:.4g} % confidence"
+    return f"guaranteed for {100 * (1 - row.share):.4g} % of such patients: {where} ({sure})"
+
 # %% ../../nbs/analysis/01_summary.ipynb #7b5449da
 def _without_nan(column: pd.Series) -> pd.Series:
     "A column of texts; a table from a file has NaN for none"
@@ -699,13 +762,15 @@ def check_summary(
         summary = summary.assign(lost_cases=0)  # of an earlier version
     if "passed" not in summary:
         summary = summary.assign(passed="?")  # likewise: not known
+    later = [column for column in (*_NOISE, *_PROMISED) if column not in summary]
+    summary = summary.assign(**dict.fromkeys(later, np.nan))  # likewise
     missing = [column for column in _SUMMARY if column not in summary]
     if missing:
         lacking = ", ".join(map(repr, missing[:3])) + (" ..." if len(missing) > 3 else "")
         raise ValueError(f"summary must be the table that summarise makes, got one without the columns {lacking}")
     if not len(summary):
         raise ValueError("summary must have at least one row, got an empty table")
-    return summary.assign(**{name: _without_nan(summary[name]) for name in ("failed", "passed", "unit", "metric_unit")})
+    return summary.assign(**{name: _without_nan(summary[name]) for name in _TEXTS})
 
 # %% ../../nbs/analysis/01_summary.ipynb #a5032220
 def summary_groups(
@@ -761,10 +826,13 @@ def lost_cases_text(
 def _sentence(
     row,
     columns: list,  # by which the summary was split
+    several: bool,  # models?
 ) -> str:
-    few = "; ".join(text for text in (fewest_text(row), lost_cases_text(row)) if text)
+    own = (floor_text(row), guarantee_text(row), fewest_text(row), lost_cases_text(row))
+    few = "; ".join(text for text in own if text)
     group = group_text(row, columns)
     start = f"{group}, " if group else ""
+    start += f"{row.model}, " if several else ""
     text = f"{start}{row['transform']}, {row.label}: {_tolerates_text(row)}{row.metric} {worst_text(row)}"
     return f"{text}; {few}" if few else text
 
@@ -776,4 +844,5 @@ def verdicts(
     "Each row of a summary in words"
     summary = check_summary(summary)
     columns = summary_groups(summary, by)
-    return [_sentence(row, columns) for _, row in summary.iterrows()]
+    several = summary.model.nunique() > 1
+    return [_sentence(row, columns, several) for _, row in summary.iterrows()]

@@ -29,6 +29,7 @@ from .explain import *
 from .explain_views import *
 from .distributions import *
 from .trust import *
+from .lesioncharts import *
 
 from . import (
     animation,
@@ -49,6 +50,7 @@ from . import (
     gallery,
     gridimages,
     learning,
+    lesioncharts,
     overlays,
     page,
     panels,
@@ -92,4 +94,5 @@ __all__ = [
     *explain_views.__all__,
     *distributions.__all__,
     *trust.__all__,
+    *lesioncharts.__all__,
 ]

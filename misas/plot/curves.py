@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.groups import GROUP, titled_groups
+from ..analysis.noise import FloorCurves, floor_curves
 from ..core.checks import check_choice, check_flag
 from misas.eval.table import (
     all_metric_facts,
@@ -52,6 +53,7 @@ from misas.plot.charts import (
     value_runs,
 )
 from .colours import label_colour_scale
+from .commonaxis import common_axis
 from .text import check_label_names
 
 # %% ../../nbs/plot/04_curves.ipynb #784a41fd
@@ -101,6 +103,7 @@ class _Panels:
     width: int  # in pixels
     height: int  # in pixels
     band: bool = False  # a band for the middle half of the cases, instead of single cases?
+    noise: FloorCurves | None = None  # a band for what is no matter of the transform
 
     def clicked(self, opacity: float) -> Any:
         "Opacity of a label that is clicked, or of all; the others fade"
@@ -113,6 +116,7 @@ class _Metric:
 
     name: str
     unit: str
+    better: str = "higher"  # "lower", "zero"
     domain: list = field(default_factory=lambda: [0, 1])  # of the scores that are finite
     far_rows: int = 0  # rows of triangles in the fullest panel
 
@@ -231,6 +235,39 @@ def _tooltip(names: bool, param: str, metric: str) -> list:
         chart_field("model:N"),
     ]
 
+# %% ../../nbs/plot/04_curves.ipynb #a3e8082b
+def _floor_rows(rows: pd.DataFrame, facts: dict, metric: "_Metric", noise: FloorCurves) -> pd.DataFrame:
+    "From the score of the unchanged image to what is left where all of the loss is noise, at each value"
+    parts = []
+    for (model, label), own in rows.groupby(["model", "label"], sort=False):
+        values = np.sort(own.value.astype(float).unique())
+        clean = own.score[own.value.astype(float) == facts["neutral"]].mean()
+        key = model, rows["transform"].iloc[0], label, metric.name
+        again = noise.repeated(model, label, metric.name)
+        losses = noise.resampling(key, values, clean, metric.better)
+        known = ~np.isnan(losses) | (not np.isnan(again))
+        if not known.any():
+            continue
+        worse = -1 if metric.better == "higher" else 1
+        ends = clean + worse * (np.nan_to_num(losses) + np.nan_to_num(again))
+        part = pd.DataFrame(dict(value=values, low=np.minimum(clean, ends), high=np.maximum(clean, ends)))
+        parts.append(part[known].assign(model=model, label=label))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _floor_layers(rows: pd.DataFrame, facts: dict, metric: "_Metric", panels: _Panels, look: tuple) -> list:
+    "The band of what is no matter of the transform; `look`: values are names, encoding of the values, axis of scores"
+    names, x, y = look
+    if panels.noise is None or names or facts["neutral"] is None:
+        return []
+    band = _floor_rows(rows, facts, metric, panels.noise)
+    if not len(band) or not (band.high > band.low + 1e-9).any():
+        return []
+    seen = dict(color=panels.style["color"], detail=[chart_field("model:N")], opacity=panels.clicked(0.35))
+    encoding = dict(x=x, y=y("low"), y2=dict(field="high")) | seen
+    data = inline_data(band, names)
+    return [chart_mark(data, "area", encoding), chart_mark(data, "rule", encoding, strokeWidth=3)]
+
 # %% ../../nbs/plot/04_curves.ipynb #cc0aefdf
 def _joined_by_lines(rows: pd.DataFrame, facts: dict, kind: str) -> bool:
     "Lines join numbers, never names"
@@ -264,10 +301,13 @@ def _score_panel(
     base = dict(x=x, y=y("score"), color=colour, tooltip=_tooltip(names, facts["param"], metric.name))
     seen = dict(color=colour, opacity=panels.clicked(1))
     unchanged = unchanged_lines(rows, y, **seen)
+    floor = _floor_layers(rows, facts, metric, panels, (names, x, y))
     notes = _notes(table, far, panels.models) + ["dashed: unchanged image"] * bool(unchanged)
+    notes += ["shaded: noise floor (resampling, asking again)"] * bool(floor)
     return alt.layer(  # type: ignore[return-value]
         *neutral_line(table, facts, x, names, metric.domain, strip),
         *unchanged,
+        *floor,
         *_band_layers(table, base, y, panels, lines),
         *_curve_layers(table, base, panels, lines, names, number),
         *(infinity_strip(strip) if metric.far_rows else []),
@@ -297,7 +337,8 @@ def _metrics_of(scores: pd.DataFrame) -> dict:  # {name: _Metric}
     facts, bare = all_metric_facts(scores), without_facts(scores)
     for name in facts:
         own = bare[bare.metric == name]
-        metrics[name] = _Metric(name, facts[name]["unit"], score_domain(own.score), _far_rows(own))
+        about = facts[name]
+        metrics[name] = _Metric(name, about["unit"], about["better"], score_domain(own.score), _far_rows(own))
     return metrics
 
 # %% ../../nbs/plot/04_curves.ipynb #48f369f4
@@ -311,6 +352,8 @@ def plot_scores(
     height: int = 180,  # of a panel, in pixels
     cases: bool = True,  # draw each of several cases as a thin line?
     by: str | Sequence[str] | None = None,  # column (scanner, arm ...), or list of columns: panels of each group
+    floor: pd.DataFrame | None = None,  # from `noise_floor`, of the same models and cases: a band under each curve
+    x: str = "value",  # or a column of numbers, such as "severity" (`with_severity`): all transforms on one axis
 ) -> "alt.ConcatChart":
     """Scores against the values of each transform: an interactive chart
 
@@ -325,6 +368,9 @@ def plot_scores(
     check_panel_size(columns, width, height)
     check_flag("cases", cases)
     scores = check_scores(scores)
+    if x != "value":
+        return common_axis(scores, x, columns, (width, height))
+    noise = None if floor is None else floor_curves(floor)
     scores, groups = (scores, []) if by is None else titled_groups(scores, by)
     facts, metrics = all_transform_facts(scores), _metrics_of(scores)
     own_facts = {group.title: all_transform_facts(group.scores) for group in groups}
@@ -342,7 +388,7 @@ def plot_scores(
     colour_of = label_colour_scale(list(scores.label.unique()), check_label_names(labels), colours)
     click = alt.selection_point(name="label_click", fields=["label"], bind="legend")
     style = line_style(scores, colour_of, lines)
-    panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height, band)
+    panels = _Panels(kind, style, click, cases, list(scores.model.unique()), width, height, band, noise)
 
     drawn = [_score_panel(rows, known[t], metrics[m], panels, i) for i, (known, (t, m, *_), rows) in enumerate(parts)]
     columns = columns or (min(len(groups), 4) if groups else len(metrics) if len(metrics) > 1 else 3)

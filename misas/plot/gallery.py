@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.groups import NOT_STATED, is_missing
 from ..analysis.measures import upright
 from ..core.checks import AnyFunction, Domain, check_number, checked, invalid
 from ..core.model import Model, as_model
@@ -79,9 +80,9 @@ def worst_first(
 
 
 def _group_of(entry: Entry, columns: Sequence) -> tuple:  # of values as text
-    "The group of a case; where a value is missing it is not known, which is a group of its own"
+    "The group of a case; what is missing is not stated, which is a group of its own"
     values = [entry.columns.get(column) for column in columns]
-    return tuple("not known" if v is None or v != v or v == "" else one_line(str(v)) for v in values)
+    return tuple(NOT_STATED if is_missing(value) else one_line(str(value)) for value in values)
 
 
 def _checked_columns(by, entries: list) -> tuple:

@@ -16,6 +16,7 @@ import pandas as pd
 from misas.analysis.summary import (
     check_summary,
     fewest_text,
+    floor_text,
     group_text,
     lost_cases_text,
     range_text,
@@ -32,11 +33,26 @@ _INTERVALS = dict(
     tolerated=("tolerance_low", "tolerance_high"),
     low=("tolerance_low_lower", "tolerance_low_upper"),
     high=("tolerance_high_lower", "tolerance_high_upper"),
+    guaranteed=("guaranteed_low", "guaranteed_high"),
 )
 _EXPLAINED = [
     "bar: what the model tolerates · grey: what was tried · dashed: the unchanged image",
     "triangle: the range tried ended here, the tolerance perhaps not · thin lines: bounds of a bar's ends",
 ]
+
+
+def _guarantee_words(summary: pd.DataFrame) -> list:
+    "What the blue lines mean; nothing where all rows are of one patient"
+    known = summary[pd.to_numeric(summary.patients, errors="coerce") > 1]
+    if not len(known):
+        return []
+    first = known.iloc[0]
+    few = f"{known.patients.min():g}" if known.patients.nunique() == 1 else f"{known.patients.min():g} or more"
+    sure = f"{100 * first.confidence:.4g} % confidence"
+    if not known.guaranteed.astype(bool).any():
+        needed = f"{known.patients_needed.min():g} are needed or more"
+        return [f"no range is guaranteed with {sure}: {few} patients, {needed}"]
+    return [f"blue line: guaranteed for {100 * (1 - first['share']):.4g} % of such patients, {sure} ({few} patients)"]
 
 
 def _records(table: pd.DataFrame, columns: list) -> "alt.InlineData":
@@ -49,7 +65,7 @@ def _intervals(rows: pd.DataFrame, which: str) -> "alt.InlineData":
     "Intervals of rows, with the ends `value` and `value2`"
     low, high = _INTERVALS[which]
     table = rows.assign(value=rows[low], value2=rows[high]).dropna(subset=["value", "value2"])
-    return _records(table, ["who", "value", "value2", "drop", "tolerates", "worst"])
+    return _records(table, ["who", "value", "value2", "drop", "tolerates", "worst", "guarantee"])
 
 # %% ../../nbs/plot/05_summary.ipynb #8610f7bc
 @dataclass(frozen=True)
@@ -73,6 +89,15 @@ def _open_ends(rows: pd.DataFrame, end: str, axes: _Axes) -> "alt.Chart":
     return triangles.encode(axes.x, axes.y)
 
 # %% ../../nbs/plot/05_summary.ipynb #aeb514f7
+def _guaranteed_layer(rows: pd.DataFrame, axes: _Axes) -> list:
+    "A line below the bar, where a range is guaranteed"
+    held = rows[rows.guaranteed.fillna(False).astype(bool)]
+    if not len(held):
+        return []
+    lines = alt.Chart(_intervals(held, "guaranteed")).encode(axes.x, axes.y, x2="value2", tooltip=["guarantee:N"])
+    return [lines.mark_rule(color="#0072b2", strokeWidth=3, yOffset=9.5)]
+
+
 def _interval_layers(rows: pd.DataFrame, axes: _Axes) -> list:
     "Range tried, interval, neutral value, bounds, open ends"
 
@@ -85,6 +110,7 @@ def _interval_layers(rows: pd.DataFrame, axes: _Axes) -> list:
         bars("tried").mark_bar(color="#e6e6e6", height=15),
         tolerated.encode(axes.colour, tooltip=["who:N", "tolerates:N", "worst:N"]),
         alt.Chart(unchanged).mark_rule(color="black", strokeDash=[3, 2]).encode(axes.x),
+        *_guaranteed_layer(rows, axes),
         bars("low").mark_rule(color="black", strokeWidth=1.3),
         bars("high").mark_rule(color="black", strokeWidth=1.3),
         _open_ends(rows, "low", axes),
@@ -119,7 +145,7 @@ def _with_texts(
     tolerates, worst = [], []
     for _, row in rows.iterrows():
         tolerates.append(range_text(row))
-        said = [worst_text(row), fewest_text(row), lost_cases_text(row)]
+        said = [worst_text(row), floor_text(row), fewest_text(row), lost_cases_text(row)]
         worst.append("; ".join(text for text in said if text))
     return rows.assign(who=who, tolerates=tolerates, worst=worst)
 
@@ -232,7 +258,7 @@ def plot_summary(
         chart = alt.vconcat(*groups, spacing=20).resolve_scale(color="independent")
     title = alt.TitleParams(
         f"What {_listed(models)} {'tolerates' if len(models) == 1 else 'tolerate'}",
-        subtitle=[*_EXPLAINED, *left_out],
+        subtitle=[*_EXPLAINED, *_guarantee_words(summary), *left_out],
         anchor="start",
         fontSize=15,
         subtitleColor="#666",

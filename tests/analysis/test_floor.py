@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from misas.analysis.floor import noise_floor, with_floor
-from misas.analysis.summary import summarise
+from misas.analysis.limits import tolerance
+from misas.analysis.summary import summarise, verdicts
 from misas.core.cases import Case
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
@@ -109,7 +110,63 @@ def test_beside_a_summary():
     assert (found["drop"], found.resampling, found.repeated, found.beyond_floor) == (3, 2, 0.5, 0.5)
 
 
+def made(transform, values, scores, metric="dice"):
+    rows = [("net", "a", transform, "deg", v, "LV", metric, s) for v, s in zip(values, scores)]
+    columns = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_a_drop_inside_the_floor_is_none():
+    scores = made("rotation", [-10, 0, 10, 20], [0.8, 0.9, 0.82, 0.7])
+    floor = pd.concat([made("rotation", [-10, 0, 10], [0.79, 0.9, 0.88]), made("again", [1, 2], [0.9, 0.9])])
+    bare, own = summarise(scores).iloc[0], summarise(scores, floor=floor).iloc[0]
+    assert bare.tolerance_low == pytest.approx(-5) and own.tolerance_low == -10  # 0.1 is lost, 0.11 by resampling alone
+    assert own.tolerance_high == bare.tolerance_high == pytest.approx(6.25)  # 0.08 is lost, 0.02 by resampling
+    assert own["drop"] == bare["drop"] and np.isnan(own.resampling)  # not measured at 20
+    known = with_floor(summarise(scores), floor).iloc[0]
+    assert (known.resampling, known.repeated) == (pytest.approx(own.resampling, nan_ok=True), own.repeated)
+
+
+def test_words_on_the_floor():
+    floor = pd.concat([made("rotation", [-10, 0], [0.78, 0.9]), made("again", [1, 2], [0.9, 0.9])])
+    inside = verdicts(summarise(made("rotation", [-10, 0], [0.8, 0.9]), floor=floor))[0]
+    assert inside == (
+        "rotation, LV: tolerates −10° to 0° (all tried) with a loss of at most 0.05; dice 0.90 → 0.80 at −10°; "
+        "no drop beyond resampling alone, which costs 0.12"
+    )
+    beyond = verdicts(summarise(made("rotation", [-10, 0], [0.6, 0.9]), floor=floor))[0]
+    assert beyond.endswith("dice 0.90 → 0.60 at −10°; of which resampling alone: 0.12")
+    assert "resampling" not in verdicts(summarise(made("rotation", [-10, 0], [0.6, 0.9])))[0]
+
+
+def test_names_and_distances_have_a_floor():
+    again = made("again", [1, 2, 3], [0.9, 0.8, 0.9])
+    turned = made("dihedral", [0, 1, 4], [0.9, 0.82, 0.6]).assign(param="k")
+    row = summarise(turned, floor=again).iloc[0]
+    assert row.failed == "4" and row.passed == "1"  # 0.08 is lost, 0.1 by asking again
+    assert summarise(turned).failed[0] == "1, 4"
+    far = made("rotation", [0, 10], [2, 5], "hd95")
+    floor = made("rotation", [0, 10], [2, 5.5], "hd95")
+    assert summarise(far, delta=1).tolerance_high[0] == pytest.approx(10 / 3)
+    assert summarise(far, delta=1, floor=floor).tolerance_high[0] == 10
+
+
+def test_limits_know_the_floor():
+    image = torch.linspace(0, 0.35, 40).repeat(1, 40, 1)
+    image[0, 10:20, 10:20] = 0.6
+    case = Case(image, (image[0] > 0.5).int(), name="square", scale=(0, 1))
+    chosen = dict(resolution=0.2, values=(1, 2), labels={1: "LV"})
+    bare = tolerance(bright, case, "brightness", **chosen)
+    noise = evaluate(bright, case, "brightness", [1, 1.2, 1.44, 1.728, 2], **OPTIONS)  # as if all of it were noise
+    lifted = tolerance(bright, case, "brightness", floor=noise, **chosen)
+    assert bare.high[0] < lifted.high[0] == 2
+    with pytest.raises(ValueError, match="floor must have scores of each case, got none of 'square'"):
+        tolerance(bright, case, "brightness", floor=noise.assign(case="other"), **chosen)
+
+
 def test_bad_input():
+    with pytest.raises(ValueError, match="floor must|floor: scores must|scores must have"):
+        summarise(made("rotation", [0, 1], [1, 1]), floor=pd.DataFrame(dict(a=[1])))
     with pytest.raises(ValueError, match="repeats must be"):
         noise_floor(bright, phantom((32, 32)), repeats=0)
     with pytest.raises((ValueError, TypeError), match="summary must be"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage.metrics import normalized_mutual_information, structural_similarity
 
-from misas.analysis.severity import equal_severity, image_severity, severities, with_severity
+from misas.analysis.severity import equal_severity, image_severity, severities, severity_preset, with_severity
 from misas.core.cases import Case
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
@@ -72,6 +72,23 @@ def test_equal_steps():
     with pytest.warns(UserWarning, match="rotation has a severity of .* at 1, less than 0.9"):
         found = equal_severity(case, Rotate(), [0.01, 0.9], towards=1)
     assert np.isfinite(found[0]) and np.isnan(found[1])
+
+
+def test_presets_are_equally_severe():
+    cases = [phantom((48, 48), seed=seed) for seed in range(2)]
+    with pytest.warns(UserWarning, match="noise has a severity of"):
+        preset = severity_preset(cases, ["rotation", Noise(), "crop"], [0.1, 0.8], towards=dict(crop=20))
+    assert [len(values) for values in preset.values()] == [3, 2, 3]
+    assert preset["rotation"][0] == 0 and preset["noise"][0] == 0
+    table = severities(cases, list(preset), preset)
+    low = table.groupby("transform").severity.nth(1)
+    assert low.tolist() == pytest.approx([0.1] * 3, abs=0.03)  # crops are whole pixels
+    scores = evaluate(lambda x: x > 0.4, cases, list(preset), preset, labels={1: "LV"}, progress=False)
+    assert set(with_severity(scores, table, name="ssim").ssim.notna()) == {True}
+    with pytest.raises(ValueError, match="name must be a new name"):
+        with_severity(scores, table, name="score")
+    with pytest.raises(ValueError, match="towards must be"):
+        severity_preset(cases, ["rotation"], [0.1], towards=dict(crop=20))
 
 
 @pytest.mark.parametrize("transform", [Dihedral(), SpikePosition()])

@@ -270,6 +270,18 @@ def own() -> dict:
         depletion=dict(cases=_many(), runs=1),
         describe_arms=dict(scores=arms()),
         difference_table=dict(scores=arms()),
+        conformal_threshold=dict(model=Soft(), cases=[t.case] * 12, missed=0.2),
+        expected_dice=dict(
+            maps=torch.stack([1 - t.case.truth.float(), t.case.truth.float()]), mask=t.case.truth, labels=[1]
+        ),
+        fit_temperature=dict(model=Soft(), cases=[t.case]),
+        interaction=dict(scores=_grouped(), by="scanner", resamples=99),
+        lesion_table=dict(model=threshold, cases=[t.case], progress=False),
+        missed_shares=dict(model=Soft(), cases=[t.case]),
+        plot_recall_by_volume=dict(table=_lesions()),
+        plot_referral=dict(table=confidence(), threshold=0.5),
+        recall_by_volume=dict(table=_lesions()),
+        severity_preset=dict(cases=[t.case], transforms=["brightness"], targets=[0.1]),
         equal_severity=dict(cases=[t.case], transform="brightness", targets=[0.1]),
         error_map=dict(truth=t.case.truth, pred=t.case.truth),
         find_lesions=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
@@ -350,6 +362,22 @@ def arms():
 
 def confidence():
     return _table(ms.confidence_table, model=Soft(), cases=[things().case], labels={1: "square"}, progress=False)
+
+
+def _lesions():
+    return _table(ms.lesion_table, model=threshold, cases=[things().case], progress=False)
+
+
+def _grouped():
+    return _table(
+        ms.evaluate,
+        model=threshold,
+        cases=_many(),
+        transforms="brightness",
+        values=[1, 2],
+        labels={1: "s"},
+        progress=False,
+    )
 
 
 def _many() -> list:

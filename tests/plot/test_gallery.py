@@ -68,7 +68,7 @@ def test_groups_worst_first():
     headings = [ax.texts[0].get_text() for ax in figure.axes if not ax.images]
     assert headings == [
         "scanner = A: 1 case, median dice 0.667",
-        "scanner = not known: 1 case, median dice 0.667",
+        "scanner = not stated: 1 case, median dice 0.667",
         "scanner = B: 2 cases, median dice 0.944",
     ]
     both = ms.plot_gallery(cases, model, by=["scanner"], metric=None)
