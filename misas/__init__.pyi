@@ -33,6 +33,12 @@ from .core.model import (
     adapter,
     as_model,
 )
+from .core.packing import (
+    pack_regions,
+    pack_structures,
+    unpack_structures,
+    with_regions,
+)
 from .core.sweeps import (
     Series,
     Step,
@@ -911,6 +917,8 @@ __all__ = [
     "occlusion_series",
     "optimal_thresholds",
     "overlay",
+    "pack_regions",
+    "pack_structures",
     "pair_scores",
     "parse_requirement",
     "partitions",
@@ -1016,6 +1024,7 @@ __all__ = [
     "tolerance_interval",
     "transform_facts",
     "undo",
+    "unpack_structures",
     "value_text",
     "verdicts",
     "view",
@@ -1028,6 +1037,7 @@ __all__ = [
     "with_floor",
     "with_grades",
     "with_reference",
+    "with_regions",
     "with_severity",
     "worst_case",
     "worst_cases",

@@ -29,6 +29,7 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import Model, as_model
+from ..core.packing import check_not_overlapping
 from ..core.reference import unchanged_prediction
 from ..core.sweeps import chosen_values
 from ..core.transform import Transform, as_transform
@@ -117,6 +118,10 @@ class _Judge:
 # %% ../../nbs/analysis/27_confidence.ipynb #ff710ed4
 def _judged_rows(judge: _Judge, case: Case, labels: dict | None) -> Iterator[tuple]:  # (label, name, confidence, dice)
     "Each label of one image"
+    check_not_overlapping(
+        judge.models[0], f"masks of model {judge.models[0].name!r}", "confidence is that of one label"
+    )
+    check_not_overlapping(case, f"truth of case {case.name!r}", "confidence is that of one label")
     ready, mask, confidences = judge(case)
     truth = ready.truth
     there = labels_present(mask) | (labels_present(truth, ready.ignore) if truth is not None else set())

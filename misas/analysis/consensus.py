@@ -13,6 +13,7 @@ import torch
 from ..core.cases import Case, as_case
 from ..core.checks import check_choice, checked, invalid, same_value
 from ..core.model import Model, as_model
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import get_series
 from ..core.transform import Function, Intensity, Transform, as_transform
 from ..metrics.fusion import majority, staple
@@ -114,6 +115,7 @@ def get_answers(
     case = as_case(case)
     predictions = {}
     for name, model in _by_name([as_model(m) for m in _as_list(models)]).items():
+        check_not_overlapping(model, f"masks of model {name!r}", "votes are for one label")
         ready = model.prepare(case)
         plain = model(ready.image[None].clone().to(model.device), template=ready)[0].cpu()
         predictions[name] = plain

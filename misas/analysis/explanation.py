@@ -16,6 +16,7 @@ from .pixelsets import label_number, pixel_set, warn_of_empty, warn_of_lost
 from ..core.cases import Case
 from ..core.checks import checked, invalid, label_text, progress_bar, warn_user
 from ..core.model import Model, as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.reference import unchanged_prediction
 from ..core.sweeps import Series, Step, checked_values, step_of
 from ..core.transform import Transform, as_transform
@@ -145,6 +146,11 @@ def explained_models(
 ) -> list:  # of `Explained`
     "Each model with its pixels and layers; of several models, those of the first have the names"
     members = members_of(model)
+    for member in members:
+        check_not_overlapping(
+            member, f"masks of model {member.name!r}", "as_model(..., overlapping=False) is explained"
+        )
+    check_not_overlapping(case, f"truth of case {case.name!r}")
     whole = model if isinstance(model, Ensemble) else None
     shared = None if whole is None else pixel_set(whole, case, label, pixels)
     found: list[Explained] = []

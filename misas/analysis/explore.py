@@ -25,7 +25,7 @@ from ..core.sweeps import Series, Step, checked_values, sweep
 from ..core.transform import Transform, as_transform
 from ..eval.jobs import with_reference
 from ..eval.scoring import evaluate
-from ..eval.steps import unchanged_step
+from ..eval.steps import labels_present, unchanged_step
 from ..metrics.base import as_metrics, measure
 from ..transforms.basic import Compose, Fixed
 from ..transforms.joint import Joint
@@ -200,7 +200,7 @@ def _label_values(
 ) -> list[int]:
     "Which labels to score"
     if label is None:
-        found = [l for l in cast(torch.Tensor, case.truth).unique().tolist() if l > 0 and l != case.ignore]
+        found = sorted(labels_present(cast(torch.Tensor, case.truth), case.ignore, case.overlapping) - {0})
         if not found:
             raise ValueError(f"label must be given, as the truth of case {case.name!r} has nothing but background")
         return found
@@ -235,7 +235,7 @@ class _Scorer:
         "The mean over labels"
         metrics = {self.name: self.metric}
         truth = cast(torch.Tensor, step.truth)
-        known = (step.spacing, step.unit, step.ignore)
+        known = (step.spacing, step.unit, step.ignore, None, step.overlapping)
         scores = measure(truth, step.pred, self.labels, metrics, self.absent, *known)[self.name]
         if self.metric.better == "zero":
             scores = abs(scores)  # a difference counts by its size

@@ -27,6 +27,7 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import Model, as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import sweep
 from ..core.transform import as_transform
 from ..data.folders import as_cases
@@ -174,6 +175,8 @@ def _look_at(model: Model, cases, layer, progress: bool) -> _Seen:
         features.append(_features_of(model, ready.image, ready, found))
         dice = np.nan
         if ready.truth is not None:
+            check_not_overlapping(model, f"masks of model {model.name!r}")
+            check_not_overlapping(case, f"truth of case {case.name!r}")
             dice = _mean_dice(ready.truth, model(ready.image[None], ready)[0], ready.ignore)
         rows.append(dict(case=case.name, dice=dice) | dict(case.columns))
         if len(pictures) < _MOST_PICTURES:

@@ -31,6 +31,7 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import as_model
+from ..core.packing import check_not_overlapping
 from ..core.thresholds import structure_probabilities
 from ..core.transform import Transform
 from ..data.folders import as_cases
@@ -79,6 +80,8 @@ def probability_maps(
 ) -> tuple[Case, torch.Tensor]:  # the case as the model saw it, its maps `(K, *S)`, float32 in 0..1
     "What the model thinks of each label at each pixel"
     model, case = as_model(model), as_case(case)
+    check_not_overlapping(model, f"masks of model {model.name!r}", "as_model(..., overlapping=False) has its maps")
+    check_not_overlapping(case, f"truth of case {case.name!r}")
     _check_has_truth(case)
     ready = model.prepare(case).to(model.device)
     maps = model.probabilities(ready.image[None], ready)

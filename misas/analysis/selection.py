@@ -28,6 +28,7 @@ from misas.core.checks import (
     progress_bar,
 )
 from ..core.model import as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import Step
 from ..data.folders import as_cases
 from ..eval.steps import unchanged_step
@@ -241,6 +242,7 @@ def _check_columns(case) -> None:
 # %% ../../nbs/analysis/14_selection.ipynb #0a89df46
 def _rows_of(case, steps: list[Step], chosen: dict | None, good: float) -> list[dict]:
     "The rows of one case, from the answers of both models"
+    check_not_overlapping(steps[0], f"masks of case {case.name!r}", "union and intersection are of one label")
     found = sorted({label for step in steps for label in _labels_of(step, chosen)}) or [1]
     names = chosen or {label: label_text(label, steps[0].labels) for label in found}
     rows = []

@@ -4,6 +4,7 @@ from .checks import *
 from .registry import *
 from .memory import *
 from .fingerprint import *
+from .packing import *
 from .cases import *
 from .reference import *
 from .segments import *
@@ -19,6 +20,7 @@ from . import (
     fingerprint,
     memory,
     model,
+    packing,
     reference,
     registry,
     segments,
@@ -33,6 +35,7 @@ __all__ = [
     *registry.__all__,
     *memory.__all__,
     *fingerprint.__all__,
+    *packing.__all__,
     *cases.__all__,
     *reference.__all__,
     *segments.__all__,

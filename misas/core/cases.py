@@ -18,6 +18,7 @@ from PIL import Image
 from misas.core.checks import (
     as_numbers,
     check_choice,
+    check_flag,
     check_type,
     checked,
     checked_spacing,
@@ -27,6 +28,7 @@ from misas.core.checks import (
     renamed_function,
     warn_user,
 )
+from .packing import IGNORED, pack_structures, structures_present
 from .registry import load_providers
 
 # %% ../../nbs/core/03_cases.ipynb #807db8c9
@@ -246,6 +248,48 @@ def _as_truth(
     hidden = stored_ignore(given) if given is not None else max(255, int(labels.max()) + 1)
     return labels.masked_fill(torch.from_numpy(masked.copy()), hidden), hidden
 
+# %% ../../nbs/core/03_cases.ipynb #f665b076
+def _as_structures(
+    truth,  # `(K, *S)`, boolean or 0 and 1; integers with `ignore` in all channels where nothing is annotated
+    ignore: int | bool | None,  # see `Case`
+    names: Sequence | None,  # of the labels 0, 1, 2 ..., the first one that of no structure
+    case: str,  # its name
+) -> tuple[torch.Tensor, int | None]:  # packed, and the value among them that is ignored
+    "The truth of structures that may overlap, as one mask"
+    if np.ma.is_masked(truth):
+        raise ValueError(f"truth of case {case!r} must have no masked pixels where overlapping=True: ignore=-1 says it")
+    array = as_numbers_of(truth)
+    given = None if ignore is None or ignore is False else ignore
+    unknown = np.zeros(array.shape, bool) if given is None else array == given
+    strange = array[~unknown & (array != 0) & (array != 1)]
+    if strange.size:
+        hint = "" if ignore is not None else f"; ignore={strange[0]:g} where it marks pixels that are not annotated"
+        allowed = "boolean, or 0 and 1, where overlapping=True"
+        raise ValueError(f"truth of case {case!r} must be {allowed}, got {strange[0]:g}{hint}")
+    if unknown.any() and (unknown.any(0) != unknown.all(0)).any():
+        raise ValueError(
+            f"truth of case {case!r} must be ignored in all structures or none of a pixel, got some of them"
+        )
+    if type(names) is tuple and len(names) != len(array) + 1:
+        allowed = f"{len(array) + 1} names, of what is in no structure, then of the {len(array)} structures"
+        raise invalid("labels", allowed, list(names))
+    packed = pack_structures((array == 1) & ~unknown)
+    if given is None:
+        return packed, None
+    return packed.masked_fill(torch.from_numpy(unknown.any(0)), IGNORED), IGNORED
+
+
+def as_numbers_of(truth) -> np.ndarray:  # `(K, *S)`
+    "Masks of structures as an array; the error says what they must be"
+    if isinstance(truth, torch.Tensor):
+        truth = to_numpy_dtype(truth.detach().cpu())
+    with naming("truth"):
+        array = np.asarray(truth)
+    check_real(array, "truth", "be boolean masks (K, *S) of structures")
+    if array.ndim not in (3, 4):
+        raise ValueError(f"truth must have shape (K, *S) where overlapping=True, got {array.shape}")
+    return array
+
 # %% ../../nbs/core/03_cases.ipynb #bc083959
 def _source_of(
     image,  # tensor or array, `(H, W)` or `(C, *S)`
@@ -294,6 +338,8 @@ class Case:
     # value of pixels in the truth that are not annotated and count nowhere; None: 255 where it looks so; False: none
     ignore: int | None = None
     columns: Mapping[str, Any] = _FILLED_IN  # what a table of cases says besides: {name: text}
+    # is the truth of structures that may overlap, `(K, *S)`? It is kept as one mask: see `pack_structures`
+    overlapping: bool = False
 
     if TYPE_CHECKING:
         # the constructor takes more than the fields keep: arrays, lists, and None
@@ -310,6 +356,7 @@ class Case:
             unit: str | None = None,
             ignore: int | bool | None = None,
             columns: Mapping | None = None,
+            overlapping: bool = False,
         ) -> None: ...
 
     def __post_init__(self):
@@ -318,6 +365,7 @@ class Case:
         if self.source is not None:
             check_type("source", self.source, Source, "a Source or None")
         source = self.source or _source_of(self.image)
+        check_flag("overlapping", self.overlapping)
         labels = label_names(self.labels)
         truth, ignore = None, checked_ignore(self.ignore)
         check_type("name", self.name, str, "a string")
@@ -328,12 +376,14 @@ class Case:
             if not is_pairs:
                 check_type("columns", self.columns, Mapping, "a dict or None")
         if self.truth is not None:
-            truth, ignore = _as_truth(self.truth, ignore, labels, self.name)
+            read = _as_structures if self.overlapping else _as_truth
+            truth, ignore = read(self.truth, ignore, labels, self.name)
         self._set(
             image=image[None] if image.ndim == 2 else image,
             source=source,
             truth=truth,
             ignore=None if ignore is None or ignore is False else stored_ignore(ignore),
+            overlapping=bool(self.overlapping),
             affine=_checked_affine(self.affine),
             labels=labels,
             columns=dict(self.columns or {}),
@@ -360,7 +410,12 @@ class Case:
     def checked(self, truth) -> "Case":
         "A copy with a truth, or None, that is checked like everything else, but means by its values what this one does"
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Case(**given | dict(truth=truth, ignore=False if self.ignore is None else self.ignore))
+        ignore = False if self.ignore is None else self.ignore
+        if not self.overlapping or truth is None:
+            return Case(**given | dict(truth=truth, ignore=ignore))
+        # structures are in one mask by now, of which each number is allowed
+        plain = Case(**given | dict(truth=truth, ignore=ignore, overlapping=False))
+        return plain.replace(overlapping=True)
 
     def to(self, device: torch.device | str) -> "Case":
         "The case with its tensors on `device`"
@@ -389,7 +444,9 @@ class Case:
         return torch.stack([_background(channel) for channel in self.image])
 
     def __repr__(self):
-        kind = "no truth" if self.truth is None else f"truth with {labels_text(self.truth, self.ignore)}"
+        kind = (
+            "no truth" if self.truth is None else f"truth with {labels_text(self.truth, self.ignore, self.overlapping)}"
+        )
         return f"Case({self.name!r}, {self.image.shape[0]} x {' x '.join(map(str, self.shape))}, {kind})"
 
 # %% ../../nbs/core/03_cases.ipynb #454fe5a5
@@ -434,8 +491,11 @@ def _known_spacing(case: Case) -> tuple | None:
 def labels_text(
     mask: torch.Tensor,  # labels
     ignore: int | None = None,  # the value that is none
+    overlapping: bool = False,  # is it one of structures that may overlap?
 ) -> str:
     "Which labels a mask has, in words"
+    if overlapping:
+        return f"structures {sorted(structures_present(mask) - {0})} that may overlap"
     found = mask.unique().tolist()
     labels = [label for label in found if label != ignore]
     listed = f"labels {labels}" if len(labels) <= 20 else f"{len(labels)} labels up to {labels[-1]}"
@@ -471,6 +531,10 @@ def with_ignore(
     ignore = checked_ignore(ignore)
     if ignore is None:
         return case
+    if case.overlapping and ignore is not False:
+        raise invalid(
+            "ignore", f"None, as the structures of case {case.name!r} overlap: Case(..., ignore=) says it", ignore
+        )
     return case.replace(ignore=None if ignore is False else stored_ignore(ignore))
 
 # %% ../../nbs/core/03_cases.ipynb #555fc2d6

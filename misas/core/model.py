@@ -29,6 +29,7 @@ from .cases import Case, Source, UnlikeShapesError, as_case, as_labels, to_sourc
 from misas.core.checks import (
     AnyFunction,
     check_callable,
+    check_flag,
     check_type,
     checked,
     label_names,
@@ -38,6 +39,7 @@ from misas.core.checks import (
     warn_user,
 )
 from .fingerprint import checksum
+from .packing import pack_structures
 from .registry import load_providers
 from .segments import merge_objects, objects_in
 
@@ -51,6 +53,7 @@ class Model:
     device: torch.device = torch.device("cpu")  # where it wants its images
     version: str | None = None  # given by the user, to stand for what a cache key cannot see
     overlapping: bool = False  # are labels structures of their own, of which later ones cover earlier ones?
+    packs: bool = False  # are its masks of structures that keep their overlap, as `pack_structures` makes them?
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -309,16 +312,20 @@ class PlainModel(Model):
         kind: str | None = None,  # "array" to hand over arrays only; None: the source's own kind
         name: str = "model",
         labels: Sequence | None = None,
+        overlapping: bool = False,  # does it give boolean masks `(K, *S)` of structures that may overlap?
     ):
         self._predict = predict
         self._prepare: Any = prepare
+        check_flag("overlapping", overlapping)
+        self.packs = overlapping
         self.kind = kind
         self.name = name
         self.labels = labels
         self._has_warned = False
 
     def fingerprint(self) -> tuple:
-        return (self.name, self.kind, self._predict, self._prepare)
+        settings = (self.packs,) if self.packs else ()
+        return (self.name, self.kind, self._predict, self._prepare, *settings)
 
     def _form(self, template: Case) -> Source:
         "The form in which the function gets its images"
@@ -330,8 +337,17 @@ class PlainModel(Model):
         # a mask with an axis for one channel is one, too
         return torch.stack([m[0] if m.ndim == images.ndim - 1 and len(m) == 1 else m for m in masks])
 
+    def _packed(self, answer) -> torch.Tensor:
+        "Masks of structures as one"
+        try:
+            return pack_structures(answer)
+        except (TypeError, ValueError) as e:
+            raise type(e)(f"with overlapping=True it must give boolean masks (K, *S): {e}") from e
+
     def _mask_of(self, answer, shape) -> torch.Tensor:
         "The mask in an answer, which may be a list of objects"
+        if self.packs:
+            return self._packed(answer)
         objects = objects_in(answer)
         if objects is None:
             return _as_mask(answer)

@@ -109,5 +109,6 @@ def with_own_reference(
     ready = model.prepare(case)
     prediction = unchanged_prediction(model, ready).cpu()
     if ready is case:
-        return case.replace(truth=prediction)
-    return case.replace(truth=_put_back(prediction, _found_origins(model, case, prediction), case.shape))
+        return case.replace(truth=prediction, overlapping=model.packs)
+    reference = _put_back(prediction, _found_origins(model, case, prediction), case.shape)
+    return case.replace(truth=reference, overlapping=model.packs)

@@ -32,6 +32,7 @@ class Step:
     unit: str = "mm"  # of `spacing`: "mm", or "px" where mm are not known
     ignore: int | None = None  # value of pixels in `truth` that are not annotated and count nowhere
     labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
+    overlapping: bool = False  # are the masks of structures that may overlap, as `pack_structures` makes them?
 
     @property
     def known_truth(self) -> torch.Tensor | None:
@@ -40,7 +41,7 @@ class Step:
 
     def __repr__(self):
         spacing = "" if self.spacing is None else f", spacing {self.spacing} {self.unit}"
-        pred = f"pred with {labels_text(self.pred)}"
+        pred = f"pred with {labels_text(self.pred, None, self.overlapping)}"
         return f"Step(value={self.value!r}, image {tuple(self.image.shape)}{spacing}, {pred})"
 
     def cpu(self) -> "Step":
@@ -119,11 +120,30 @@ def step_of(
 ) -> Step:
     "The step of a prediction"
     facts: dict[str, Any] = dict(unit=case.unit, ignore=case.ignore, labels=labels or case.labels)
+    facts["overlapping"] = case.overlapping
     return Step(value, case.image, case.truth, pred, case.spacing, **facts)
+
+# %% ../../nbs/core/07_sweeps.ipynb #d140f738
+def of_one_kind(model: Model, case: Case) -> Case:
+    "A case whose masks are of the same kind as the model's: structures that overlap, or one label for each pixel"
+    if case.truth is None:
+        return case.replace(overlapping=model.packs)
+    if case.overlapping == model.packs:
+        return case
+    if model.packs:
+        kinds = "structures that may overlap, and the truth has one label for each pixel"
+        remedy = "with_regions(case, {name: labels}) makes structures of it"
+    else:
+        kinds = "one label for each pixel, and the truth has structures that may overlap"
+        remedy = "as_model(..., overlapping=True) keeps the structures of a model apart"
+    raise ValueError(
+        f"model {model.name!r} and case {case.name!r} must have masks of one kind: the model gives {kinds} ({remedy})"
+    )
 
 # %% ../../nbs/core/07_sweeps.ipynb #c2e781a8
 def _steps(model: Model, case: Case, transform: Transform, values: list, size: int) -> Iterator[Step]:
     "The steps of a sweep, in a session of the model"
+    case = of_one_kind(model, case)
     with model.session():
         for batch in _batches(_changed(model, case, transform, values), size):
             yield from _predicted(model, batch, transform)
@@ -189,7 +209,8 @@ def alone(step: Step) -> Series:
     "A step that came without its series as a series of its own"
     ignore = False if step.ignore is None else step.ignore
     unit = None if step.spacing is None else step.unit
-    case = Case(step.image, step.truth, spacing=step.spacing, unit=unit, ignore=ignore)
+    case = Case(step.image, spacing=step.spacing, unit=unit, ignore=ignore).replace(overlapping=step.overlapping)
+    case = case if step.truth is None else case.checked(step.truth)
     return Series((step,), Transform(), case, labels=step.labels)
 
 # %% ../../nbs/core/07_sweeps.ipynb #f3016f1a
@@ -214,6 +235,7 @@ def get_series(
     """
     model = as_model(model)
     case = case_for(model, case)
+    case = of_one_kind(model, case)
     transform = as_transform(transform)
     with model.session():
         known = _with_reference(model, case)

@@ -14,6 +14,7 @@ import torch
 from .cases import Case
 from .checks import Domain, invalid, label_names
 from .model import Model, as_model
+from .packing import check_not_overlapping
 
 # %% ../../nbs/core/09_wrapper.ipynb #d6b10e56
 class Wrapper(Model):
@@ -41,6 +42,10 @@ class Wrapper(Model):
     @property
     def overlapping(self) -> bool:  # type: ignore[override]
         return self.model.overlapping
+
+    @property
+    def packs(self) -> bool:  # type: ignore[override]
+        return self.model.packs
 
     @contextmanager
     def session(self) -> Iterator["Wrapper"]:
@@ -87,6 +92,7 @@ class Relabelled(Wrapper):
         if not is_label or not all(is_label):
             raise invalid("relabel", "a dict {label of the model: label of the truth} of integers >= 0", relabel)
         super().__init__(model)
+        check_not_overlapping(self.model, "relabel", "structures have no numbers that could change")
         self.relabel = {int(old): int(new) for old, new in relabel.items()}
         self.labels = _moved_names(self.labels, self.relabel) if labels is None else label_names(labels)
 

@@ -384,6 +384,23 @@ def _channel_groups(
             groups[key] = tuple(files[i] for i in range(len(files)))
     return groups
 
+# %% ../../nbs/data/07_folders.ipynb #e9b969d5
+def _nnunet_ignore(folder: Path) -> int | None:
+    "The label that a `dataset.json` of nnU-Net, in the folder or above it, calls ignore"
+    path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
+    try:
+        labels = {} if path is None else json.loads(path.read_text(encoding="utf-8")).get("labels", {})
+        value = labels.get("ignore")
+    except (ValueError, AttributeError, OSError):
+        return None  # some other file of this name
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    warn_user(
+        f"{str(path)!r} calls label {value} of the truths ignore, so these pixels count nowhere "
+        "(ignore=False of evaluate counts them)"
+    )
+    return value
+
 # %% ../../nbs/data/07_folders.ipynb #c1d350f2
 def _image_paths(
     images: list,  # of paths
@@ -475,8 +492,11 @@ def find_cases(
     if alone:
         names = ", ".join(Path(p if is_path(p) else p[0]).name for p in alone)
         warn_user(f"left out, because they have no partner of the same name: {names}")
+    ignore = _nnunet_ignore(folder)
     found = [
-        CaseFile(path, str(truths[key]), key, rois, colours=colours) for key, path in images.items() if key in truths
+        CaseFile(path, str(truths[key]), key, rois, ignore, colours=colours)
+        for key, path in images.items()
+        if key in truths
     ]
     return _with_told_columns(folder, found)
 

@@ -10,18 +10,28 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 
-from ..core.cases import READERS, Case, Source, UnlikeShapesError, check_real, check_unmasked
+from misas.core.cases import (
+    READERS,
+    Case,
+    Source,
+    UnlikeShapesError,
+    as_numbers_of,
+    check_real,
+    check_unmasked,
+    checked_ignore,
+)
 from misas.core.checks import (
     Domain,
     as_numbers,
     check_choice,
+    check_flag,
     check_number,
     check_type,
     checked,
@@ -45,7 +55,7 @@ from misas.data.sources import (
     read_source,
     spatial_shape,
 )
-from .structures import chosen_rois, read_truth
+from .structures import chosen_rois, read_truth, roi_names, structure_file
 
 # %% ../../nbs/data/06_loading.ipynb #4cfce475
 def file_stem(
@@ -230,6 +240,53 @@ def _truth_of(
     check_shape(labels, mask, image)
     return labels
 
+# %% ../../nbs/data/06_loading.ipynb #5b3cb8dc
+def structure_masks(
+    truth,  # a list or dict {name: mask} of masks, an array `(K, *S)`, or an RTSTRUCT or SEG file
+    image: Raw,  # its channels are known
+    rois,  # of a file: see `load_case`
+    reading: Reading,
+    ignore: int | bool | None = None,  # value of pixels that are not annotated
+) -> tuple:  # `(K, *S)`; names of the labels 0, 1, 2 ..., or None; and remarks
+    "Masks of structures that may overlap, on the grid of an image"
+    shape = spatial_shape(image)
+    parts: list[tuple]
+    file = is_path(truth) and structure_file(truth) is not None
+    if file:
+        chosen = [name for name, _ in chosen_rois(rois) or ()] or roi_names(truth)
+        parts = [(name, truth, [name]) for name in chosen]
+    elif isinstance(truth, Mapping):
+        parts = [(str(name), mask, None) for name, mask in truth.items()]
+    elif isinstance(truth, (list, tuple)) and any(map(is_path, truth)):
+        parts = [(file_stem(mask) if is_path(mask) else str(k), mask, None) for k, mask in enumerate(truth, 1)]
+    elif is_path(truth):
+        allowed = "a list of files where overlapping=True, one for each structure, or an RTSTRUCT or SEG file"
+        raise invalid("truth", allowed, str(truth))
+    else:
+        return as_numbers_of(truth), None, ()
+    if not parts:
+        raise invalid("truth", "a mask for each of one or several structures", truth)
+    raws = [cast(Raw, read_truth(mask, image, own, reading)) for _, mask, own in parts]
+    masks = [cast(np.ndarray, _truth_of(raw, image)) for raw in raws]
+    remarks = tuple(dict.fromkeys(remark for raw in raws for remark in raw.remarks + about_axes(raw, image)))
+    names = ("background", *(name for name, _, _ in parts))
+    own = [_one_structure(mask.reshape(shape), name, ignore) for mask, name in zip(masks, names[1:])]
+    return np.stack(own), names, remarks
+
+
+def _one_structure(
+    mask: np.ndarray,  # `(*S)`
+    name: str,
+    ignore: int | bool | None,
+) -> np.ndarray:  # 0, 1, and `ignore`
+    "A mask of 0 and one other value, such as 1 or 255, as 0 and 1"
+    ignored = checked_ignore(ignore)
+    unknown = np.zeros(mask.shape, bool) if ignored in (None, False) else mask == ignored
+    values = [value for value in np.unique(mask[~unknown]).tolist() if value]
+    if len(values) > 1:
+        raise invalid(f"truth of structure {name!r}", "a mask of 0 and one other value", [0, *values])
+    return np.where(unknown, ignored or 0, mask != 0).astype(np.int64)
+
 # %% ../../nbs/data/06_loading.ipynb #6b93a99a
 def _case_of(
     raw: Raw,
@@ -338,6 +395,9 @@ def load_case(
     ignore: int | bool | None = None,
     # {colour: label} of a truth in colours: (red, green, blue), or a name such as "red" or "#ff0000"; black is 0
     colours: Mapping | tuple | None = None,
+    # keep structures apart that may overlap? Then `truth` is a list or dict {name: mask} of masks, one for each, an
+    # array `(K, *S)`, or an RTSTRUCT or SEG file, of which all ROIs are kept as they are
+    overlapping: bool = False,
 ) -> Case:
     """One image, with its truth if there is one, as a `Case`
 
@@ -357,6 +417,7 @@ def load_case(
         page = image.page if page is None else page
         colours = image.colours if colours is None else colours
         image = image.image
+    check_flag("overlapping", overlapping)
     image, truth = user_path(image, "image"), user_path(truth, "truth")
     check_type("name", name, str, "a string", optional=True)
     check_choice("channels", channels, ("first", "last", "none", None))
@@ -367,6 +428,12 @@ def load_case(
     if reading.colours and truth is None:
         raise invalid("colours", "None without a truth", colours)
     raw = read_source(image, "image", series, reading)
+    if overlapping and truth is not None:
+        masks, names, said = structure_masks(truth, _image_of(raw, None, channels), rois, reading, ignore)
+        case, remarks = _case_of(raw, None, name, spacing, scale, window, channels)
+        _say(name, (image, remarks), (None, said), _given(spacing, scale, window))
+        own = dict(truth=masks, labels=labels or names, ignore=ignore, columns=columns, overlapping=True)
+        return Case(**{field.name: getattr(case, field.name) for field in fields(case)} | own)
     mask = read_truth(truth, raw, rois, reading)
     if page not in (None, 0, "all") and not reading.chosen:
         allowed = '0, "all" or None: neither image nor truth is a picture with several pages'

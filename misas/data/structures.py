@@ -212,14 +212,14 @@ def _segments_on(
         yield RasterizedRegion(levels, missed)
 
 # %% ../../nbs/data/05_structures.ipynb #8da69b17
-def _structure_file(x) -> Path | None:
+def structure_file(x) -> Path | None:
     "The path of an RTSTRUCT or SEG file, also where it stands alone in a folder; None for anything else"
     if not is_path(x):
         return None
     path = Path(x)
     if os.path.isdir(path):  # also of a text that no file can be called
         files = [f for f in sorted(path.iterdir()) if is_dicom(f)]
-        return _structure_file(files[0]) if len(files) == 1 else None
+        return structure_file(files[0]) if len(files) == 1 else None
     try:
         if not is_dicom(path):
             return None
@@ -247,7 +247,7 @@ def roi_names(
     path: str | Path,  # of an RTSTRUCT or SEG file, or of a folder that holds nothing else
 ) -> list[str]:
     "The names of ROIs or segments, in the order of the file"
-    file = _structure_file(path)
+    file = structure_file(path)
     if file is None:
         raise invalid("path", "an RTSTRUCT or SEG file, or a folder that holds nothing else", str(path))
     return list(naming_file(_regions, file, "path"))
@@ -431,7 +431,7 @@ def read_truth(
 ) -> Raw | None:  # its array is `(*S)`
     "Labels of a mask, and where they lie; structures on the grid of the image"
     wanted = chosen_rois(rois)
-    path = _structure_file(x)
+    path = structure_file(x)
     if path is None:
         if wanted:
             raise invalid("rois", "None, as truth is no RTSTRUCT or SEG file", rois)

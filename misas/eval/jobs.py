@@ -21,7 +21,7 @@ from ..core.checks import chosen_labels, invalid, warn_user
 from ..core.memory import reused_memory
 from ..core.model import Model, as_model, case_for
 from ..core.reference import with_own_reference
-from ..core.sweeps import checked_values, chosen_values, sweep
+from ..core.sweeps import checked_values, chosen_values, of_one_kind, sweep
 from ..core.transform import Transform
 from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
@@ -35,7 +35,7 @@ def with_reference(
     "The case with a truth: its own, or the model's prediction on the untransformed image"
     model = as_model(model)
     case = case_for(model, case)
-    return case if case.truth is not None else with_own_reference(model, case)
+    return of_one_kind(model, case) if case.truth is not None else with_own_reference(model, case)
 
 # %% ../../nbs/eval/05_jobs.ipynb #24e18c4c
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from misas.core.checks import (
     warn_user,
 )
 from ..core.model import Model, as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import Series, Step
 from ..core.thresholds import cases_of_threshold
 from ..core.transform import Transform, as_transform
@@ -441,6 +442,8 @@ def get_confusion(
     check_type("steps", steps, (Step, Series), "a step, or a series of steps")
     check_number("n", n, Domain(1, 10_000, whole=True), optional=True)
     several = [steps] if isinstance(steps, Step) else with_reference_as_truth(steps)
+    why = "a pixel in two structures would count twice: score(series) has the scores of each structure"
+    check_not_overlapping(several[0], "the masks of a confusion matrix", why)
     if several[0].truth is None:
         raise ValueError("steps must be of a case with truth, got one without")
     pairs = [annotated(cast(torch.Tensor, step.truth), step.pred, step.ignore) for step in several]

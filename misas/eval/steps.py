@@ -17,6 +17,7 @@ import torch
 from ..core.cases import Case, with_ignore
 from ..core.checks import checked, invalid, warn_user
 from ..core.model import Model
+from ..core.packing import structures_present
 from ..core.reference import unchanged_prediction
 from ..core.sweeps import Series, Step, step_of
 from ..core.transform import Transform
@@ -28,8 +29,11 @@ from ..metrics.counts import annotated
 def labels_present(
     mask: torch.Tensor,  # labels
     ignore: int | None = None,  # a value that is none
+    overlapping: bool = False,  # is the mask of structures that may overlap?
 ) -> set[int]:
     "The labels that occur"
+    if overlapping:
+        return structures_present(mask)
     if mask.numel() == 0 or mask.max() > 1 << 16 or (ignore is not None and ignore < 0):
         found = set(mask.unique().tolist())
     else:
@@ -37,6 +41,11 @@ def labels_present(
     return found - {ignore}
 
 # %% ../../nbs/eval/03_steps.ipynb #9868df81
+def labels_of_masks(truth: torch.Tensor, pred: torch.Tensor, step: Step) -> set[int]:
+    "The labels that occur in one of two masks of a step"
+    return labels_present(truth, step.ignore, step.overlapping) | labels_present(pred, step.ignore, step.overlapping)
+
+
 def score_step(
     step: Step,
     metrics: dict,  # {name: Metric}
@@ -47,9 +56,10 @@ def score_step(
     truth = cast(torch.Tensor, step.truth)  # steps that are scored have one
     # what was predicted where nothing is annotated does not count
     _, pred = annotated(truth, step.pred, step.ignore)
-    wanted = sorted(labels or labels_present(truth, step.ignore) | labels_present(pred, step.ignore))
+    wanted = sorted(labels or labels_of_masks(truth, pred, step))
     try:
-        measured = measure(truth, step.pred, wanted, metrics, absent, step.spacing, step.unit, step.ignore)
+        known = (step.spacing, step.unit, step.ignore, None, step.overlapping)
+        measured = measure(truth, step.pred, wanted, metrics, absent, *known)
     except Exception as e:
         if str(e).startswith("metrics must"):
             raise
@@ -72,7 +82,7 @@ def check_truth(
         raise invalid("labels", f"{allowed} (ignore=False counts it)", labels)
     if isinstance(labels, dict):
         return
-    highest = max(labels_present(case.truth, case.ignore), default=0)
+    highest = max(labels_present(case.truth, case.ignore, case.overlapping), default=0)
     if highest >= len(labels):
         allowed = f"a name for each label up to {highest}, as in the truth of case {case.name!r}"
         raise invalid("labels", f"{allowed}, or a dict {{value: name}} for some of them", labels)
@@ -120,8 +130,8 @@ def warn_of_other_names(model: Model, case: Case) -> None:
 
 def warn_of_nothing_found(model: Model, step: Step) -> None:
     "Say so where a model finds none of the truth's labels in an unchanged image"
-    truth = labels_present(cast(torch.Tensor, step.truth), step.ignore) - {0}
-    pred = labels_present(step.pred) - {0}
+    truth = labels_present(cast(torch.Tensor, step.truth), step.ignore, step.overlapping) - {0}
+    pred = labels_present(step.pred, None, step.overlapping) - {0}
     if not truth or truth & pred:
         return
     found = f"the labels {sorted(pred)}" if pred else "background only"

@@ -28,6 +28,7 @@ from misas.core.checks import (
     unchecked,
     warn_user,
 )
+from ..core.packing import IGNORED, one_structure
 from .counts import annotated, check_shapes, label_counts
 
 # %% ../../nbs/metrics/01_base.ipynb #57e64eed
@@ -276,6 +277,26 @@ def _scores(metric: Metric, shared, absent: float, unit: str | None) -> np.ndarr
     factor = _PIXEL_UNITS.get(metric.unit, ("", 1))[1] if unit == "px" else 1
     return metric(shared, absent) if factor == 1 else metric(shared, absent / factor) * factor
 
+# %% ../../nbs/metrics/01_base.ipynb #6d3492eb
+def _measured_apart(
+    metrics: dict[str, Metric],
+    truth: torch.Tensor,  # packed
+    pred: torch.Tensor,  # packed
+    labels: list,
+    spacing: tuple,
+    ignore: int | None,
+    absent: float,
+    unit: str | None,
+) -> dict[str, np.ndarray]:
+    "Every metric for every structure, each of them as a mask of its own"
+    ignore = None if ignore is None else IGNORED
+    found: dict[str, list] = {name: [] for name in metrics}
+    for label in labels:
+        shared = _shared(metrics, one_structure(truth, label), one_structure(pred, label), [1], spacing, ignore)
+        for name, metric in metrics.items():
+            found[name].append(_scores(metric, shared[metric.family], absent, unit))
+    return {name: np.concatenate(scores) if scores else np.zeros(0) for name, scores in found.items()}
+
 # %% ../../nbs/metrics/01_base.ipynb #4daa664b
 @checked
 def measure(
@@ -288,6 +309,7 @@ def measure(
     unit: str | None = None,  # of `spacing`: "mm", or "px", with which volumes are numbers of voxels; None: "mm"
     ignore: int | None = None,  # value of pixels in the truth that are not annotated: they count nowhere
     empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
+    overlapping: bool = False,  # are both masks of structures that may overlap, as `pack_structures` makes them?
 ) -> dict[str, np.ndarray]:  # {metric: array with one score per label}
     "Every metric for every label"
     truth, pred = _as_mask(truth, "truth", ignore), _as_mask(pred, "pred")
@@ -304,6 +326,8 @@ def measure(
         unit = "px"
         _warn_of_pixels(metrics)
     spacing = checked_spacing(spacing, truth.ndim)
+    if overlapping:
+        return _measured_apart(metrics, truth, pred, labels, spacing, ignore, absent, unit)
     shared = _shared(metrics, truth, pred, labels, spacing, ignore)
     return {name: _scores(metric, shared[metric.family], absent, unit) for name, metric in metrics.items()}
 

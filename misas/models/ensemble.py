@@ -16,6 +16,7 @@ import torch
 from ..core.cases import Case
 from ..core.checks import check_choice, check_type, label_names, renamed_arguments
 from ..core.model import Model, adapter, as_model
+from ..core.packing import check_not_overlapping
 from ..metrics.fusion import staple
 from .outputs import check_finite_scores
 
@@ -107,6 +108,8 @@ class Ensemble(Model):
         self.models = [as_model(m) for m in models]
         if not self.models:
             raise ValueError("models must be at least one, got none")
+        for model in self.models:
+            check_not_overlapping(model, f"masks of model {model.name!r}, a member", "votes are for one label")
         self.method = method
         own_name = f"{method}({', '.join(m.name for m in self.models)})"
         self.name = own_name if name in (None, "list", "tuple") else name  # the last two from `as_model([a, b])`

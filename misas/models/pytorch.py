@@ -18,8 +18,18 @@ from torch.nn.functional import interpolate
 from torch.nn.parameter import is_lazy
 
 from ..core.cases import Case
-from ..core.checks import Domain, SomeNames, check_choice, check_number, invalid, plain_message, warn_user
+from misas.core.checks import (
+    Domain,
+    SomeNames,
+    check_choice,
+    check_flag,
+    check_number,
+    invalid,
+    plain_message,
+    warn_user,
+)
 from ..core.model import Model, adapter
+from ..core.packing import packed_bits
 from ..core.thresholds import checked_threshold, labels_above, threshold_key, thresholds_of_labels
 from misas.models.fast import (
     Sessions,
@@ -253,6 +263,7 @@ class TorchModel(Model):
         threshold: float | Sequence | Mapping | None = None,  # probability above which a label is there, > 0 and < 1,
         # or one for each label, as in `as_model`; None: the highest of several classes, else 0.5
         batch_size: int | None = None,  # exactly so many images go through the network at once; None: as is best
+        overlapping: bool = False,  # keep structures apart that overlap? Each channel is one, with a sigmoid of its own
     ):
         check_choice("output", output, (None, *OUTPUTS, "multilabel"))
         check_number("channels", channels, Domain(1, whole=True), optional=True)
@@ -265,6 +276,10 @@ class TorchModel(Model):
         self.fast = fast
         self.autocast = autocast
         self.output = output
+        check_flag("overlapping", overlapping)
+        if overlapping and output == "labels":
+            raise invalid("output", "logits, probabilities or None where overlapping=True", output)
+        self.packs = overlapping
         self.name = name
         self.labels = labels
         self.select = select
@@ -302,7 +317,7 @@ class TorchModel(Model):
 
     @property
     def _structures(self) -> bool:
-        return self.output == "multilabel"
+        return self.packs or self.output == "multilabel"
 
     @property
     def overlapping(self) -> bool:  # type: ignore[override]
@@ -342,7 +357,8 @@ class TorchModel(Model):
 
     def fingerprint(self) -> tuple:
         threshold = threshold_key(self.threshold)
-        settings = (self.autocast, self.output, self._given_channels, self.select, threshold, self._group_size)
+        settings: tuple = (self.autocast, self.output, self._given_channels, self.select, threshold, self._group_size)
+        settings += (self.packs,) if self.packs else ()
         return (self.name, self.preprocess, self._prepare, *settings, self.net)
 
     def likely_sizes(self, ndim: int) -> list:
@@ -474,7 +490,7 @@ class TorchModel(Model):
         with watch:
             scores = channels_second(self.read(output), shape)
         runner.kind = runner.kind or watch.kind_of(scores)
-        if not self.output:
+        if not self.output and not self.packs:
             self._say_of_output(scores, runner.kind)
         if not self._was_run:
             self._is_restless = is_training(net) or _writes(net) != before
@@ -637,6 +653,9 @@ class TorchModel(Model):
         if self._structures and self._kind == "labels":
             raise invalid("output", "'labels', since the network gives integers", self.output)
         thresholds = self._thresholds_of(scores.shape[1])
+        if self.packs:
+            check_finite_scores(scores)
+            return packed_bits(_structures_there(scores, self._kind, thresholds), 1)
         labels = _labels_of(scores, self._kind, thresholds, self._structures)
         if self._structures and "hidden" not in self._said:
             self._say_of_hidden(scores, labels)

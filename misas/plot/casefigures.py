@@ -16,10 +16,11 @@ import torch
 from ..core.cases import Case
 from ..core.checks import checked, invalid, naming
 from ..core.model import Model, as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import Series, Step
 from ..core.transform import Transform
 from ..data.folders import as_cases
-from ..eval.steps import labels_present, score_step, unchanged_step
+from ..eval.steps import labels_of_masks, score_step, unchanged_step
 from ..metrics.base import as_metrics
 from ..models.ensemble import Ensemble
 from .colours import error_palette, label_palette
@@ -70,7 +71,7 @@ def step_score(
 def _foreground(truth: torch.Tensor, step: Step) -> set:
     "Labels where something is annotated"
     pred = step.pred if step.ignore is None else step.pred[truth != step.ignore]
-    return (labels_present(truth, step.ignore) | labels_present(pred)) - {0}
+    return labels_of_masks(truth, pred, step) - {0}
 
 
 def score_text(metric: str, score: float) -> str:
@@ -266,6 +267,7 @@ class Choice:
         from misas.analysis.selection import best_mask
 
         (step,), (other,), case = a, b, a.case
+        check_not_overlapping(step, f"masks of case {case.name!r}", "union and intersection are of one label")
         if step.pred.shape != other.pred.shape:
             shapes = f"{tuple(step.pred.shape)} and {tuple(other.pred.shape)}"
             raise ValueError(f"masks of A and B must have one shape, got {shapes} for case {case.name!r}")

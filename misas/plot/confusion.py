@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..core.checks import Domain, SomeNames, check_choice, check_number, checked, invalid
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import Series, Step
 from ..eval.steps import labels_present, with_reference_as_truth
 from ..metrics.counts import annotated, confusion
@@ -44,6 +45,9 @@ def _counts(
     "Confusion of each step, over the labels that are named or occur"
     if any(step.truth is None for step in steps):
         raise ValueError("step must be of a case with a truth, got one without")
+    why = "a pixel in two structures would count twice: score(series) has the scores of each structure"
+    for step in steps:
+        check_not_overlapping(step, "the masks of a confusion matrix", why)
     masks = [annotated(_flat(step.truth), _flat(step.pred), step.ignore) for step in steps]
     found = _named(names)
     for truth, pred in masks:

@@ -29,6 +29,7 @@ from misas.core.checks import (
     nearest_name,
     warn_user,
 )
+from ..core.packing import is_structure, one_structure, pack_structures, structures_present
 from ..core.sweeps import Series, Step
 from ..eval.steps import labels_present
 from ..metrics.errors import error_map
@@ -257,6 +258,15 @@ def _checked_window(window) -> tuple:
     return black, white
 
 # %% ../../nbs/plot/08_overlays.ipynb #efbf6a3f
+def structure_layers(
+    mask: np.ndarray,  # `(H, W)`, of structures that may overlap
+) -> list:  # of `(H, W)`, int32: the structure's number where it is, else 0
+    "A mask for each structure that is there"
+    packed = torch.as_tensor(mask)
+    found = sorted(structures_present(packed) - {0})
+    return [is_structure(packed, label).numpy().astype(np.int32) * label for label in found]
+
+
 def _blend(
     picture: np.ndarray,  # `(H, W, 3)` float32, 0..255, contiguous; changed in place
     mask: np.ndarray,  # `(H, W)` labels
@@ -288,6 +298,7 @@ def _painted(
     scale: float | None,  # size of the picture / size of the image
     ignore: int | None = None,  # value of pixels of the truth that are not annotated
     limit: float = LIMIT,  # pixels, in millions
+    overlapping: bool = False,  # are both masks of structures that may overlap?
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     "Grey levels with both masks on them; fills come first, so that no contour is hidden"
     if scale is None:
@@ -305,10 +316,11 @@ def _painted(
                 labels = np.where(labels == ignore, 0, labels)
             if labels.min() < 0:
                 raise ValueError(f"{name} must have labels that are integers >= 0, got {labels.min()}")
-            masks.append((labels, how))
-    palette = _palette_of(style.colours, [mask for mask, _ in masks])
-    fills = [resize_nearest(mask, shape) for mask, how in masks if how == "fill"]
-    contours = [resize_nearest(mask, shape) for mask, how in masks if how == "contour"]
+            dashed = name == "truth" and style.pred == style.truth and pred is not None
+            masks += [(layer, how, dashed) for layer in (structure_layers(labels) if overlapping else [labels])]
+    palette = _palette_of(style.colours, [mask for mask, _, _ in masks])
+    fills = [resize_nearest(mask, shape) for mask, how, _ in masks if how == "fill"]
+    contours = [(resize_nearest(mask, shape), dashed) for mask, how, dashed in masks if how == "contour"]
 
     picture = _as_picture(scaled_size(levels, shape))
     for mask in fills:
@@ -316,21 +328,21 @@ def _painted(
     width = max(1, round(max(shape) / 250))
     if unknown is not None:
         picture[unknown & hatching(shape, width)] = UNKNOWN
-    for i, mask in enumerate(contours):
+    for mask, dashed in contours:
         edge = mask_edge(mask, width)
-        if i == 1:  # of two contours, the truth is dashed
+        if dashed:  # of two contours, the truth is dashed
             edge = edge & dash_pattern(shape, 4 * width)
         _blend(picture, mask, edge, palette, 1)
     return np.rint(picture).astype(np.uint8)
 
 # %% ../../nbs/plot/08_overlays.ipynb #8d618f6b
-def _palette_of(colours, masks: list) -> LabelPalette:
+def _palette_of(colours, masks: list, overlapping: bool = False) -> LabelPalette:
     "The colours of the labels in these masks"
     if isinstance(colours, LabelPalette):
         return colours
     found: set = set()
     if is_colormap(colours):
-        found = set().union(*(labels_present(torch.as_tensor(mask)) for mask in masks)) - {0}
+        found = set().union(*(labels_present(torch.as_tensor(mask), None, overlapping) for mask in masks)) - {0}
     return label_palette(colours, found)
 
 # %% ../../nbs/plot/08_overlays.ipynb #9b0dae10
@@ -362,6 +374,8 @@ def overlay(
     limit: float = LIMIT,  # largest picture, in millions of pixels; more is an error
     errors: bool = False,  # paint what is right and what is wrong, as `error_map` has it, in place of both masks?
     label: int | None = None,  # whose errors; None: any wrong label
+    # are masks of structures that may overlap, `(K, H, W)` or packed by `pack_structures`? Each gets its own outline
+    overlapping: bool = False,
 ) -> np.ndarray:  # `(H * scale, W * scale, 3)`, uint8
     """An image with its prediction and its truth, as a picture
 
@@ -372,6 +386,7 @@ def overlay(
     """
     _check_painting(pred_as=pred_as, truth_as=truth_as)
     check_flag("errors", errors)
+    check_flag("overlapping", overlapping)
     palette = error_palette(colours) if errors else None
     style = Style(pred_as, truth_as, window, colours if palette is None else palette, alpha)
     check_number("channel", channel, Domain(0, whole=True))
@@ -380,15 +395,21 @@ def overlay(
     spacing = _checked_pixel(spacing)
     given = dict(pred=pred, truth=truth)
     masks = {k: None if mask is None else numbers_of(mask, k, "an array of labels") for k, mask in given.items()}
+    if overlapping:
+        masks = {
+            k: mask if mask is None or mask.ndim == 2 else pack_structures(mask).numpy() for k, mask in masks.items()
+        }
     shapes = [mask.shape for mask in masks.values() if mask is not None and mask.ndim == 2]
     levels = grey_levels(image_numbers(image), style.window, channel, shapes[0] if shapes else None)
     scale = None if scale is None else float(scale)
     if palette is not None:
-        masks = _given_errors(masks, levels.shape[:2], label, ignore, palette)
+        masks = _given_errors(masks, levels.shape[:2], label, ignore, palette, overlapping)
+        overlapping = False
         style = replace(style, pred="fill", truth="contour")
     elif label is not None:
         raise invalid("label", "None unless errors=True", label)
-    return _painted(levels, **masks, style=style, spacing=spacing, scale=scale, ignore=ignore, limit=limit)
+    shown: dict[str, Any] = dict(style=style, spacing=spacing, scale=scale, ignore=ignore, limit=limit)
+    return _painted(levels, masks["pred"], masks["truth"], **shown, overlapping=overlapping)
 
 
 def _checked_pixel(spacing) -> tuple:
@@ -405,8 +426,12 @@ def error_layers(
     label: int | None,  # whose errors; None: any wrong label
     ignore: int | None,  # value of pixels of the truth that are not annotated
     palette: LabelPalette,
+    overlapping: bool = False,  # are both masks of structures that may overlap?
 ) -> tuple:  # `(H, W)`: the number of the colour of each pixel; and what stands for the truth, without any label
     "What is painted in place of prediction and truth"
+    if overlapping and label is not None:
+        truth, pred = (one_structure(torch.as_tensor(mask), label) for mask in (truth, pred))
+        label = 1
     errors = to_array(error_map(truth, pred, label, ignore))
     painted = np.where(errors == 0, 4, errors) if len(palette.rgb) == 4 else errors
     unknown = None if ignore is None else np.where(errors < 0, ignore, 0)
@@ -419,6 +444,7 @@ def _given_errors(
     label,  # as the user gave it
     ignore: int | None,
     palette: LabelPalette,
+    overlapping: bool,  # are masks of structures that may overlap?
 ) -> dict:
     "The layers of errors of masks that a user handed over"
     for name, mask in masks.items():
@@ -426,7 +452,7 @@ def _given_errors(
             raise ValueError(f"{name} must be labels (H, W) where errors=True, got None")
     check_number("label", label, Domain(0, whole=True), optional=True)
     pred, truth = (mask_labels(masks[name], name, shape) for name in ("pred", "truth"))
-    pred, truth = error_layers(truth, pred, label, ignore, palette)
+    pred, truth = error_layers(truth, pred, label, ignore, palette, overlapping)
     return dict(pred=pred, truth=truth)
 
 # %% ../../nbs/plot/08_overlays.ipynb #2d04f7b7
@@ -487,14 +513,16 @@ class View(Style):
     def __call__(self, step: Step, scale: float | None = None, limit: float = LIMIT) -> np.ndarray:
         "The step as a picture `(H, W, 3)`, uint8; `scale` and `limit` as in `overlay`"
         style, pred, truth = self.painted(step)
-        return _painted(self.levels(step), pred, truth, style, self.pixel_size(step), scale, step.ignore, limit)
+        packed = step.overlapping and self.pred != "errors"
+        size = (self.pixel_size(step), scale)
+        return _painted(self.levels(step), pred, truth, style, *size, step.ignore, limit, packed)
 
     def painted(self, step: Step) -> tuple:  # `View`, and two masks `(H, W)` or None
         "The masks as they are painted, and how; of errors the map, and beside it what is not annotated"
         pred, truth = self.cut(step.pred), self.cut(step.truth)
         if self.pred != "errors":
             return self, pred, truth
-        errors, unknown = error_layers(truth, pred, self.label, step.ignore, self.palette)
+        errors, unknown = error_layers(truth, pred, self.label, step.ignore, self.palette, step.overlapping)
         return replace(self, pred="fill", truth="contour", colours=self.palette), errors, unknown
 
     def masks(self, step: Step) -> list:
@@ -592,7 +620,7 @@ def series_view(
     View(**style, colours=colours)
     if window is None:
         style["window"] = intensity_window(case)
-    style["colours"] = _palette_of(colours, _masks(series))
+    style["colours"] = series_palette([series], colours)
     if case.ndim == 2:
         return View(**style, spacing=case.spacing)
 
@@ -613,7 +641,8 @@ def series_palette(
     colours,  # as `label_colours` takes them
 ) -> LabelPalette:
     "The colours that series have in common"
-    return _palette_of(colours, [mask for series in several for mask in _masks(series)])
+    packed = any(series.case.overlapping for series in several)
+    return _palette_of(colours, [mask for series in several for mask in _masks(series)], packed)
 
 # %% ../../nbs/plot/08_overlays.ipynb #fe2c4381
 def _fullest(
@@ -623,7 +652,8 @@ def _fullest(
 ) -> int:
     "Index of the slice with the most foreground"
     others = [i for i in range(3) if i != axis]
-    counts = [(mask == label if label else mask > 0).sum(others).cpu() for mask in _masks(series)]
+    of_label = is_structure if series.case.overlapping else torch.eq
+    counts = [(of_label(mask, label) if label else mask > 0).sum(others).cpu() for mask in _masks(series)]
     depth = max(map(len, counts))
     padded = [torch.nn.functional.pad(count, (0, depth - len(count))) for count in counts]
     return int(torch.stack(padded).sum(0).argmax())
@@ -637,5 +667,6 @@ def drawn_labels(
     labels = set()
     for step in series:
         for mask in view.masks(step):
-            labels |= labels_present(torch.as_tensor(mask).long())
+            packed = step.overlapping and view.pred != "errors"
+            labels |= labels_present(torch.as_tensor(mask).long(), None, packed)
     return sorted(labels - {0})

@@ -37,6 +37,7 @@ from misas.plot.overlays import (
     pixel_stretch,
     resize_nearest,
     scaled_size,
+    structure_layers,
     to_array,
 )
 from .planes import like_look, plane_letters, plane_zoom
@@ -90,6 +91,7 @@ def _mask_layer(
     dashed: bool,
     colours: _Colours,
     unknown: np.ndarray | None = None,  # `(H, W)`: what is not annotated
+    structures: bool = False,  # is the mask of structures that may overlap?
 ) -> np.ndarray:  # uint8: number of the colour from 1; 0 where nothing is painted
     "What `overlay` paints of a mask"
     mask = resize_nearest(mask, shape)
@@ -98,6 +100,9 @@ def _mask_layer(
     if dashed:
         inside = inside & dash_pattern(shape, 4 * width)
     layer = np.where(inside, colours.numbers(mask), 0).astype(np.uint8)
+    if structures:
+        layer = _layer_of_structures(mask, style, dashed, colours, width)
+        inside = layer > 0
     if unknown is not None:
         layer[resize_nearest(unknown, shape) & hatching(shape, width) & ~inside] = 1
     return layer
@@ -113,6 +118,24 @@ def _padded(
     no_margin = [(0, 0)] * (array.ndim - 2)
     return np.pad(array, margins + no_margin)
 
+# %% ../../nbs/plot/18_page.ipynb #965a5e48
+def _layer_of_structures(
+    mask: np.ndarray,  # `(H, W)`, of the picture's size
+    style: str,  # "fill" or "contour"
+    dashed: bool,
+    colours: _Colours,
+    width: int,  # of a line, in pixels
+) -> np.ndarray:  # uint8, as of `_mask_layer`
+    "Structures that may overlap: where they do, the later one is filled, and all of them are outlined"
+    own = structure_layers(mask)
+    layer = np.zeros(mask.shape, np.uint8)
+    edges = [mask_edge(one, width) for one in own]
+    dashes = dash_pattern(mask.shape, 4 * width) if dashed else True
+    painted = [(one, one > 0) for one in own] if style == "fill" else []
+    for one, where in [*painted, *((one, edge & dashes) for one, edge in zip(own, edges))]:
+        layer[where] = colours.numbers(one)[where]
+    return layer
+
 # %% ../../nbs/plot/18_page.ipynb #9e865515
 def _step_layers(
     step: Step,
@@ -126,13 +149,14 @@ def _step_layers(
     scale = zoom * min(view.spacing)
     stretched = [n * stretch * scale for n, stretch in zip(levels.shape, pixel_stretch(view.spacing))]
     shape = tuple(max(1, round(n)) for n in stretched)
+    structures = step.overlapping and view.pred != "errors"
     view, pred, truth = view.painted(step)
     both_contours = (view.pred, view.truth) == ("contour", "contour")
 
     def layer(mask, style, dashed, unknown=None):
         if mask is None or style is None:
             return None
-        return _mask_layer(to_array(mask).astype(np.int32), shape, style, dashed, colours, unknown)
+        return _mask_layer(to_array(mask).astype(np.int32), shape, style, dashed, colours, unknown, structures)
 
     unknown = None
     if truth is not None and step.ignore is not None:
