@@ -39,6 +39,10 @@ from .core.packing import (
     unpack_structures,
     with_regions,
 )
+from .core.prompts import (
+    Prompt,
+    prompt_of,
+)
 from .core.sweeps import (
     Series,
     Step,
@@ -159,6 +163,14 @@ from .transforms.projections import (
     Rings,
     SparseView,
 )
+from .transforms.prompts import (
+    BoxGrowth,
+    BoxJitter,
+    BoxShift,
+    ClickJitter,
+    MissingBoxes,
+    OfPrompt,
+)
 from .transforms.roundtrip import (
     RoundTrip,
 )
@@ -230,9 +242,18 @@ from .metrics.overlap import (
     volume_difference_percent,
     with_empty_truth,
 )
+from .models.adversarial import (
+    Adversarial,
+    AdversarialBias,
+    Attack,
+)
 from .models.arrays import (
     FileModel,
     NumpyModel,
+)
+from .models.attacks import (
+    ATTACKS,
+    ATTACK_LOSSES,
 )
 from .models.demo import (
     UNet,
@@ -264,6 +285,10 @@ from .models.loading import (
     model_loader,
     model_specs,
 )
+from .models.masking import (
+    GradientCheck,
+    check_gradients,
+)
 from .models.nnunet import (
     NNUNetModel,
     load_nnunet,
@@ -276,6 +301,10 @@ from .models.orientation import (
 )
 from .models.outputs import (
     OUTPUTS,
+)
+from .models.prompted import (
+    PromptModel,
+    PromptSAM,
 )
 from .models.pytorch import (
     TorchModel,
@@ -654,12 +683,20 @@ from .report.worst import (
 __version__: str
 __all__ = [
     "ADAPTERS",
+    "ATTACKS",
+    "ATTACK_LOSSES",
     "AUGMENTERS",
+    "Adversarial",
+    "AdversarialBias",
     "Anisotropy",
+    "Attack",
     "Augmentation",
     "BestMask",
     "BiasField",
     "Blur",
+    "BoxGrowth",
+    "BoxJitter",
+    "BoxShift",
     "Brightness",
     "Bundle",
     "BundleModel",
@@ -668,6 +705,7 @@ __all__ = [
     "CalibrationShift",
     "Case",
     "CaseFile",
+    "ClickJitter",
     "Compose",
     "Consensus",
     "Contrast",
@@ -697,6 +735,7 @@ __all__ = [
     "Gamma",
     "Ghosting",
     "Gibbs",
+    "GradientCheck",
     "GraphModel",
     "INTENSITIES",
     "ImpulseNoise",
@@ -719,6 +758,7 @@ __all__ = [
     "Masks",
     "MetalStreaks",
     "Metric",
+    "MissingBoxes",
     "Model",
     "Motion",
     "MotionBlur",
@@ -731,6 +771,7 @@ __all__ = [
     "OUTPUTS",
     "OVERLAP",
     "Occlude",
+    "OfPrompt",
     "OnnxModel",
     "Oriented",
     "PadTo",
@@ -742,6 +783,9 @@ __all__ = [
     "PowerLaw",
     "Preparation",
     "PreparationAdvice",
+    "Prompt",
+    "PromptModel",
+    "PromptSAM",
     "QuantumNoise",
     "READERS",
     "Raw",
@@ -823,6 +867,7 @@ __all__ = [
     "centreline_precision",
     "centreline_recall",
     "check_explanation",
+    "check_gradients",
     "check_requirements",
     "chosen_values",
     "cldice",
@@ -971,6 +1016,7 @@ __all__ = [
     "prominence",
     "prominence_correlation",
     "prominence_table",
+    "prompt_of",
     "random_splits",
     "rank_cases",
     "read_cases",

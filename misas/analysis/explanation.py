@@ -21,6 +21,7 @@ from ..core.reference import unchanged_prediction
 from ..core.sweeps import Series, Step, checked_values, step_of
 from ..core.transform import Transform, as_transform
 from ..models.activations import class_logits, layer_maps
+from ..models.adversarial import Attack
 from ..models.ensemble import VOTES, Ensemble
 from ..models.layers import Layer, chosen_layers, network_layers
 
@@ -95,6 +96,10 @@ def changed_case(
         return model.prepare(_transformed(with_mask, transform, value) if changes else with_mask)
 
     changes = value is not None
+    if changes and isinstance(transform, Attack):
+        # an attack goes by the truth, not by the pixels asked for, and moves none of them
+        case, changes = _transformed(case, transform.for_model(model), value), False
+    transform = transform.for_model(model)
     marked = seen(pixels.int(), changes)
     if not follow and changes:
         fixed = seen(pixels.int(), False)

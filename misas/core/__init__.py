@@ -6,6 +6,7 @@ from .memory import *
 from .fingerprint import *
 from .packing import *
 from .cases import *
+from .prompts import *
 from .reference import *
 from .segments import *
 from .model import *
@@ -21,6 +22,7 @@ from . import (
     memory,
     model,
     packing,
+    prompts,
     reference,
     registry,
     segments,
@@ -37,6 +39,7 @@ __all__ = [
     *fingerprint.__all__,
     *packing.__all__,
     *cases.__all__,
+    *prompts.__all__,
     *reference.__all__,
     *segments.__all__,
     *model.__all__,

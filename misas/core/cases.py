@@ -340,6 +340,7 @@ class Case:
     columns: Mapping[str, Any] = _FILLED_IN  # what a table of cases says besides: {name: text}
     # is the truth of structures that may overlap, `(K, *S)`? It is kept as one mask: see `pack_structures`
     overlapping: bool = False
+    prompt: Any = None  # a `Prompt`, boxes and clicks for models that take them; None: made of the truth
 
     if TYPE_CHECKING:
         # the constructor takes more than the fields keep: arrays, lists, and None
@@ -357,6 +358,7 @@ class Case:
             ignore: int | bool | None = None,
             columns: Mapping | None = None,
             overlapping: bool = False,
+            prompt: Any = None,
         ) -> None: ...
 
     def __post_init__(self):
@@ -369,6 +371,8 @@ class Case:
         labels = label_names(self.labels)
         truth, ignore = None, checked_ignore(self.ignore)
         check_type("name", self.name, str, "a string")
+        if self.prompt is not None and type(self.prompt).__name__ != "Prompt":
+            raise invalid("prompt", "a Prompt(boxes=..., clicks=...) or None", self.prompt, TypeError)
         if self.columns is not None:
             is_pairs = isinstance(self.columns, tuple) and all(
                 isinstance(c, tuple) and len(c) == 2 for c in self.columns

@@ -54,6 +54,7 @@ class Model:
     version: str | None = None  # given by the user, to stand for what a cache key cannot see
     overlapping: bool = False  # are labels structures of their own, of which later ones cover earlier ones?
     packs: bool = False  # are its masks of structures that keep their overlap, as `pack_structures` makes them?
+    prompt_kinds: tuple = ()  # of the prompts that it takes: "box", "click"
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -71,6 +72,10 @@ class Model:
     def probabilities(self, images: torch.Tensor, template: Case) -> torch.Tensor | None:
         "Probabilities `(B, K, *S)`, or None where the model does not give any"
         return None
+
+    def prompt_for(self, case: Case):  # `Prompt`
+        "The prompt that the model is given with a case; only some take any, see `prompt_kinds`"
+        return case.prompt
 
     def with_threshold(
         self,
@@ -550,6 +555,15 @@ def _renamed(model: Model, name, labels, version, options: dict) -> Model:
     model.version = model.version if version is None else version
     return model
 
+# %% ../../nbs/core/05_model.ipynb #6d5081bf
+def takes_prompt(function: Any) -> bool:
+    "Is it called with an image and a prompt, as its second argument says?"
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return False
+    return names[1:2] == ["prompt"]
+
 # %% ../../nbs/core/05_model.ipynb #08765fc5
 def _is_of_misas(obj: FunctionType) -> bool:
     "Is it one of misas's own functions?"
@@ -578,7 +592,7 @@ def _check_is_model(obj):
     if isinstance(obj, type):
         name = obj.__name__
         raise TypeError(f"model must be an object, as in as_model({name}(...)), got the class {name}")
-    if inspect.isfunction(obj) and not _takes_an_image(obj):
+    if inspect.isfunction(obj) and not _takes_an_image(obj) and not takes_prompt(obj):
         name = obj.__name__
         raise TypeError(
             f"model must be a function of one image, got {name}{inspect.signature(obj)}: as_model({name}())"

@@ -33,6 +33,7 @@ class Step:
     ignore: int | None = None  # value of pixels in `truth` that are not annotated and count nowhere
     labels: Sequence[str] | None = None  # names of the labels 0, 1, 2 ..., where model or case know them
     overlapping: bool = False  # are the masks of structures that may overlap, as `pack_structures` makes them?
+    prompt: Any = None  # `Prompt` that the model was given
 
     @property
     def known_truth(self) -> torch.Tensor | None:
@@ -98,6 +99,8 @@ def _batches(
 # %% ../../nbs/core/07_sweeps.ipynb #4b6585fc
 def _alike(a: Case, b: Case) -> bool:
     "May two images be in one batch?"
+    if a.prompt is not None or b.prompt is not None:
+        return False
     return (a.image.shape, a.spacing, a.scale, a.source) == (b.image.shape, b.spacing, b.scale, b.source)
 
 
@@ -121,6 +124,7 @@ def step_of(
     "The step of a prediction"
     facts: dict[str, Any] = dict(unit=case.unit, ignore=case.ignore, labels=labels or case.labels)
     facts["overlapping"] = case.overlapping
+    facts["prompt"] = case.prompt
     return Step(value, case.image, case.truth, pred, case.spacing, **facts)
 
 # %% ../../nbs/core/07_sweeps.ipynb #d140f738
@@ -164,7 +168,7 @@ def sweep(
     transform = as_transform(transform)
     values = checked_values(transform, values, case)
     check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
-    steps = _steps(model, case, transform, values, batch_size or model.batch_size)
+    steps = _steps(model, case, transform.for_model(model), values, batch_size or model.batch_size)
     return iter(progress_bar(steps, progress, total=len(values), desc=str(transform)))
 
 # %% ../../nbs/core/07_sweeps.ipynb #220b75ed

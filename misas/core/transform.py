@@ -17,6 +17,7 @@ import torch
 from .cases import Case, Source, as_case, to_source
 from .checks import Domain, check_takes, checked, invalid, nearest_name, same_value, short_repr
 from .model import own_name
+from .prompts import carrying_prompt
 from .registry import load_providers
 
 # %% ../../nbs/core/06_transform.ipynb #ed0fc378
@@ -41,6 +42,8 @@ class Transform:
     domain: ClassVar[Domain] = Domain()
     log: ClassVar[bool] = False  # are the values spaced by a factor?
     categorical: ClassVar[bool] = False  # are the values names rather than amounts?
+    needs_model: ClassVar[bool] = False  # is it for certain models only? A sweep tells it which, by `for_model`
+    keeps_prompt: ClassVar[bool] = False  # does `apply` itself see to a prompt that a case brings?
     has_own_name: ClassVar[bool]  # others are found by their class only
 
     def __init_subclass__(cls, **kwargs):
@@ -59,10 +62,17 @@ class Transform:
         value = self.check(value)
         if self._is_neutral(value, case):
             return case
-        changed = self.apply(case, value)
+        if case.prompt is None or self.keeps_prompt:
+            changed = self.apply(case, value)
+        else:
+            changed = carrying_prompt(lambda bare: self.apply(bare, value), case)
         if not _is_finite(changed.image):
             raise invalid(f"{self.param} of {self}", "a value that keeps all intensities finite", value)
         return changed
+
+    def for_model(self, model) -> "Transform":
+        "The transform, told which model is asked; of most, the changes do not depend on it"
+        return self
 
     def check(self, value: Any) -> Any:
         "`value` as a plain number, or an error that says what is allowed"
@@ -112,6 +122,8 @@ class Transform:
 class Intensity(Transform):
     "A transform of the pixels that leaves the mask alone; subclasses implement `change`"
 
+    keeps_prompt = True
+
     def change(self, image: torch.Tensor, value, case: Case) -> torch.Tensor:
         "Image `(C, *S)` of `case`, changed by `value`, as a new tensor of the same shape"
         raise NotImplementedError
@@ -127,6 +139,7 @@ def known_transforms() -> dict[str, type[Transform]]:  # by their names
         return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
 
     load_providers("transforms")
+    load_providers("models")  # attacks
     named = [c for c in below(Transform) if c is not Transform and c.has_own_name and not issubclass(c, Function)]
     # of two with one name, that of the user counts, whichever was defined first
     named.sort(key=lambda c: not c.__module__.startswith("misas."))

@@ -47,6 +47,13 @@ class Wrapper(Model):
     def packs(self) -> bool:  # type: ignore[override]
         return self.model.packs
 
+    @property
+    def prompt_kinds(self) -> tuple:  # type: ignore[override]
+        return self.model.prompt_kinds
+
+    def prompt_for(self, case: Case):
+        return self.model.prompt_for(case)
+
     @contextmanager
     def session(self) -> Iterator["Wrapper"]:
         with self.model.session():

@@ -20,6 +20,11 @@ from .tape import *
 from .layers import *
 from .activations import *
 from .randomised import *
+from .gradients import *
+from .attacks import *
+from .adversarial import *
+from .masking import *
+from .prompted import *
 from .tensorflow import *
 from .onnx import *
 from .hub import *
@@ -28,22 +33,27 @@ from .nnunet import *
 
 from . import (
     activations,
+    adversarial,
     arrays,
+    attacks,
     demo,
     ensemble,
     fast,
     fastai,
+    gradients,
     hub,
     inputs,
     keras,
     layers,
     loading,
     logits,
+    masking,
     nnunet,
     onnx,
     orientation,
     outputs,
     preprocessing,
+    prompted,
     pytorch,
     randomised,
     remote,
@@ -78,4 +88,9 @@ __all__ = [
     *layers.__all__,
     *activations.__all__,
     *randomised.__all__,
+    *gradients.__all__,
+    *attacks.__all__,
+    *adversarial.__all__,
+    *masking.__all__,
+    *prompted.__all__,
 ]

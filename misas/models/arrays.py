@@ -341,10 +341,13 @@ class NumpyModel(Model):
         wanted = self.shape[0] if self.shape and self.shape[0] else 1
         return np.repeat(array, wanted, 0)
 
+    def laid_out(self, images: torch.Tensor) -> np.ndarray:
+        "Images `(B, C, *S)` in the network's layout, before they are preprocessed"
+        return _to_layout(match_channels(images, self.in_channels).float().cpu().numpy(), self.channels)
+
     def _input(self, images: torch.Tensor, template: Case) -> np.ndarray:
         "Images `(B, C, *S)` in the network's layout and dtype"
-        array: Any = match_channels(images, self.in_channels).float().cpu().numpy()
-        array = _to_layout(array, self.channels)
+        array: Any = self.laid_out(images)
         if self.preprocess:
             array = np.asarray(self.preprocess(array.copy()))  # which may work in place
         elif np.dtype(self.dtype).kind in "iu" and not np.can_cast(template.source.dtype, self.dtype):

@@ -18,13 +18,18 @@ OCCLUSION = "occlusion_map(model, case, label), or method='occlusion', needs non
 class NoGradientError(ValueError):
     "A model whose answer has no gradient"
 
+    why = ""  # it has none
+
 
 def no_gradient(
     name: str,  # of the model
     why: str,  # such as "it gives labels, and labels have no gradient"
+    remedy: str = OCCLUSION,
 ) -> NoGradientError:  # to be raised
     "The error of a model whose answer has no gradient, and what helps"
-    return NoGradientError(f"model {name!r} must give scores with a gradient, got none ({why}); {OCCLUSION}")
+    error = NoGradientError(f"model {name!r} must give scores with a gradient, got none ({why}); {remedy}")
+    error.why = why
+    return error
 
 # %% ../../nbs/models/19_logits.ipynb #eda16def
 _SQUASHING = ("softmax", "log_softmax", "sigmoid", "sigmoid_", "special_expit", "expit", "logsigmoid", "log_sigmoid")

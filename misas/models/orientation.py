@@ -81,7 +81,7 @@ class Oriented(Wrapper):
         "Images in the model's axes, and a case like them"
         images = self._there(images)
         spacing = self._spacing_there(template.spacing)
-        return images, template.replace(image=images[0], truth=None, spacing=spacing, affine=None)
+        return images, template.replace(image=images[0].detach(), truth=None, spacing=spacing, affine=None)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple:
         if images.ndim == 4:

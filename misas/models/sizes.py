@@ -34,12 +34,12 @@ class InSize(Wrapper):
 
     def _resized(self, images, template):
         "Images in the model's size, and a case that is like them"
-        fills = torch.stack([template.replace(image=image).background for image in images])  # each its own
+        fills = torch.stack([template.replace(image=image).background for image in images.detach()])  # each its own
         resized = self.size.apply(images, fills)
         spacing = template.spacing
         if self.size.rescales:
             spacing = tuple(d * s / t for d, s, t in zip(spacing, images.shape[2:], resized.shape[2:]))
-        return resized, template.replace(image=resized[0], truth=None, spacing=spacing)
+        return resized, template.replace(image=resized[0].detach(), truth=None, spacing=spacing)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple:
         shape = tuple(images.shape[2:])

@@ -151,3 +151,44 @@ def keras_activations(
         both = [torch.from_numpy(np.moveaxis(np.asarray(x)[:1], axis, 1).copy()) for x in (seen[i], gradient)]
         pairs.append(tuple(x.float() for x in both))
     return pairs
+
+# %% ../../nbs/models/20_tape.ipynb #85867831
+def _watched_inputs(tf, model: KerasModel, pixels):
+    "What the network takes, made of pixels that a tape watches"
+    if np.dtype(model.dtype).kind in "iu":
+        raise no_gradient(model.name, f"it takes integers, {model.dtype}")
+    if not model.preprocess:
+        return pixels
+    try:
+        made = model.preprocess(pixels)
+    except Exception as e:
+        raise no_gradient(model.name, f"its preprocess fails on a tensor of TensorFlow: {type(e).__name__}") from e
+    if not tf.is_tensor(made):
+        raise no_gradient(model.name, "its preprocess works on arrays, through which no gradient passes")
+    return tf.cast(made, model.dtype)
+
+
+def keras_scores(
+    model: KerasModel,
+    images: torch.Tensor,  # `(1, C, *S)`
+) -> tuple:  # logits `(1, K, *S)`, and the function that makes weights of the same shape a gradient `(1, C, *S)`
+    "What the network says of an image, and how that depends on its pixels"
+    tf = _tensorflow(model)
+    pixels = tf.constant(model.laid_out(images))
+    fixed = model.shape[0] if model.shape and model.shape[0] else 1
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        inputs = tf.repeat(_watched_inputs(tf, model, pixels), fixed, 0)
+        scores = tf.cast(_scores(tf, model, model.answer(inputs), tuple(images.shape[2:]))[:1], tf.float32)
+
+    def pull(weights: torch.Tensor) -> torch.Tensor:
+        laid_out = tf.constant(np.moveaxis(weights.cpu().numpy(), 1, -1))
+        found = tape.gradient(scores, pixels, output_gradients=laid_out)
+        if found is None:
+            raise no_gradient(model.name, "its answer does not depend on the image by functions with a gradient")
+        axes = np.asarray(found)
+        axes = axes[:, None] if model.channels == "none" else axes
+        axes = np.moveaxis(axes, -1, 1) if model.channels == "last" else axes
+        return torch.from_numpy(axes.copy())
+
+    return torch.from_numpy(np.moveaxis(np.asarray(scores), -1, 1).copy()), pull

@@ -84,7 +84,7 @@ class SliceWise(Wrapper):
         "All slices of volumes `(B, C, *S)`, one after the other, and a case like them"
         slices = images.movedim(2 + self.axis, 1).flatten(0, 1)
         spacing = _without(template.spacing, self.axis)
-        return slices, template.replace(image=slices[0], truth=None, spacing=spacing, affine=None)
+        return slices, template.replace(image=slices[0].detach(), truth=None, spacing=spacing, affine=None)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple | None:
         return (images, template, lambda maps: maps) if images.ndim == 4 else None
@@ -163,18 +163,27 @@ class SlidingWindow(Wrapper):
 
     def _over_windows(self, inputs, run):
         "Averaged scores `(B, K, *S)` of all windows"
-        roi = as_sides("roi_size", self.roi_size, inputs.ndim - 2)
         with torch.no_grad(), self.model.session():
-            return _sliding_window_inference()(
-                inputs,
-                roi,
-                self.sw_batch_size,
-                run,
-                self.overlap,
-                self.mode,
-                sw_device=self.model.device,
-                device=self.device,
-            )
+            return self.stitched(inputs, run, self.sw_batch_size)
+
+    def stitched(
+        self,
+        inputs: torch.Tensor,  # `(B, C, *S)`
+        run: Callable,  # of windows `(b, C, *T)`: scores `(b, K, *T)`
+        at_once: int = 1,  # windows that are run together
+    ) -> torch.Tensor:  # `(B, K, *S)`
+        "Averaged scores of all windows, with their gradient where `run` gives one"
+        roi = as_sides("roi_size", self.roi_size, inputs.ndim - 2)
+        return _sliding_window_inference()(
+            inputs,
+            roi,
+            at_once,
+            run,
+            self.overlap,
+            self.mode,
+            sw_device=self.model.device,
+            device=self.device,
+        )
 
     def _window_scores(self, window):
         return _check_can_be_averaged(self.model.scores(window), window, self.name)

@@ -3,6 +3,7 @@
 from .colours import *
 from .text import *
 from .directions import *
+from .marks import *
 from .overlays import *
 from .figures import *
 from .series import *
@@ -51,6 +52,7 @@ from . import (
     gridimages,
     learning,
     lesioncharts,
+    marks,
     overlays,
     page,
     panels,
@@ -68,6 +70,7 @@ __all__ = [
     *colours.__all__,
     *text.__all__,
     *directions.__all__,
+    *marks.__all__,
     *overlays.__all__,
     *figures.__all__,
     *series.__all__,

@@ -35,6 +35,7 @@ from ..eval.steps import labels_present
 from ..metrics.errors import error_map
 from .colours import LabelPalette, error_palette, is_colormap, label_palette
 from .directions import plane_sides
+from .marks import prompt_on_slice, with_marks
 
 # %% ../../nbs/plot/08_overlays.ipynb #abb46140
 @checked
@@ -515,7 +516,16 @@ class View(Style):
         style, pred, truth = self.painted(step)
         packed = step.overlapping and self.pred != "errors"
         size = (self.pixel_size(step), scale)
-        return _painted(self.levels(step), pred, truth, style, *size, step.ignore, limit, packed)
+        picture = _painted(self.levels(step), pred, truth, style, *size, step.ignore, limit, packed)
+        return picture if step.prompt is None else self._marked(picture, step)
+
+    def _marked(self, picture: np.ndarray, step: Step) -> np.ndarray:
+        "The picture with the boxes and clicks that the model was given"
+        shape = tuple(step.image.shape[1:])
+        sides = ((0, 1), (1, 1)) if self.index is None else self._sides()
+        index = None if self.index is None else min(self.index, shape[self.axis] - 1)
+        places = prompt_on_slice(step.prompt, shape, index, self.axis, sides)
+        return with_marks(picture, places, tuple(self.cut(step.image).shape[-2:]))
 
     def painted(self, step: Step) -> tuple:  # `View`, and two masks `(H, W)` or None
         "The masks as they are painted, and how; of errors the map, and beside it what is not annotated"

@@ -11,8 +11,9 @@ from .projections import *
 from .photo import *
 from .contract import *
 from .roundtrip import *
+from .prompts import *
 
-from . import basic, contract, ct, geometry, joint, kspace, mri, photo, projections, roundtrip, spatial
+from . import basic, contract, ct, geometry, joint, kspace, mri, photo, projections, prompts, roundtrip, spatial
 
 __all__ = [
     *spatial.__all__,
@@ -26,4 +27,5 @@ __all__ = [
     *photo.__all__,
     *contract.__all__,
     *roundtrip.__all__,
+    *prompts.__all__,
 ]

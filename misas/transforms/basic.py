@@ -16,6 +16,7 @@ import torch
 
 from ..core.cases import Case
 from ..core.checks import Domain, invalid, same_value
+from ..core.prompts import carrying_prompt
 from ..core.transform import Intensity, Transform, as_transform
 from misas.transforms.spatial import (
     Spatial,
@@ -227,6 +228,11 @@ class Fixed(Transform):
     def fingerprint(self) -> tuple:
         return (*self.transform.fingerprint(), self.value)
 
+    keeps_prompt = True
+
+    def for_model(self, model) -> "Fixed":
+        return Fixed(self.transform.for_model(model), self.value)
+
     def check(self, value: Any) -> Any:
         return value
 
@@ -263,6 +269,12 @@ def _do_run(
     first, value = run[0]
     if len(run) == 1:
         return first(case, value)
+    return carrying_prompt(lambda bare: _warped(bare, run), case)
+
+
+def _warped(case: Case, run: list) -> Case:
+    "The case after several transforms that have a matrix"
+    first = run[0][0]
     product = np.eye(case.ndim + 1)
     for transform, value in run:
         matrix = transform.matrix(transform.check(value), case.ndim)
@@ -277,6 +289,7 @@ class Compose(Transform):
 
     members: tuple[Transform, ...]
     free: tuple[Transform, ...]  # those that are swept
+    keeps_prompt = True
 
     def __init__(
         self,
@@ -310,6 +323,13 @@ class Compose(Transform):
     def _single(self) -> Transform | None:
         "The member that is swept, if there is only one"
         return self.free[0] if len(self.free) == 1 else None
+
+    @property
+    def needs_model(self) -> bool:  # type: ignore[override]
+        return any(m.transform.needs_model if isinstance(m, Fixed) else m.needs_model for m in self.members)
+
+    def for_model(self, model) -> "Compose":
+        return type(self)(*(m.for_model(model) for m in self.members))
 
     # what is fixed in other families depends on the members here
     @property

@@ -28,12 +28,13 @@ RECORDS = set(
     """Augmentation Bundle CaseFile Consensus Counts Distances Fixed Function Intensity Job KSpaceLines
     Lightness Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series
     Size Source Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError
-    adapter heart_mask model_loader register_metric progress_bar FeatureMap Requirement StudyFile""".split()
+    adapter heart_mask model_loader register_metric progress_bar FeatureMap GradientCheck Prompt Requirement
+    StudyFile""".split()
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
-    """BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude PipelineModel
-    PowerLaw Relabelled SanityReport Wrapper concat_scores read_scores save_scores
+    """Attack BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude OfPrompt PipelineModel
+    PowerLaw PromptSAM Relabelled SanityReport Wrapper concat_scores read_scores save_scores
     init_study read_study_file run_study study write_study_file""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
@@ -213,6 +214,8 @@ def own() -> dict:
         probability_maps=dict(model=Soft(), case=t.case),
         probability_table=soft | dict(progress=False),
         prominence=dict(case=t.case, label=1),
+        prompt_of=dict(case=t.case),
+        PromptModel=dict(predict=lambda image, prompt: image > 0.5),
         prominence_correlation=dict(table=_structures(_table(ms.probability_table, **soft))),
         read_cases=dict(csv="cases.csv"),
         read_scores=dict(path="scores.csv"),
@@ -244,6 +247,7 @@ def own() -> dict:
         view=dict(series=t.series, size=64),
         activation_map=explained,
         activation_series=explained | dict(transform="brightness", values=[1, 2], progress=False),
+        check_gradients=dict(model=net(), case=t.case, restarts=2, queries=3),
         check_explanation=explained | dict(layer="0", progress=False),
         explain_series=explained | dict(transform="brightness", values=[1], progress=False),
         gif_explanation=dict(explanation=explanation(), path="out.gif", size=64),
@@ -477,7 +481,12 @@ def _table(function, **arguments):
 
 
 # where no small file lies at hand, the error of a missing one is all that can be seen
-ONLY = dict(load_bundle=("folder",), load_nnunet=("folder",), roi_names=("path",))
+ONLY = dict(
+    check_gradients=("model", "case", "epsilon", "attack", "margin", "seed"),
+    load_bundle=("folder",),
+    load_nnunet=("folder",),
+    roi_names=("path",),
+)
 
 
 @dataclass(frozen=True)
@@ -519,6 +528,8 @@ def without_call() -> list:
 def _applied(kind) -> tuple:
     "A transform's own call, with the first case that it takes and a good value"
     transform = kind(ms.Rotate()) if issubclass(kind, (ms.Compose, ms.RoundTrip)) else kind()
+    if issubclass(kind, ms.Attack):
+        transform = kind(steps=2).for_model(net())
     for case in (things().case, things().volume):
         with contextlib.suppress(ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -18,7 +18,12 @@ from misas.transforms import *
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 # other tests make transforms of their own
-OURS = {name: kind for name, kind in known_transforms().items() if kind.__module__.startswith("misas.")}
+OURS = {
+    name: kind
+    for name, kind in known_transforms().items()
+    # attacks and prompts: see models/test_adversarial and models/test_prompted
+    if kind.__module__.startswith("misas.") and not kind.needs_model
+}
 KNOWN = {name: kind() for name, kind in OURS.items()}
 VARIANTS = [
     Rotate(fill=0.0),
