@@ -324,9 +324,7 @@ def test_without_truth_and_prompt():
         lambda: evaluate(PromptModel(fill), case, "box-shift", [0, 1], progress=False),
         lambda: BoxShift()(case, 1),
     ):
-        with pytest.raises(
-            ValueError, match=r"case .case. must have a truth to make a prompt of.*Prompt\("
-        ):
+        with pytest.raises(ValueError, match=r"case .case. must have a truth to make a prompt of.*Prompt\("):
             run()
 
 

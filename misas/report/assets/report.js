@@ -29,12 +29,7 @@
     idle(next);
   } else charts.forEach(draw);
 
-  // what is folded is printed, too
-  window.addEventListener("beforeprint", () => {
-    charts.forEach(draw);
-    all("details:not([open])").forEach((fold) => { fold.dataset.folded = "yes"; fold.open = true; });
-  });
-  window.addEventListener("afterprint", () => all("details[data-folded]").forEach((fold) => { fold.open = false; delete fold.dataset.folded; }));
+  window.addEventListener("beforeprint", () => charts.forEach(draw));
 
   // tables
   const order = (row, column) => {
