@@ -8,8 +8,9 @@ SHOWN = 5  # values of each transform
 
 HEAD = """# Gallery
 
-Every transform that misas knows, at a few of its values, on a phantom of the heart. `plot_transform(case, Rotate())`
-makes such a picture of an image of yours. The coloured outline is the truth: where anatomy moves, it moves along.
+Every transform that misas knows, at a few of its values, on a phantom of the heart or a picture of its own world.
+`plot_transform(case, Rotate())` makes such a picture of an image of yours. The coloured outline is the truth: where
+anatomy moves, it moves along.
 """
 
 GROUPS = {
@@ -20,7 +21,36 @@ GROUPS = {
     "ct": "CT",
     "projections": "CT artefacts made in the sinogram",
     "photo": "Photographs and microscopy",
+    "ultrasound": "Ultrasound",
+    "endoscopy": "Endoscopy",
+    "histology": "Stained sections",
+    "fundus": "Fundus photographs",
+    "phase": "Contrast medium in CT",
+    "tissues": "Contrast between tissues in MR",
+    "snr": "Signal-to-noise ratio of MR",
 }
+
+
+def own_cases() -> dict:  # {module of misas.transforms: `Case`}
+    "What transforms of a module are shown on, where a phantom of the heart would not do"
+    import numpy as np
+    from PIL import Image
+    from skimage import data
+
+    import misas as ms
+
+    retina = ms.load_case(np.asarray(Image.fromarray(data.retina()).resize((160, 160))))
+    section = ms.load_case(np.ascontiguousarray(data.immunohistochemistry()[180:308, 180:308]))
+    heart = ms.phantom((128, 128), seed=3)
+    envelope = heart.image.clamp(min=1e-3)
+    in_hu = heart.image * 300 - 130  # blood has 50 HU, as it has without contrast medium
+    return {
+        "ultrasound": heart.replace(image=1 + envelope.log10() / 3),  # compressed: 60 dB from black to white
+        "endoscopy": retina,
+        "histology": section,
+        "fundus": retina,
+        "phase": heart.replace(image=in_hu, scale=(-130.0, 250.0)),
+    }
 
 
 def known_by_module() -> dict[str, list]:  # {module of misas.transforms: classes}
@@ -62,12 +92,13 @@ def write_gallery():
     folder.mkdir(exist_ok=True)
     flat = ms.phantom((128, 128), seed=3)
     deep = ms.phantom((12, 96, 96), seed=3)
+    own = own_cases()
     page = HEAD + animation(folder)
     for module, classes in known_by_module().items():
         page += f"\n## {GROUPS[module]}\n"
         for cls in classes:
             path = folder / f"{cls.name}.png"
-            case = deep if needs_volume(cls, flat) else flat
+            case = own.get(module) or (deep if needs_volume(cls, flat) else flat)
             write_picture(cls, case, path)
             about = (cls.__doc__ or "").split("\n")[0]
             page += f"\n### {cls.name}\n\n`{cls.__name__}`: {about}\n\n![{cls.name}]({path.name})\n"

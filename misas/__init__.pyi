@@ -111,6 +111,14 @@ from .transforms.ct import (
     WindowLevel,
     WindowWidth,
 )
+from .transforms.endoscopy import (
+    Smoke,
+    SpecularHighlights,
+    UnevenLight,
+)
+from .transforms.fundus import (
+    Haze,
+)
 from .transforms.geometry import (
     Anisotropy,
     Elastic,
@@ -120,6 +128,11 @@ from .transforms.geometry import (
     Scale,
     Shear,
     Translate,
+)
+from .transforms.histology import (
+    Stain,
+    StainConcentration,
+    StainRotation,
 )
 from .transforms.joint import (
     Joint,
@@ -143,6 +156,9 @@ from .transforms.mri import (
     Noise,
     RicianNoise,
     Swap,
+)
+from .transforms.phase import (
+    ContrastPhase,
 )
 from .transforms.photo import (
     Corruption,
@@ -174,8 +190,21 @@ from .transforms.prompts import (
 from .transforms.roundtrip import (
     RoundTrip,
 )
+from .transforms.snr import (
+    FieldStrength,
+    SNR,
+)
 from .transforms.spatial import (
     Spatial,
+)
+from .transforms.tissues import (
+    TissueContrast,
+)
+from .transforms.ultrasound import (
+    AcousticShadow,
+    DepthGain,
+    Echoes,
+    UltrasoundSpeckle,
 )
 from .metrics.base import (
     METRICS,
@@ -686,6 +715,7 @@ __all__ = [
     "ATTACKS",
     "ATTACK_LOSSES",
     "AUGMENTERS",
+    "AcousticShadow",
     "Adversarial",
     "AdversarialBias",
     "Anisotropy",
@@ -709,16 +739,19 @@ __all__ = [
     "Compose",
     "Consensus",
     "Contrast",
+    "ContrastPhase",
     "Corruption",
     "Crop",
     "CropTo",
     "Defocus",
+    "DepthGain",
     "Dihedral",
     "Distances",
     "Domain",
     "Dose",
     "ERROR_COLOURS",
     "ERROR_NAMES",
+    "Echoes",
     "Elastic",
     "Ensemble",
     "ExplainedStep",
@@ -726,6 +759,7 @@ __all__ = [
     "FastaiModel",
     "FeatureMap",
     "FieldOfView",
+    "FieldStrength",
     "FileModel",
     "Findings",
     "Fixed",
@@ -737,6 +771,7 @@ __all__ = [
     "Gibbs",
     "GradientCheck",
     "GraphModel",
+    "Haze",
     "INTENSITIES",
     "ImpulseNoise",
     "InSize",
@@ -801,6 +836,7 @@ __all__ = [
     "Rotate3D",
     "RoundTrip",
     "SEVERITIES",
+    "SNR",
     "SPREADS",
     "SanityReport",
     "Saturation",
@@ -812,12 +848,17 @@ __all__ = [
     "Size",
     "SliceWise",
     "SlidingWindow",
+    "Smoke",
     "Source",
     "SparseView",
     "Spatial",
     "SpeckleNoise",
+    "SpecularHighlights",
     "Spike",
     "SpikePosition",
+    "Stain",
+    "StainConcentration",
+    "StainRotation",
     "Step",
     "StudyFile",
     "Swap",
@@ -826,12 +867,15 @@ __all__ = [
     "Threshold",
     "Thresholded",
     "Thresholds",
+    "TissueContrast",
     "TorchModel",
     "Transform",
     "TransformersModel",
     "Translate",
     "UNet",
+    "UltrasoundSpeckle",
     "Undersampling",
+    "UnevenLight",
     "VOTES",
     "View",
     "WindowLevel",

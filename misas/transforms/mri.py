@@ -98,7 +98,7 @@ class Blur(Intensity):
         return _through_torchio(image, case.spacing, torchio.Blur((std,) * 3))
 
 # %% ../../nbs/transforms/06_mri.ipynb #b8f99b37
-def _normal_pattern(
+def normal_pattern(
     image: torch.Tensor,  # `(C, *S)`
     seed: int,
     draws: int = 1,
@@ -121,7 +121,7 @@ class Noise(Intensity):
 
     def change(self, image: torch.Tensor, std: float, case: Case) -> torch.Tensor:
         low, high = case.scale
-        return image + std * (high - low) * _normal_pattern(image, self.seed)[0]
+        return image + std * (high - low) * normal_pattern(image, self.seed)[0]
 
 # %% ../../nbs/transforms/06_mri.ipynb #47f4bd91
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class RicianNoise(Noise):
     def change(self, image: torch.Tensor, std: float, case: Case) -> torch.Tensor:
         low, high = case.scale
         black = black_level(image, case)
-        real, imaginary = std * (high - low) * _normal_pattern(image, self.seed, 2)
+        real, imaginary = std * (high - low) * normal_pattern(image, self.seed, 2)
         return torch.hypot(image - black + real, imaginary) + black
 
 # %% ../../nbs/transforms/06_mri.ipynb #e35d34aa

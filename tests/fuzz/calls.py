@@ -29,7 +29,7 @@ RECORDS = set(
     Lightness Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series
     Size Source Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError
     adapter heart_mask model_loader register_metric progress_bar FeatureMap GradientCheck Prompt Requirement
-    StudyFile""".split()
+    StudyFile Echoes Stain""".split()
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
@@ -530,7 +530,9 @@ def _applied(kind) -> tuple:
     transform = kind(ms.Rotate()) if issubclass(kind, (ms.Compose, ms.RoundTrip)) else kind()
     if issubclass(kind, ms.Attack):
         transform = kind(steps=2).for_model(net())
-    for case in (things().case, things().volume):
+    flat = things().case
+    coloured = flat.replace(image=flat.image[:1].repeat(3, 1, 1))
+    for case in (flat, things().volume, coloured):
         with contextlib.suppress(ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = list(transform.values_for(case) or [0])[0]

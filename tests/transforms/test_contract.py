@@ -61,6 +61,20 @@ VARIANTS = [
     SpeckleNoise(seed=3),
     Defocus(soft=0),
     MotionBlur(angle=37.0),
+    UltrasoundSpeckle(dynamic_range=None, size=(1, 3, 2), seed=2),
+    AcousticShadow(sector=60, depth=0),
+    DepthGain(-1, None),
+    SpecularHighlights(size=0.2, seed=3),
+    UnevenLight(centre=(1, 0)),
+    StainConcentration("eosin"),
+    StainConcentration("residual", ((0.6, 0.7, 0.3), (0.1, 0.9, 0.1))),
+    StainRotation("eosin"),
+    Haze(airlight=0.5, spread=0.1),
+    ContrastPhase(window=(0, 90)),
+    ContrastPhase(tissues={1: 1, 3: -0.5}),
+    TissueContrast(classes=2, seed=4),
+    SNR(sigma=3),
+    FieldStrength(own=1.5, sigma=3),
 ]
 VOLUMES_ONLY = [
     Rotate3D(axis=(0, 1, 0)),
@@ -106,7 +120,21 @@ CASES = {
 }
 
 
+def has_noise(case) -> bool:
+    try:
+        return bool(SNR().noise_level(case).min() > 0)
+    except ValueError:
+        return False
+
+
 def applies(name, case) -> bool:
+    transform = TRANSFORMS[name]
+    if isinstance(transform, Stain):
+        return len(case.image) == 3
+    if isinstance(transform, (SNR, FieldStrength)) and transform.sigma is None:
+        return has_noise(case)
+    if isinstance(transform, ContrastPhase) and transform.tissues is not None:
+        return case.truth is not None
     if TRANSFORMS[name] in VOLUMES_ONLY or name == "rotation-3d":
         return case.ndim == 3
     return name != "saturation" or len(case.image) in (1, 3)
@@ -200,6 +228,21 @@ def test_batch_gives_what_single_images_give(name, on):
         alone = transform(case, value)
         assert torch.equal(step.image, alone.image) and torch.equal(step.truth, alone.truth), value
         assert torch.equal(step.pred, threshold(alone.image)), value
+
+
+@pytest.mark.parametrize("on", ["oblong x3", "volume x3"])
+@pytest.mark.parametrize("name", [n for n, t in TRANSFORMS.items() if isinstance(t, Stain)])
+def test_batch_of_stained_sections_gives_what_single_ones_give(name, on):
+    transform, case = TRANSFORMS[name], CASES[on]
+    values = transform.values_for(case)[:5]
+    for value, step in zip(values, sweep(brightest, case, transform, values, batch_size=3, progress=False)):
+        alone = transform(case, value)
+        assert torch.equal(step.image, alone.image) and torch.equal(step.truth, alone.truth), value
+        assert torch.equal(step.pred, brightest(alone.image)), value
+
+
+def brightest(image):
+    return torch.as_tensor(image).argmax(0).int()
 
 
 def threshold(image):

@@ -18,9 +18,9 @@ from misas.transforms.mri import (
     Noise,
     RicianNoise,
     Swap,
-    _normal_pattern,
     _sum_of_monomials,
     _through_torchio,
+    normal_pattern,
 )
 
 HEART = phantom((128, 128), seed=3)
@@ -110,10 +110,10 @@ def test_blur_is_not_negative():
 
 def test_pattern_of_a_seed():
     colours = torch.rand(3, 30, 40)
-    assert _normal_pattern(colours, 1).shape == (1, 3, 30, 40)
-    assert _normal_pattern(HEART.image.expand(3, -1, -1), 1, 2).shape == (2, 1, 128, 128)
-    assert torch.equal(_normal_pattern(colours, 1), _normal_pattern(colours * 2, 1))
-    assert not torch.equal(_normal_pattern(colours, 1), _normal_pattern(colours, 2))
+    assert normal_pattern(colours, 1).shape == (1, 3, 30, 40)
+    assert normal_pattern(HEART.image.expand(3, -1, -1), 1, 2).shape == (2, 1, 128, 128)
+    assert torch.equal(normal_pattern(colours, 1), normal_pattern(colours * 2, 1))
+    assert not torch.equal(normal_pattern(colours, 1), normal_pattern(colours, 2))
 
 
 @pytest.mark.parametrize(
