@@ -679,7 +679,6 @@ from .report.page import (
     save_report,
 )
 from .report.pictures import (
-    chosen_values,
     make_pictures,
 )
 from .report.requirements import (
@@ -705,7 +704,6 @@ from .report.studyfile import (
     write_study_file,
 )
 from .report.worst import (
-    with_drops,
     worst_cases,
 )
 
@@ -913,7 +911,6 @@ __all__ = [
     "check_explanation",
     "check_gradients",
     "check_requirements",
-    "chosen_values",
     "cldice",
     "common_corruptions",
     "compare",
@@ -1122,7 +1119,6 @@ __all__ = [
     "volume_difference",
     "volume_difference_percent",
     "with_arms",
-    "with_drops",
     "with_empty_truth",
     "with_floor",
     "with_grades",

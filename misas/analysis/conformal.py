@@ -26,6 +26,18 @@ from misas.core.checks import (
 from ..core.model import as_model
 from ..data.folders import as_cases
 
+# %% ../../nbs/analysis/38_conformal.ipynb #b755ec17
+def _as_thresholds(thresholds) -> np.ndarray:
+    "Probabilities as an array"
+    allowed = "a probability from 0 to 1, or a list of some"
+    try:
+        tried = np.atleast_1d(np.asarray(thresholds, float))
+    except (TypeError, ValueError):
+        raise invalid("thresholds", allowed, thresholds, TypeError) from None
+    if tried.ndim != 1 or not len(tried) or not ((tried >= 0) & (tried <= 1)).all():
+        raise invalid("thresholds", allowed, thresholds)
+    return tried
+
 # %% ../../nbs/analysis/38_conformal.ipynb #3f2d7b80
 _TRIED = np.arange(0, 1, 0.01)
 
@@ -43,7 +55,7 @@ def missed_shares(
     thresholds=_TRIED,  # a pixel is marked where its probability is above the threshold
 ) -> pd.DataFrame:  # a row for each case that has the label, a column for each threshold
     "The share of a structure that is missed at each threshold: false negatives of all its pixels"
-    tried = np.atleast_1d(np.asarray(thresholds, float))
+    tried = _as_thresholds(thresholds)
     own, rows = as_model(model), {}
     for case in as_cases(cases):
         ready, maps = probability_maps(own, as_case(case).replace(name=case.name))

@@ -52,15 +52,19 @@ def read_grades(
     path: str | Path,  # of a file that a report saved; ends with .json or .csv
 ) -> pd.DataFrame:  # columns case, grade ("pass", "fail", "artefact") and comment
     "The grades that a reviewer gave in a report"
-    path = Path(user_path(path))
+    return _read(path, "path")
+
+
+def _read(path, name: str) -> pd.DataFrame:
+    path = Path(user_path(path, name))
     if path.suffix.lower() not in _READERS:
-        raise invalid("path", "the name of a file that ends with .json or .csv", str(path))
+        raise invalid(name, "the name of a file that ends with .json or .csv", str(path))
     try:
         rows = _READERS[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
     except OSError:
         raise
     except (ValueError, csv.Error) as e:
-        raise ValueError(f"path must be a file of grades that a report saved, got {str(path)!r}: {e}") from e
+        raise ValueError(f"{name} must be a file of grades that a report saved, got {str(path)!r}: {e}") from e
     return _checked_grades(rows, path)
 
 
@@ -90,7 +94,7 @@ def with_grades(
     "A score table that knows what a reviewer thought of its cases"
     scores = check_scores(scores)
     if isinstance(grades, (str, Path)):
-        grades = read_grades(grades)
+        grades = _read(grades, "grades")
     check_type("grades", grades, pd.DataFrame, "the table that read_grades gives, or the path of a file")
     for column in ("case", "grade"):
         if column not in grades:

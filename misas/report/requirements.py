@@ -183,7 +183,7 @@ def _check_direction(text: str, what: dict) -> None:
 # %% ../../nbs/report/10_requirements.ipynb #1755406b
 @checked
 def parse_requirement(
-    text: str,  # such as "rotation ±10° loses ≤ 0.05 dice" or "brightness 0.8..1.2 dice ≥ 0.8 for LV"
+    fail_under: str,  # such as "rotation ±10° loses ≤ 0.05 dice" or "brightness 0.8..1.2 dice ≥ 0.8 for LV"
 ) -> Requirement:
     """A requirement from one line of text
 
@@ -192,7 +192,7 @@ def parse_requirement(
     >>> found.transform, found.low, found.high, found.kind, found.limit, found.metric, found.label
     ('rotation', -10, 10, 'loses', 0.05, 'dice', 'LV')
     """
-    reader = _Reader(text.strip())
+    reader = _Reader(fail_under.strip())
     name = reader.need(r"[^\W\d][\w-]*(?:\(.*\))?(?=\s|±|\+)", "the name of a transform, and a space after it")
     family = known_transforms().get(name.partition("(")[0])
     unit = getattr(family, "unit", "") if family is not None else ""

@@ -29,13 +29,13 @@ RECORDS = set(
     Lightness Masks ExplainedStep Explanation Metric Model Picture PreparationAdvice Raw SanityReport Series
     Size Source Spatial Step Transform UNet Worst Wrapper Corruption Normalise Threshold InvalidImageError
     adapter heart_mask model_loader register_metric progress_bar FeatureMap GradientCheck Prompt Requirement
-    StudyFile Echoes Stain""".split()
+    StudyFile Echoes Stain Findings ReportPicture section known_sections""".split()
 )
 # New ones that have no call below yet, or are not clear yet about each wrong argument: to be emptied.
 WAITING = set(
     """Attack BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude OfPrompt PipelineModel
     PowerLaw PromptSAM Relabelled SanityReport Wrapper concat_scores read_scores save_scores
-    init_study read_study_file run_study study write_study_file""".split()
+    init_study read_study_file remove_section run_study save_report study write_study_file""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
@@ -297,6 +297,9 @@ def own() -> dict:
         guarantee=dict(scores=t.scores),
         image_severity=dict(case=t.case, changed=t.case),
         label_masks=dict(truth=t.case.truth, pred=t.case.truth, labels=[1]),
+        make_pictures=dict(models=threshold, cases=[t.case], transforms=["brightness"], scores=t.scores, most_values=3),
+        with_grades=dict(scores=t.scores, grades=pd.DataFrame(dict(case=["square"], grade=["pass"]))),
+        worst_cases=dict(scores=t.scores),
         noise_floor=dict(model=threshold, cases=[t.case], transforms="rotation", values=[0, 5], progress=False),
         partitions=dict(cases=_many(), halvings=1),
         plot_best_mask=dict(cases=[t.case], model_a=threshold, model_b=threshold, label=1, panel=0.6),

@@ -150,5 +150,5 @@ def test_what_is_not_measured_is_an_error(text, words):
 def test_wrong_kinds():
     with pytest.raises(TypeError, match="requirements must be texts"):
         ms.check_requirements(scores_of(dict(a=[1, 1, 1])), [3])
-    with pytest.raises(TypeError, match="text must be a string"):
+    with pytest.raises(TypeError, match="fail_under must be a string"):
         ms.parse_requirement(3)
