@@ -625,6 +625,9 @@ from .plot.learning import (
 from .plot.lesioncharts import (
     plot_recall_by_volume,
 )
+from .plot.live_widgets import (
+    explore_live,
+)
 from .plot.overlays import (
     View,
     intensity_window,
@@ -660,6 +663,8 @@ from .plot.trust import (
     plot_risk_coverage,
 )
 from .plot.viewer import (
+    quick_png,
+    step_picture,
     view,
 )
 from .plot.volumes import (
@@ -674,6 +679,9 @@ from .report.findings import (
 from .report.grades import (
     read_grades,
     with_grades,
+)
+from .report.livepage import (
+    serve_live,
 )
 from .report.page import (
     save_report,
@@ -937,6 +945,7 @@ __all__ = [
     "evaluate_plan",
     "expected_dice",
     "explain_series",
+    "explore_live",
     "feature_map",
     "feature_path",
     "fewest_images",
@@ -1058,6 +1067,7 @@ __all__ = [
     "prominence_correlation",
     "prominence_table",
     "prompt_of",
+    "quick_png",
     "random_splits",
     "rank_cases",
     "read_cases",
@@ -1085,6 +1095,7 @@ __all__ = [
     "section",
     "series_view",
     "serve",
+    "serve_live",
     "severities",
     "severity_preset",
     "slices_of",
@@ -1095,6 +1106,7 @@ __all__ = [
     "split_overlap",
     "spread_scores",
     "staple",
+    "step_picture",
     "study",
     "suggest_augmentation",
     "suggest_preparation",

@@ -19,6 +19,7 @@ import pandas as pd
 import typer
 
 import misas.transforms
+from .commands import add_commands
 from .core.cases import Case
 from .core.checks import Domain, atomic_path, check_number, invalid
 from .core.sweeps import Series, checked_values, get_series
@@ -520,6 +521,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         typer.echo(misas.__version__)
         raise typer.Exit()
+
+
+add_commands(app)
 
 
 def main():

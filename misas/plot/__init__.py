@@ -14,6 +14,7 @@ from .planes import *
 from .volumes import *
 from .viewer import *
 from .page import *
+from .live_widgets import *
 from .panels import *
 from .casefigures import *
 from .gallery import *
@@ -51,6 +52,7 @@ from . import (
     gallery,
     gridimages,
     learning,
+    live_widgets,
     lesioncharts,
     marks,
     overlays,
@@ -81,6 +83,7 @@ __all__ = [
     *volumes.__all__,
     *viewer.__all__,
     *page.__all__,
+    *live_widgets.__all__,
     *panels.__all__,
     *casefigures.__all__,
     *gallery.__all__,

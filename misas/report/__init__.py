@@ -10,8 +10,9 @@ from .requirements import *
 from .studyfile import *
 from .studies import *
 from .starting import *
+from .livepage import *
 
-from . import findings, grades, page, pictures, requirements, sections, starting, studies, studyfile, worst
+from . import findings, grades, livepage, page, pictures, requirements, sections, starting, studies, studyfile, worst
 
 __all__ = [
     *findings.__all__,
@@ -24,4 +25,5 @@ __all__ = [
     *studyfile.__all__,
     *studies.__all__,
     *starting.__all__,
+    *livepage.__all__,
 ]

@@ -245,6 +245,7 @@ def own() -> dict:
         value_text=dict(transform=ms.Rotate(), value=90),
         verdicts=dict(summary=ms.summarise(t.scores, resamples=20)),
         view=dict(series=t.series, size=64),
+        explore_live=dict(model=threshold, cases=[t.case], transforms="brightness", size=64),
         activation_map=explained,
         activation_series=explained | dict(transform="brightness", values=[1, 2], progress=False),
         check_gradients=dict(model=net(), case=t.case, restarts=2, queries=3),

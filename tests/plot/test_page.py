@@ -18,7 +18,7 @@ from misas.models.demo import demo_model
 from misas.plot.overlays import overlay, series_view
 from misas.plot.page import _filled_page, _padded, _page_colours, _step_layers, save_viewer
 from misas.plot.planes import plane_of, plane_pixels, plane_zoom
-from misas.plot.viewer import _picture
+from misas.plot.viewer import step_picture
 from misas.transforms.basic import Brightness, Dihedral, Resize, Rotate
 
 AFFINE = np.eye(4)
@@ -110,7 +110,7 @@ def test_page_starts_at_the_unchanged_image_and_the_fullest_slice(bright, turnin
 def test_layers_give_the_picture_of_overlay_bit_by_bit(plain, tmp_path):
     data = data_of(save_viewer([plain, plain], tmp_path / "b.htm", quality=None, size=300))
     for i, k in ((0, 4), (1, 0), (1, 11)):
-        assert np.array_equal(stacked(data, 1, i, k), _picture(plain, plain[i], series_view(plain), 0, k, 300))
+        assert np.array_equal(stacked(data, 1, i, k), step_picture(plain, plain[i], series_view(plain), 0, k, 300))
 
 
 def test_contours_are_dashed_as_in_overlay(case, bright, tmp_path):

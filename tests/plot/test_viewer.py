@@ -17,14 +17,14 @@ from misas.plot.figures import legend_entries
 from misas.plot.overlays import overlay, series_view
 from misas.plot.planes import lettered, plane_look, plane_pixels, plane_zoom, without_prediction
 from misas.plot.viewer import (
-    _picture,
-    _png,
     all_labels,
     html_legend,
     one_case,
+    quick_png,
     series_names,
     start_value,
     step_caption,
+    step_picture,
     step_view,
     view,
 )
@@ -90,7 +90,7 @@ def shown(controls) -> list:
 
 def expected(series, i, axis, index, **changes):
     changed = replace(series_view(series), **changes)
-    return _png(_picture(series, series[i], changed, axis, index, 300))
+    return quick_png(step_picture(series, series[i], changed, axis, index, 300))
 
 
 def test_picture_is_the_overlay_bit_by_bit(plain):
@@ -98,21 +98,21 @@ def test_picture_is_the_overlay_bit_by_bit(plain):
     across_rows = overlay(
         plain[1].image[:, :, 20], plain[1].pred[:, 20], plain[1].truth[:, 20], (0, 1), spacing=(8, 2.5)
     )
-    assert np.array_equal(_picture(plain, plain[1], look, 1, 20, 480), across_rows)
+    assert np.array_equal(step_picture(plain, plain[1], look, 1, 20, 480), across_rows)
 
 
 def test_all_steps_share_one_canvas(plain, sizes, small):
     look = series_view(plain)
-    shapes = {_picture(sizes, step, look, axis, 4, 300).shape for step in sizes for axis in (0, 2)}
+    shapes = {step_picture(sizes, step, look, axis, 4, 300).shape for step in sizes for axis in (0, 2)}
     assert shapes == {(288, 256, 3), (154, 288, 3)}
-    assert {_picture(small, step, series_view(small), 0, None, 100).shape for step in small} == {(80, 100, 3)}
+    assert {step_picture(small, step, series_view(small), 0, None, 100).shape for step in small} == {(80, 100, 3)}
 
 
 def test_canvas_follows_the_volume_as_it_lay(plain, sizes):
     # to the head, to the right, to the back: axes are exchanged
     affine = np.array([[0, 2.5, 0, 0], [0, 0, -2.5, 0], [8, 0, 0, 0], [0, 0, 0, 1.0]])
     lying = Series(sizes.steps, sizes.transform, sizes.case.replace(affine=affine), None)
-    shapes = [_picture(lying, sizes[2], series_view(plain), axis, 4, 300).shape[:2] for axis in range(3)]
+    shapes = [step_picture(lying, sizes[2], series_view(plain), axis, 4, 300).shape[:2] for axis in range(3)]
     assert shapes == [(256, 288), (154, 256), (154, 288)]
 
 
