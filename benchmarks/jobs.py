@@ -10,26 +10,28 @@ from PIL import Image
 SIZE = 256
 
 
-def unet(seed=0):
-    "A small U-Net, 16-32-64-128 channels, as users write it: float32, NCHW, evaluation mode"
+def unet(seed=0, widths=(16, 32, 64, 128), dims=2):
+    "A U-Net, small if not told otherwise, as users write it: float32, channels first, evaluation mode"
     from torch import nn
 
+    flat = nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d, nn.MaxPool2d
+    deep = nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d, nn.MaxPool3d
+    convolution, norm, transposed, pool = flat if dims == 2 else deep
+
     def layers(i, o):
-        return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+        return [convolution(i, o, 3, padding=1), norm(o), nn.ReLU(inplace=True)]
 
     def block(i, o):
         return nn.Sequential(*layers(i, o), *layers(o, o))
 
     class UNet(nn.Module):
-        def __init__(self, widths=(16, 32, 64, 128), classes=4):
+        def __init__(self, classes=4):
             super().__init__()
             self.down = nn.ModuleList(block(i, o) for i, o in zip((1, *widths[:-1]), widths))
-            self.up = nn.ModuleList(
-                nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in zip(widths[:0:-1], widths[-2::-1])
-            )
+            self.up = nn.ModuleList(transposed(i, o, 2, stride=2) for i, o in zip(widths[:0:-1], widths[-2::-1]))
             self.join = nn.ModuleList(block(2 * o, o) for o in widths[-2::-1])
-            self.head = nn.Conv2d(widths[0], classes, 1)
-            self.pool = nn.MaxPool2d(2)
+            self.head = convolution(widths[0], classes, 1)
+            self.pool = pool(2)
 
         def forward(self, x):
             skips = []
@@ -44,7 +46,7 @@ def unet(seed=0):
     net = UNet()
     with torch.no_grad():
         for m in net.modules():  # as after training: statistics that are not 0 and 1
-            if isinstance(m, nn.BatchNorm2d):
+            if isinstance(m, norm):
                 m.running_mean.normal_(0, 0.1)
                 m.running_var.uniform_(0.5, 1.5)
                 m.weight.uniform_(0.5, 1.5)

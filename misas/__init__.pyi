@@ -288,6 +288,10 @@ from .models.demo import (
     UNet,
     demo_model,
 )
+from .models.engines import (
+    Clock,
+    fastest,
+)
 from .models.ensemble import (
     Ensemble,
     VOTES,
@@ -742,6 +746,7 @@ __all__ = [
     "Case",
     "CaseFile",
     "ClickJitter",
+    "Clock",
     "Compose",
     "Consensus",
     "Contrast",
@@ -946,6 +951,7 @@ __all__ = [
     "expected_dice",
     "explain_series",
     "explore_live",
+    "fastest",
     "feature_map",
     "feature_path",
     "fewest_images",

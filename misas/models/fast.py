@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 
 import torch
@@ -278,6 +278,11 @@ class _Runner:
     channels_last: bool = False  # does it want its images so?
     settings: list | None = None  # of the network's parts when the copy was made
     fresh: Callable | None = None  # makes a copy for each batch; None: `net` runs
+    choices: dict = field(default_factory=dict)  # which engine runs, by the shape of the images
+
+    def was_changed(self) -> bool:
+        "Does the copy change its own settings when it runs?"
+        return self.settings is not None and self.settings != _settings(self.net)
 
 # %% ../../nbs/models/00_fast.ipynb #fdde6609
 _PLAIN = (bool, int, float, str, type(None))

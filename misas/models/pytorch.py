@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from typing import Any, cast
 
 import torch
+from .engines import ENGINES, Choice, Engines, First, check_engine_is_there
 from torch.nn.functional import interpolate
 from torch.nn.parameter import is_lazy
 
@@ -223,6 +225,7 @@ RANDOM = (
     "the network draws random numbers when it runs, as with dropout that stays on; misas gives it the same ones for "
     "each batch, from the state of torch's generator, which torch.manual_seed sets"
 )
+IN_TORCH = "engine={engine!r} is not used, and torch runs: {why}"
 HIDDEN = (
     "channel {k} is there, and wholly covered by later channels, so label {label} does not appear; where structures "
     "overlap, the later channel counts: as_model(..., select=lambda y: y[:, [1, 0]]) changes their order"
@@ -237,6 +240,8 @@ class TorchModel(Model):
     _thresholds: dict  # of each label, by the number of channels
     _said: set  # what the user was warned of
     _sessions: Sessions
+    _engines: Engines
+    engine_used: str  # what ran last: "torch", "onnx" or "openvino"
     _was_run: bool
     _is_random: bool  # does it draw random numbers?
     _is_restless: bool  # does it put parts of itself into training mode?
@@ -264,10 +269,13 @@ class TorchModel(Model):
         # or one for each label, as in `as_model`; None: the highest of several classes, else 0.5
         batch_size: int | None = None,  # exactly so many images go through the network at once; None: as is best
         overlapping: bool = False,  # keep structures apart that overlap? Each channel is one, with a sigmoid of its own
+        engine: str = "torch",  # or "onnx", "openvino": runs sweeps on a CPU, with the same labels; "auto": the fastest
     ):
         check_choice("output", output, (None, *OUTPUTS, "multilabel"))
         check_number("channels", channels, Domain(1, whole=True), optional=True)
         check_number("batch_size", batch_size, Domain(1, whole=True), optional=True)
+        check_choice("engine", engine, ENGINES)
+        check_engine_is_there(engine)
         _check_select(select)
         _check_not_lazy(net)
         self.net = net
@@ -275,6 +283,7 @@ class TorchModel(Model):
         self._prepare = prepare
         self.fast = fast
         self.autocast = autocast
+        self.engine = engine
         self.output = output
         check_flag("overlapping", overlapping)
         if overlapping and output == "labels":
@@ -299,6 +308,8 @@ class TorchModel(Model):
             _thresholds={},
             _said=set(),
             _sessions=Sessions(),
+            _engines=Engines(self.engine),
+            engine_used="torch",
             _was_run=False,
             _is_random=False,
             _is_restless=False,
@@ -526,19 +537,73 @@ class TorchModel(Model):
 
     def _run_group(self, net, runner, images):
         "Scores for as many images as the network takes"
+        choice = runner.choices.get(tuple(images.shape), Choice())
+        if choice.run is not None and runner.kind is not None:
+            try:
+                scores = choice.run(images)
+                self.engine_used = choice.name
+                return scores
+            except Exception as e:
+                runner.choices[tuple(images.shape)] = Choice()
+                self._say(IN_TORCH.format(engine=choice.name, why=f"{type(e).__name__}: {plain_message(e)}"))
+        self.engine_used = "torch"
+        if self.engine == "torch" or tuple(images.shape) in runner.choices:
+            return self._in_torch(net, runner, images)
+        given = images.clone()  # a network may work in place
+        scores = self._engines.clock(images).timed(partial(self._in_torch, net, runner), images)
+        if self._engines.is_due(images):
+            self._choose(net, runner, given, scores)
+        return scores
+
+    def _in_torch(self, net, runner, images):
+        "Scores for as many images as the network takes, by the network or its copy"
         shape = images.shape[2:]
+        if runner.channels_last:
+            images = to_channels_last(images)
         if runner.kind is None or not self._was_run:
             return self.sized(self._watched(net, runner, images), shape)
         output = net(images)
         if not isinstance(output, torch.Tensor):
             self._find_scores(net, images, output)
+        return self._sized_scores(output, shape)
+
+    def _sized_scores(self, output, shape):
+        "Scores `(B, K, *S)` in the output of the network"
         return self.sized(channels_second(self.read(output), shape), shape)
+
+    def _choose(self, net, runner, images, scores):
+        "Find what runs for images of this shape until the session ends"
+        if runner.settings is None:
+            return  # outside of a session the network itself runs
+        why = self._why_in_torch(net, runner)
+        choice = Choice(why=why)
+        if not why:
+            self._kind = runner.kind
+            read = partial(self._sized_scores, shape=images.shape[2:])
+            in_torch = partial(self._in_torch, net, runner)
+            choice = self._engines.choice(self.net, First(net, in_torch, read, self.labels_of, images, scores))
+        runner.choices[tuple(images.shape)] = choice
+        if choice.why and self.engine != "auto":
+            self._say(IN_TORCH.format(engine=self.engine, why=choice.why))
+
+    def _why_in_torch(self, net, runner) -> str:
+        "Why no other engine can run the network; nothing if one may"
+        if self.device.type != "cpu":
+            return f"the network is on {self.device.type!r}, and misas runs other engines on a CPU"
+        if self.autocast or self.dtype != torch.float32:
+            return f"the network computes in {self.autocast or self.dtype}, and the engine in torch.float32"
+        if self._is_random:
+            return "the network draws random numbers"
+        if self._is_restless or runner.was_changed():
+            return "the network changes itself when it runs"
+        if net is self.net:
+            return "the network cannot be copied, as one with hooks, or one that torch.compile or torch.jit made"
+        return ""
 
     def _run_batch(self, images):
         "Scores for a batch"
-        runner = self._sessions.runner(self.net, self.fast, self._given_kind)
-        if runner.channels_last:
-            images = to_channels_last(images)
+        fast = self.fast or self.engine != "torch"
+        runner = self._sessions.runner(self.net, fast, self._given_kind)
         precision = torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
         # not in inference mode, whose tensors could not be changed or trained with later
         with torch.no_grad(), precision, self._same_dice(not self._was_run), self._running(runner) as net:
