@@ -16,7 +16,7 @@ copyright = author
 release = version = metadata("misas")["Version"]
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_nb", "docments", "pages"]
-exclude_patterns = ["_build", "Thumbs.db", ".DS_Store"]
+exclude_patterns = ["_build", "Thumbs.db", ".DS_Store", "**/made/*.md"]
 
 # Notebooks are shown as they were saved: their tests run them, not the site.
 nb_execution_mode = "off"

@@ -3,6 +3,8 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 DOCS = Path(__file__).resolve().parent
 SHOWN = 5  # values of each transform
 
@@ -54,15 +56,75 @@ def own_cases() -> dict:  # {module of misas.transforms: `Case`}
 
 
 def known_by_module() -> dict[str, list]:  # {module of misas.transforms: classes}
-    "The transforms that can be called by their names, grouped by the module that holds them"
+    "All transforms that can be called by their names, grouped by the module that holds them; those of misas first"
     import misas as ms
 
-    groups = {module: [] for module in GROUPS}
+    groups: dict[str, list] = {module: [] for module in GROUPS}
     for cls in ms.known_transforms().values():
-        module = cls.__module__.rpartition(".")[2]
-        if module in groups:
-            groups[module].append(cls)
-    return groups
+        groups.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
+    return {module: classes for module, classes in groups.items() if classes}
+
+
+def heading(module: str) -> str:
+    "The heading of a group; a module without one of its own has the first line of its docstring"
+    import misas.transforms
+
+    made = getattr(misas.transforms, module, None)
+    return GROUPS.get(module) or ((made and made.__doc__) or module).split("\n")[0]
+
+
+def value_words(transform, value) -> str:
+    "A value with its unit, as in plots"
+    import misas as ms
+
+    try:
+        return ms.value_text(transform, value).removeprefix(f"{transform.param} = ")
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def facts(cls, case) -> str:
+    "Class, parameter, unit, neutral value and range of a transform, in a line"
+    transform = cls()
+    values = list(transform.values_for(case))
+    neutral = "none" if transform.neutral is None else value_words(transform, transform.neutral)
+    unit = f" in {transform.unit}" if transform.unit else ""
+    tried = f"{value_words(transform, values[0])} … {value_words(transform, values[-1])}"
+    return f"`{cls.__name__}` · parameter `{transform.param}`{unit} · neutral {neutral} · by default {tried}"
+
+
+def bright_near(image, prompt):
+    "A model that is told where to look: what is bright around the middle of a box, or around a click"
+    x, y = [sum(prompt[i::2]) / len(prompt[i::2]) for i in (0, 1)]
+    rows, columns = np.indices(image.shape[-2:])
+    return (image.reshape(rows.shape) > 0.35) & ((columns - x) ** 2 + (rows - y) ** 2 < 150)
+
+
+def model_for(cls):
+    "The model that a transform asks, or None if it asks none"
+    import misas as ms
+
+    if not hasattr(cls, "for_model"):
+        return None
+    prompted = [ms.PromptModel(bright_near, kind=kind, prompted=[1]) for kind in ("box", "click")]
+    for model in [ms.as_model(ms.demo_model()), *prompted]:
+        try:
+            cls().for_model(model)
+            return model
+        except ValueError:  # it takes no such prompt
+            continue
+    raise ValueError(f"no model for {cls.name} in the gallery")
+
+
+def drawn(cls, case, values):
+    "A transform at some values: of one that asks a model, with what the model says"
+    import misas as ms
+
+    model = model_for(cls)
+    if model is None:
+        return ms.plot_transform(case, cls(), values, columns=SHOWN, panel=1.6)
+    series = ms.get_series(model, case, cls(), values, progress=False)
+    return ms.plot_series(series, columns=SHOWN, panel=1.6)
 
 
 def write_picture(
@@ -71,16 +133,13 @@ def write_picture(
     path: Path,
 ):
     "The transform at a few values, as a PNG; a picture that is there already stays"
-    import misas as ms
-
     if path.exists():
         return
-    transform = cls()
-    values = list(transform.values_for(case))
+    values = list(cls().values_for(case))
     picked = [values[round(k * (len(values) - 1) / (SHOWN - 1))] for k in range(SHOWN)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a phantom is no CT: some transforms say so
-        figure = ms.plot_transform(case, transform, list(dict.fromkeys(picked)), columns=SHOWN, panel=1.6)
+        figure = drawn(cls, case, list(dict.fromkeys(picked)))
         figure.savefig(path, dpi=80, facecolor="white")
 
 
@@ -95,13 +154,15 @@ def write_gallery():
     own = own_cases()
     page = HEAD + animation(folder)
     for module, classes in known_by_module().items():
-        page += f"\n## {GROUPS[module]}\n"
+        page += f"\n## {heading(module)}\n"
         for cls in classes:
             path = folder / f"{cls.name}.png"
             case = own.get(module) or (deep if needs_volume(cls, flat) else flat)
             write_picture(cls, case, path)
             about = (cls.__doc__ or "").split("\n")[0]
-            page += f"\n### {cls.name}\n\n`{cls.__name__}`: {about}\n\n![{cls.name}]({path.name})\n"
+            source = f"/api/transforms/{module}.md"
+            explained = f" · [how it is made, with its source]({source})" if (DOCS / source.strip("/")).exists() else ""
+            page += f"\n### {cls.name}\n\n{about}\n\n![{cls.name}]({path.name})\n\n{facts(cls, case)}{explained}\n"
     (folder / "index.md").write_text(page, encoding="utf-8")
 
 
@@ -121,6 +182,8 @@ def animation(folder: Path) -> str:
 def needs_volume(cls, flat) -> bool:
     "Does the transform refuse an image of two dimensions?"
     transform = cls()
+    if hasattr(transform, "for_model"):
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,7 +1,7 @@
 """Sphinx extension: the pages that are made at build time
 
 The notebooks without directives and hidden cells, a page for each package ("How it works"), a page of reference for
-each module, and the gallery of transforms.
+each module, the gallery of transforms, and the pictures of the guide.
 """
 
 import functools
@@ -19,7 +19,7 @@ NBS = DOCS.parent / "nbs"
 PACKAGE = DOCS.parent / "misas"
 
 # in the order in which a reader meets them; what holds the rest together comes last
-PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "data", "models", "core", "compat")
+PACKAGES = ("transforms", "metrics", "eval", "analysis", "plot", "report", "data", "models", "core", "compat")
 TOP_LEVEL = ("options", "commands", "cli")
 
 HOW = """# {package}
@@ -224,11 +224,31 @@ def write_reference():
         text = PACKAGE_PAGE.format(package=package, about=about(package), listed=listed, pages=pages)
         write(DOCS / "api" / f"{package}.md", text)
         overview += f"## {package}\n\n{about(package)}.\n\n{listed}"
-    for module in TOP_LEVEL:
+    top_level = [module for module in TOP_LEVEL if module in modules() and has_reference(module)]
+    for module in top_level:
         text = PAGE.format(module=module, about=about(module), notebook=modules()[module])
         write(DOCS / "api" / f"{module}.md", text)
-    pages = "\n".join([*PACKAGES, *TOP_LEVEL])
+    pages = "\n".join([*PACKAGES, *top_level])
     write(DOCS / "api" / "index.md", INDEX.format(listed=overview, pages=pages))
+
+
+def write_study_keys():
+    "docs/guide/made/study_keys.md: every key of a study file, as the code that reads it has them"
+    import dataclasses
+
+    from misas.report.studyfile import StudyFile
+
+    table = "| key | what is allowed | without it |\n|---|---|---|\n"
+    for key in dataclasses.fields(StudyFile):
+        made = key.default_factory() if key.default is dataclasses.MISSING and callable(key.default_factory) else None
+        default = made if key.default is dataclasses.MISSING else key.default
+        without = "nothing" if default in (None, "", [], {}) else json.dumps(default)
+        if key.default is dataclasses.MISSING and key.default_factory is dataclasses.MISSING:
+            without = "an error: it must be there"
+        example = key.metadata.get("example")
+        allowed = key.metadata["allowed"] + (f"; `{example}`" if example else "")
+        table += f"| `{key.name}` | {allowed} | {without} |\n"
+    write(DOCS / "guide" / "made" / "study_keys.md", table)
 
 
 def reference_page(module: str) -> str:
@@ -252,11 +272,14 @@ def load_vega(app, pagename, templatename, context, doctree):
 
 def prepare(app):
     import gallery
+    import snippets
 
     write_notebooks()
     write_how()
     write_reference()
+    write_study_keys()
     gallery.write_gallery()
+    snippets.write_all_pictures()
     write_vega()
 
 

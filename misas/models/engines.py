@@ -17,6 +17,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def to_onnx(
     "The network in the ONNX format, with scores as its only output"
     with _in_silence(), torch.no_grad():
         program = torch.export.export(_ScoresOnly(deepcopy(net), read), (images,), strict=False)
-        made = torch.onnx.export(program, (images,), dynamo=True, verbose=False)
+        made: Any = torch.onnx.export(program, (images,), dynamo=True, verbose=False)
     return made.model_proto.SerializeToString()
 
 # %% ../../nbs/models/30_engines.ipynb #77f5745c
@@ -250,7 +251,7 @@ class Engines:
         tried = [self._tried(name, key, first) for name in candidates(decided or self.engine)]
         found = {choice.name: choice for choice in tried if choice.run}
         if self.engine == "auto" and not decided:
-            runs = {name: choice.run for name, choice in found.items()}
+            runs = {name: choice.run for name, choice in found.items() if choice.run}
             self._decided[key] = fastest(dict(torch=first.in_torch, **runs), first.images) if runs else "torch"
             return found.get(self._decided[key], Choice())
         return next(iter(found.values()), Choice(why=tried[0].why if tried else ""))

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from .engines import ENGINES, Choice, Engines, First, check_engine_is_there
 from torch.nn.functional import interpolate
 from torch.nn.parameter import is_lazy
 
@@ -33,6 +32,7 @@ from misas.core.checks import (
 from ..core.model import Model, adapter
 from ..core.packing import packed_bits
 from ..core.thresholds import checked_threshold, labels_above, threshold_key, thresholds_of_labels
+from .engines import ENGINES, Choice, Engines, First, check_engine_is_there
 from misas.models.fast import (
     Sessions,
     evaluation_mode,
