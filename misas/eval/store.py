@@ -50,7 +50,7 @@ _PLACES = ("image", "truth", "name")  # of a case in files: where they are
 _SAID = ("columns",)  # of a case, that no score depends on
 
 
-def _case_key(
+def case_key(
     case,  # a `Case` or a `CaseFile`
 ) -> str:
     "The cache key of a case: its pixels, or the content of its files, and all settings"
@@ -102,11 +102,11 @@ class Store:
     ) -> dict[str, Path]:  # by the name of the transform
         "Where the tables of a case are, or will be"
         # once for all transforms: an image may be large, or a folder of many files
-        case_key = _case_key(case)
+        key_of_case = case_key(case)
         found = {}
         for transform, values in wanted:
             # as text, since this is done for each case
-            parts = json.dumps([self._key_of(transform, values), case.name, case_key])
+            parts = json.dumps([self._key_of(transform, values), case.name, key_of_case])
             key = hashlib.sha256(parts.encode()).hexdigest()[:16]
             name = f"{file_name(case.name)}.{file_name(str(transform))}.{key}.parquet"
             found[str(transform)] = self.folder / name

@@ -123,5 +123,6 @@ def write_answer(
     answer["verdicts"] = records(None if judged is None else judged[_VERDICT])
     answer["requirements"] = records(requirements)
     with atomic_path(out / "answer.json") as part:
-        part.write_text(json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        text = json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return answer

@@ -6,15 +6,19 @@
 __all__ = ['make_pictures']
 
 # %% ../../nbs/report/02_pictures.ipynb #511a3862
+import base64
 import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from ..core.cases import as_case
-from ..core.checks import Domain, check_number, checked, progress_bar, warn_user
+from ..core.checks import Domain, atomic_path, check_number, checked, progress_bar, warn_user
 from ..core.model import Model, as_model
 from ..core.sweeps import Series, get_series
 from ..core.transform import Transform, as_transform
@@ -236,3 +240,30 @@ def _within(limit: float, found) -> tuple[ReportPicture, ...]:  # MB
     if left_out:
         warn_user(f"{left_out} pictures are left out, since all together may have {limit:g} MB (limit=...)")
     return tuple(kept)
+
+# %% ../../nbs/report/02_pictures.ipynb #1b490cdd
+def save_pictures(
+    pictures: Sequence[ReportPicture],
+    path: Path,  # ends with .json
+) -> None:
+    "Pictures in one file, whole or not at all"
+    rows = [asdict(picture) | dict(data=base64.b64encode(picture.data).decode()) for picture in pictures]
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def read_pictures(
+    path: Path,
+) -> tuple[ReportPicture, ...] | None:  # None if they are not there, or damaged
+    "Pictures as they were saved"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(_picture_of(row) for row in rows)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _picture_of(row: dict) -> ReportPicture:
+    data = base64.b64decode(row["data"], validate=True)
+    lists = {name: tuple(row[name]) for name in ("captions", "chosen")}
+    return ReportPicture(**row | lists | dict(data=data))

@@ -173,5 +173,5 @@ def init_study(
     # what is there to be chosen first stands as a line, and not as a remark
     text = text.replace("# transforms = ", "transforms = ", 1).replace('# metrics = ["dice"]', 'metrics = ["dice"]', 1)
     with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path

@@ -9,6 +9,7 @@ __all__ = ['study', 'run_study']
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from misas.core.checks import (
     user_path,
     warn_user,
 )
+from ..core.fingerprint import checksum
 from ..core.model import Model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_list
 from ..eval.scoring import evaluate
-from ..eval.store import file_name, remove_unfinished
+from ..eval.store import case_key, file_name, remove_unfinished
 from ..eval.table import with_errors
 from ..metrics.base import as_metrics
 from .answers import save_tables, verdict_table, write_answer
@@ -51,7 +53,7 @@ from misas.report.parts import (
     versions,
     without_paths,
 )
-from .pictures import make_pictures
+from .pictures import make_pictures, read_pictures, save_pictures
 from misas.report.plans import (
     cases_of,
     cases_said,
@@ -204,7 +206,20 @@ def conduct(
 def _pictures(plan: Plan, scores: pd.DataFrame) -> tuple:
     "Pictures of the worst cases, and an animation of each transform"
     metric = next(iter(plan.metrics))
-    return make_pictures(plan.models, plan.cases, plan.transforms, scores, metric, progress=plan.progress)
+    models = [model.cache_key() for model in plan.models.values()]
+    cases = [(case.name, case_key(case)) for case in plan.cases]
+    transforms = [transform.fingerprint() for transform in plan.transforms]
+    rows = scores[["model", "case", "transform", "label", "metric", "score"]]
+    key = checksum(models, cases, transforms, metric, rows.to_csv(index=False), list(map(str, scores.value)))
+    path = plan.store / f"pictures.{key}.json"
+    kept = read_pictures(path)
+    if kept is not None:
+        return kept
+    pictures = make_pictures(plan.models, plan.cases, plan.transforms, scores, metric, progress=plan.progress)
+    # on a full disk they are in the report, and made again the next time
+    with suppress(OSError):
+        save_pictures(pictures, path)
+    return pictures
 
 
 def _written(plan: Plan, scores: pd.DataFrame, summary: pd.DataFrame, parts: dict, requirements) -> Findings:

@@ -430,7 +430,7 @@ def write_study_file(
     )
     text = toml_text(relative, head)
     with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 # %% ../../nbs/report/11_studyfile.ipynb #c5897dd2
 def _relative(path: str, folder: Path) -> str:

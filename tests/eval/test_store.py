@@ -15,7 +15,7 @@ from misas.core.transform import Intensity
 from misas.data.loading import CaseFile
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
-from misas.eval.store import _case_key, file_name, open_store
+from misas.eval.store import case_key, file_name, open_store
 from misas.eval.table import make_table
 from misas.metrics.base import Metric, as_metrics
 from misas.transforms.basic import Compose, Rotate, Zoom
@@ -181,15 +181,15 @@ def case_file(folder, value, name="m.npy", time=1):
 
 
 def test_files_are_known_by_their_content(tmp_path):
-    keys = [_case_key(case_file(tmp_path / reader, reader == "r1")) for reader in ("r1", "r2")]
+    keys = [case_key(case_file(tmp_path / reader, reader == "r1")) for reader in ("r1", "r2")]
     # of one name, size and time
     assert keys[0] != keys[1]
     # another folder, name and time
-    assert _case_key(case_file(tmp_path / "r3", True, "other.npy", time=2)) == keys[0]
+    assert case_key(case_file(tmp_path / "r3", True, "other.npy", time=2)) == keys[0]
 
 
 def test_a_file_that_is_written_anew_is_another_case_whatever_its_time_says(tmp_path):
-    keys = [_case_key(case_file(tmp_path / "a", value)) for value in (1, 2, 1)]
+    keys = [case_key(case_file(tmp_path / "a", value)) for value in (1, 2, 1)]
     assert keys[0] == keys[2] != keys[1]
 
 
@@ -198,7 +198,7 @@ def test_a_truth_is_no_second_channel(tmp_path):
     paths = [str(tmp_path / name) for name in ("a.npy", "b.npy")]
     for path in paths:
         np.save(path, np.zeros((4, 4)))
-    assert _case_key(CaseFile(tuple(paths), None, "x")) != _case_key(CaseFile((paths[0],), paths[1], "x"))
+    assert case_key(CaseFile(tuple(paths), None, "x")) != case_key(CaseFile((paths[0],), paths[1], "x"))
 
 
 def test_names_of_any_script_and_length_fit_into_afile_name():

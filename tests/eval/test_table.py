@@ -120,9 +120,10 @@ def test_summaries_are_the_same_before_and_after_concat_scores(parts):
     alone = pd.concat([summarise(table, delta=deltas()) for table in parts])
     joined = silent(summarise, concat_scores(parts), delta=deltas())
     keys = ["transform", "label", "metric"]
-    pd.testing.assert_frame_equal(
-        joined.sort_values(keys, ignore_index=True), alone.sort_values(keys, ignore_index=True), check_dtype=False
-    )
+    # guarantees of one table hold together: each is corrected for the others
+    corrected = [name for name in joined if "guarant" in name or name in ("patients_needed", "correction")]
+    joined, alone = (table.sort_values(keys, ignore_index=True).drop(columns=corrected) for table in (joined, alone))
+    pd.testing.assert_frame_equal(joined, alone, check_dtype=False)
 
 
 def test_after_plain_concat_a_warning_names_what_is_lost(parts):

@@ -60,9 +60,11 @@ def test_a_summary_of_many_curves_is_that_of_each():
     table.loc[::7, "score"] = np.nan
     keys = ["transform", "label", "metric"]
     whole = summarise(table, resamples=50).set_index(keys)
+    # guarantees of one table hold together: each is corrected for the others
+    measures = [name for name in whole if "guarant" not in name and name not in ("patients_needed", "correction")]
     for key, rows in table.groupby(keys):
         alone = summarise(rows, resamples=50).set_index(keys)
-        pd.testing.assert_series_equal(whole.loc[key], alone.loc[key], check_names=False)
+        pd.testing.assert_series_equal(whole.loc[key, measures], alone.loc[key, measures], check_names=False)
 
 
 # what charts hold
