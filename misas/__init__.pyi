@@ -667,8 +667,6 @@ from .plot.trust import (
     plot_risk_coverage,
 )
 from .plot.viewer import (
-    quick_png,
-    step_picture,
     view,
 )
 from .plot.volumes import (
@@ -1073,7 +1071,6 @@ __all__ = [
     "prominence_correlation",
     "prominence_table",
     "prompt_of",
-    "quick_png",
     "random_splits",
     "rank_cases",
     "read_cases",
@@ -1112,7 +1109,6 @@ __all__ = [
     "split_overlap",
     "spread_scores",
     "staple",
-    "step_picture",
     "study",
     "suggest_augmentation",
     "suggest_preparation",

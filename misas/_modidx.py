@@ -4028,6 +4028,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'misas.plot.live._fine_values': ('plot/live.html#_fine_values', 'misas/plot/live.py'),
                                  'misas.plot.live._is_worse': ('plot/live.html#_is_worse', 'misas/plot/live.py'),
                                  'misas.plot.live._round_step': ('plot/live.html#_round_step', 'misas/plot/live.py'),
+                                 'misas.plot.live.as_named_cases': ('plot/live.html#as_named_cases', 'misas/plot/live.py'),
                                  'misas.plot.live.as_named_models': ('plot/live.html#as_named_models', 'misas/plot/live.py'),
                                  'misas.plot.live.first_slice': ('plot/live.html#first_slice', 'misas/plot/live.py'),
                                  'misas.plot.live.live_legend': ('plot/live.html#live_legend', 'misas/plot/live.py'),

@@ -21,6 +21,7 @@ from misas.core.checks import chosen_labels, invalid, is_several, label_text, on
 from misas.core.model import Model, as_model, case_for
 from misas.core.sweeps import Series, Step, checked_values, chosen_values, sweep
 from misas.core.transform import Transform
+from misas.data.folders import as_cases
 from misas.eval.jobs import with_reference
 from misas.eval.steps import check_truth, score_step, unchanged_step
 from misas.eval.table import make_table, score_rows, with_unchanged
@@ -157,6 +158,16 @@ def as_named_models(
         raise ValueError(f"model must be at least one, of different names, got {', '.join(names) or 'none'}")
     return dict(zip(names, several))
 
+
+def as_named_cases(
+    cases,  # one or several, as `evaluate` takes them
+) -> dict:  # of `Case` and `CaseFile`
+    "Cases by their names, to choose from; files stay unread"
+    several = as_cases(cases)
+    if not several:
+        raise invalid("cases", "at least one case", cases)
+    return {one_line(case.name): case for case in several}
+
 # %% ../../nbs/plot/40_live.ipynb #3780b5c2
 class Live:
     "A model and a case, and what becomes of the prediction at any setting of several transforms"
@@ -173,6 +184,7 @@ class Live:
         **look,  # window, colours, alpha, channel: as in `series_view`
     ):
         self.model: Model = as_model(model)
+        self.chosen = chosen_labels(labels)
         given = case_for(self.model, case)
         check_truth(given, labels)
         self.has_truth = given.truth is not None
@@ -180,7 +192,6 @@ class Live:
         self.knobs = _checked_knobs(transforms, self.case, values)
         self.joint = Joint(*(knob.transform for knob in self.knobs))
         self.metrics = as_metrics(metrics)
-        self.chosen = chosen_labels(labels)
         self.size = size
         self.names = self.model.labels or self.case.labels
         self.unchanged = unchanged_step(self.model, self.case).cpu()

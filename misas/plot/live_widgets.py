@@ -13,10 +13,18 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.checks import checked, import_optional, one_line, plain_message
-from ..data.folders import as_cases
+from ..core.checks import checked, import_optional, plain_message
 from ..eval.table import concat_scores
-from .live import Live, as_named_models, first_slice, live_legend, live_pictures, live_png, slice_count
+from misas.plot.live import (
+    Live,
+    as_named_cases,
+    as_named_models,
+    first_slice,
+    live_legend,
+    live_pictures,
+    live_png,
+    slice_count,
+)
 
 # %% ../../nbs/plot/41_live_widgets.ipynb #ade9c75e
 _COLUMNS = {"label": "label", "metric": "metric", "score": "score", "unchanged": "unchanged", "change": "change"}
@@ -30,10 +38,10 @@ class LiveWidgets:
     keep: Any
     reset: Any
 
-    def __init__(self, models: dict, cases: list, transforms, settings: dict, size: int):
+    def __init__(self, models: dict, cases: dict, transforms, settings: dict, size: int):
         self.w: Any = import_optional("ipywidgets", "viewer")
         self.models, self.transforms, self.settings = models, transforms, settings
-        self.cases = {one_line(case.name): case for case in cases}
+        self.cases = cases
         self.kept: list[pd.DataFrame] = []
         self.ready = lru_cache(maxsize=8)(self._live)
         self.step: Any = None
@@ -152,4 +160,4 @@ def explore_live(
 ):  # an ipywidgets.HBox, whose `kept_rows()` gives the rows that were kept as a score table
     "Sliders of several transforms at once in a notebook, with image, prediction, errors and scores"
     settings = dict(values=values, metrics=metrics, labels=labels, size=size)
-    return WorkingLiveWidgets(as_named_models(model), as_cases(cases), transforms, settings, size).box()
+    return WorkingLiveWidgets(as_named_models(model), as_named_cases(cases), transforms, settings, size).box()

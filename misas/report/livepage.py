@@ -25,11 +25,19 @@ from typing import Any
 import pandas as pd
 
 from ..core.checks import Domain, check_flag, check_number, checked, import_optional, one_line, plain_message
-from ..data.folders import as_cases
 from ..eval.files import save_scores
 from ..eval.store import file_name
 from ..eval.table import concat_scores
-from ..plot.live import Live, as_named_models, first_slice, live_legend, live_pictures, live_png, slice_count
+from misas.plot.live import (
+    Live,
+    as_named_cases,
+    as_named_models,
+    first_slice,
+    live_legend,
+    live_pictures,
+    live_png,
+    slice_count,
+)
 
 # %% ../../nbs/report/20_livepage.ipynb #dfc1dcfc
 HOST = "127.0.0.1"  # this computer, and no other
@@ -100,9 +108,9 @@ def csv_bytes(scores: pd.DataFrame) -> bytes:
 class LiveChoice:
     "The models and cases of a page, each made ready when it is first chosen"
 
-    def __init__(self, models: dict, cases: list, transforms, settings: dict):
+    def __init__(self, models: dict, cases: dict, transforms, settings: dict):
         self.models = models
-        self.cases = {one_line(case.name): case for case in cases}
+        self.cases = cases
         self.settings = settings
         self.transforms = transforms
         # frameworks prefer one thread, and two settings at once would only wait for each other
@@ -399,7 +407,7 @@ def serve_live(
     nicegui = import_optional("nicegui", "explore")
     choice = LiveChoice(
         as_named_models(model),
-        as_cases(cases),
+        as_named_cases(cases),
         transforms,
         dict(values=values, metrics=metrics, labels=labels, size=size),
     )
