@@ -288,10 +288,6 @@ from .models.demo import (
     UNet,
     demo_model,
 )
-from .models.engines import (
-    Clock,
-    fastest,
-)
 from .models.ensemble import (
     Ensemble,
     VOTES,
@@ -744,7 +740,6 @@ __all__ = [
     "Case",
     "CaseFile",
     "ClickJitter",
-    "Clock",
     "Compose",
     "Consensus",
     "Contrast",
@@ -949,7 +944,6 @@ __all__ = [
     "expected_dice",
     "explain_series",
     "explore_live",
-    "fastest",
     "feature_map",
     "feature_path",
     "fewest_images",
