@@ -129,6 +129,12 @@ from .transforms.geometry import (
     Shear,
     Translate,
 )
+from .transforms.grids import (
+    AXIS_CODES,
+    Reorient,
+    Respace,
+    axis_codes,
+)
 from .transforms.histology import (
     Stain,
     StainConcentration,
@@ -544,6 +550,10 @@ from .analysis.splits import (
     split_balance,
     split_overlap,
 )
+from .analysis.stages import (
+    Tried,
+    staged_search,
+)
 from .analysis.summary import (
     MEASURES,
     summarise,
@@ -553,6 +563,12 @@ from .analysis.thresholds import (
     best_thresholds,
     prominence_table,
     threshold_losses,
+)
+from .analysis.trials import (
+    ByAgreement,
+    ByConfidence,
+    ByTruth,
+    Trials,
 )
 from .plot.animation import (
     gif_series,
@@ -719,6 +735,7 @@ __all__ = [
     "ATTACKS",
     "ATTACK_LOSSES",
     "AUGMENTERS",
+    "AXIS_CODES",
     "AcousticShadow",
     "Adversarial",
     "AdversarialBias",
@@ -734,6 +751,9 @@ __all__ = [
     "Brightness",
     "Bundle",
     "BundleModel",
+    "ByAgreement",
+    "ByConfidence",
+    "ByTruth",
     "CANDIDATES",
     "COLUMNS",
     "CalibrationShift",
@@ -830,10 +850,12 @@ __all__ = [
     "Raw",
     "Relabelled",
     "RemoteModel",
+    "Reorient",
     "ReportPicture",
     "Requirement",
     "Resize",
     "ResizeTo",
+    "Respace",
     "RicianNoise",
     "Rings",
     "Rotate",
@@ -876,6 +898,8 @@ __all__ = [
     "Transform",
     "TransformersModel",
     "Translate",
+    "Trials",
+    "Tried",
     "UNet",
     "UltrasoundSpeckle",
     "Undersampling",
@@ -905,6 +929,7 @@ __all__ = [
     "aurc",
     "auroc",
     "auroc_of_mask",
+    "axis_codes",
     "best_mask",
     "best_masks",
     "best_thresholds",
@@ -1102,6 +1127,7 @@ __all__ = [
     "split_by",
     "split_overlap",
     "spread_scores",
+    "staged_search",
     "staple",
     "study",
     "suggest_augmentation",

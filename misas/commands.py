@@ -177,8 +177,7 @@ def _say_advice(advice: PreparationAdvice, most: int) -> None:
     "The answer, what else was tried, and code"
     say(str(advice))
     say(f"tried {len(advice.table)} preparations in {advice.calls} runs of the model; the best:")
-    for row in advice.table.head(most).itertuples():
-        text = str(Preparation(row.orientation, None if pd.isna(row.size) else int(row.size), row.intensity))
+    for text, row in zip(advice.tried, advice.table.head(most).itertuples()):
         score = "fails" if pd.isna(row.score) else f"{row.score:.3f}"
         say(f"  {score}  {text} ({row.cases} case{'s' * (row.cases != 1)})")
     if advice.best.changes:

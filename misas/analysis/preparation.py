@@ -7,14 +7,17 @@ __all__ = ['INTENSITIES', 'Normalise', 'Preparation', 'PreparationAdvice', 'sugg
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7eddbaee
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from .stages import staged_search
+from .trials import ByAgreement, ByConfidence, ByTruth, Trials
 from ..core.cases import Case, as_case
 from misas.core.checks import (
     Domain,
@@ -26,13 +29,14 @@ from misas.core.checks import (
     is_several,
     naming,
     progress_bar,
+    warn_user,
 )
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
-from ..eval.steps import unchanged_step
-from ..metrics.base import as_metrics, measure
-from ..transforms.basic import Dihedral, Resize
+from ..metrics.base import as_metrics
+from ..transforms.basic import Dihedral, Resize, on_grid
+from ..transforms.grids import AXIS_CODES, Reorient, Respace, axis_codes
 
 # %% ../../nbs/analysis/07_preparation.ipynb #cf3abb46
 def _as_is(x: torch.Tensor) -> tuple:
@@ -95,40 +99,86 @@ class Normalise(Transform):
 _ORIENTATIONS = (
     "",
     "mirror left and right",
-    "rotate by 90°",
-    "rotate by 90°, mirror left and right",
-    "rotate by 180°",
+    "turn by 90° counter-clockwise",
+    "turn by 90° counter-clockwise, mirror left and right",
+    "turn by 180°",
     "mirror top and bottom",
-    "rotate by 270°",
-    "rotate by 270°, mirror left and right",
+    "turn by 90° clockwise",
+    "turn by 90° clockwise, mirror left and right",
 )
+
+
+def _by(numbers) -> str:
+    "One number, or several with crosses between them"
+    return " × ".join(f"{n:g}" for n in numbers) if is_several(numbers) else f"{numbers:g}"
 
 
 @dataclass(frozen=True)
 class Preparation:
     "How to prepare a case for a model"
 
-    orientation: int = 0  # as `Dihedral` has it: quarter turns counter-clockwise, then mirrored
-    size: int | None = None  # of the longer side within the slices, in pixels; None: as it is
+    orientation: int | str = 0  # of `Dihedral`: quarter turns counter-clockwise, then mirrored; or of `Reorient`
+    size: int | tuple | None = None  # of the longest side, in pixels, or of each side; None: as it is
     intensity: str = "as is"  # one of `INTENSITIES`
+    spacing: float | tuple | None = None  # in mm, along all axes, or along each; None: as it is
 
     def __call__(self, case) -> Case:  # anything that `load_case` takes
         "The case, prepared: image and truth"
-        case = Dihedral()(as_case(case), self.orientation)
+        turn = Reorient() if isinstance(self.orientation, str) else Dihedral()
+        case = turn(as_case(case), self.orientation)
+        if self.spacing is not None:
+            case = Respace()(case, self.spacing)
         if self.size is not None:
-            case = Resize()(case, self.size)
+            case = _resized(case, self.size)
         return Normalise()(case, self.intensity)
 
     @property
     def changes(self) -> int:
-        "How many of the three are not as they were"
-        return (self.orientation != 0) + (self.size is not None) + (self.intensity != "as is")
+        "How many of the choices are not as they were"
+        resampled = (self.size is not None) + (self.spacing is not None)
+        return (self.orientation != 0) + resampled + (self.intensity != "as is")
 
     def __str__(self):
-        size = "" if self.size is None else f"scale to {self.size} pixels"
+        size = "" if self.size is None else f"scale to {_by(self.size)} pixels"
+        spacing = "" if self.spacing is None else f"resample to {_by(self.spacing)} mm"
         intensity = "" if self.intensity == "as is" else f"intensities {self.intensity}"
-        changes = [text for text in (_ORIENTATIONS[self.orientation], size, intensity) if text]
+        changes = [text for text in (_turn_in_words(self.orientation), spacing, size, intensity) if text]
         return ", ".join(changes) or "as it is"
+
+# %% ../../nbs/analysis/07_preparation.ipynb #db7c6e75
+def _turn_in_words(orientation: int | str) -> str:
+    "An orientation, as it is said"
+    if isinstance(orientation, str):
+        return f"turn axes {Reorient().value_name(orientation)}"
+    return _ORIENTATIONS[orientation]
+
+
+def _checked_size(size, ndim: int) -> int | tuple:
+    "Of the longest side, or of each"
+    if not is_several(size):
+        return Resize().check(size)
+    _check_length("size", size, ndim)
+    return tuple(Resize().check(n) for n in size)
+
+
+def _checked_spacing(spacing, ndim: int) -> float | tuple:
+    "Along all axes, or along each"
+    if is_several(spacing):
+        _check_length("spacing", spacing, ndim)
+    return Respace().check(spacing)
+
+
+def _check_length(name: str, numbers, ndim: int):
+    if len(numbers) != ndim:
+        raise invalid(name, f"one number, or {ndim}, one for each axis", numbers)
+
+
+def _resized(case: Case, size: int | tuple) -> Case:
+    "The case with the longest side, or each, of so many pixels"
+    if not is_several(size):
+        return Resize()(case, size)
+    sides: Any = _checked_size(size, case.ndim)
+    return on_grid(case, sides)
 
 # %% ../../nbs/analysis/07_preparation.ipynb #768cbb8e
 def _labels_to_score(
@@ -146,56 +196,73 @@ def _labels_to_score(
     return sorted(found - {0})
 
 
-def _with_truth(cases) -> list:
-    "Cases, loaded; each has a truth"
+def _loaded(cases) -> list:
+    "Cases, all pictures or all volumes"
     cases = [as_case(case) for case in as_cases(cases)]
     if not cases:
-        raise invalid("cases", "at least one case with truth", cases)
+        raise invalid("cases", "at least one case", cases)
     for case in cases:
-        if case.truth is None:
-            raise ValueError(
-                f"cases must have truths, got {case.name!r}, which has no truth: "
-                "without it no preparation can be called better than another"
-            )
+        if case.ndim != cases[0].ndim:
+            raise ValueError(f"cases must be all pictures or all volumes, got {cases[0].name!r} and {case.name!r}")
     return cases
 
 # %% ../../nbs/analysis/07_preparation.ipynb #1e63c075
-@dataclass(frozen=True, eq=False)
-class _Trials:
-    "What was tried, and how it scored"
+_WORDS = dict(
+    confidence="how sure the model is of its own masks (expected Dice, by its probabilities)",
+    agreement="whether the model says the same of an image that is turned by 4° (Dice)",
+)
 
-    model: Model
-    metrics: dict  # {name: `Metric`}
-    labels: list
-    progress: bool
-    found: dict = field(default_factory=dict)  # {`Preparation`: [(score or NaN, error or "")], one for each case}
 
-    def run(self, candidates: list, cases: list):
-        "Try preparations on cases"
-        for candidate in progress_bar(candidates, self.progress, desc="preparations"):
-            self.found.setdefault(candidate, []).extend(self.score(candidate, case) for case in cases)
+def _gives_probabilities(model: Model, case: Case) -> bool:
+    "Does the model give probabilities, or would it if it could work on the image as it is?"
+    if type(model).probabilities is Model.probabilities:
+        return False
+    try:
+        ready = model.prepare(case).to(model.device)
+        return model.probabilities(ready.image[None].clone(), ready) is not None
+    except (ValueError, TypeError):
+        return True
 
-    def score(self, candidate: Preparation, case: Case) -> tuple:
-        "Mean score of a prepared case, and the error of a model that fails on it"
-        try:
-            prepared = candidate(case)
-            step = unchanged_step(self.model, prepared)
-        except (ValueError, TypeError) as e:
-            return np.nan, str(e)
-        truth = cast(torch.Tensor, step.truth)
-        pred = step.pred.to(truth.device)
-        known: dict[str, Any] = dict(spacing=prepared.spacing, unit=prepared.unit, ignore=prepared.ignore)
-        scores = measure(truth, pred, self.labels, self.metrics, **known)
-        finite = [score for column in scores.values() for score in column if not np.isnan(score)]
-        return (float(np.mean(finite)) if finite else np.nan), ""
 
-    def mean(self, candidate: Preparation) -> float:
-        "Mean score over the cases; NaN where the model fails on one"
-        return float(np.mean([score for score, _ in self.found[candidate]]))
+def _way_to_judge(judge: str | None, model: Model, cases: list) -> str:
+    "'truth' where there are truths, and what is left where there are none"
+    without = [case for case in cases if case.truth is None]
+    if judge is None and without and len(without) == len(cases):
+        return "confidence" if _gives_probabilities(model, cases[0]) else "agreement"
+    judge = judge or "truth"
+    if judge == "truth" and without:
+        raise ValueError(
+            f"cases must all have truths, or none, got {without[0].name!r}, which has no truth "
+            "(judge='confidence' or 'agreement' needs none)"
+        )
+    return judge
 
-    def rank(self, candidate: Preparation) -> float:
-        "The mean score, by which candidates are compared: failing is worse than any score"
-        return float(np.nan_to_num(self.mean(candidate), nan=-np.inf))
+# %% ../../nbs/analysis/07_preparation.ipynb #040d1063
+def _judge_named(
+    judge: str,  # "truth", "confidence" or "agreement"
+    cases: list,
+    metrics: dict,
+    labels,
+) -> Callable:
+    "What scores a prepared case"
+    if judge == "truth":
+        return ByTruth(metrics, _labels_to_score(cases, labels))
+    chosen = None if labels is None else list(chosen_labels(labels) or ())
+    return ByConfidence(chosen) if judge == "confidence" else ByAgreement(chosen)
+
+
+def _warn(judge: str, cases: list):
+    "Say what the advice rests on, where that is little"
+    if judge != "truth":
+        warn_user(
+            f"cases: preparations are compared without truth, by {_WORDS[judge]}; "
+            "a model can be sure and wrong, so look at the masks, or give truths"
+        )
+    if len(cases) == 1:
+        warn_user(
+            f"case {cases[0].name!r}: this one case decides which preparation is advised; "
+            "give several cases to see whether it serves others as well"
+        )
 
 # %% ../../nbs/analysis/07_preparation.ipynb #13430a33
 def _each_checked(
@@ -210,28 +277,73 @@ def _each_checked(
         return [check(value) for value in values]
 
 
-def _candidates(
+def _checked_orientation(value) -> int | str:
+    return Reorient().check(value) if isinstance(value, str) else Dihedral().check(value)
+
+# %% ../../nbs/analysis/07_preparation.ipynb #81d9378b
+def _all_orientations(cases: list) -> list:
+    "The eight of pictures, or the 48 of volumes: from where their axes lead to now"
+    if cases[0].ndim == 2:
+        return list(range(8))
+    own = {axis_codes(case) for case in cases}
+    start = f"{min(own)} -> " if len(own) == 1 else ""
+    return [f"{start}{codes}" for codes in AXIS_CODES if {codes} != own]
+
+
+def _all_sizes(cases: list) -> list:
+    "Sides that networks are often trained with"
+    return [128, 192, 256, 320] if cases[0].ndim == 2 else [96, 128]
+
+
+def _all_spacings(cases: list) -> list:
+    "Cubes of 1 and 2 mm for volumes whose mm are known"
+    return [1.0, 2.0] if cases[0].ndim == 3 and all(case.unit == "mm" for case in cases) else []
+
+# %% ../../nbs/analysis/07_preparation.ipynb #619cc313
+def _choices(
+    cases: list,
     orientations,
     sizes,
     intensities,
-) -> list:  # of `Preparation`
-    "All combinations, the fewest changes first; the images as they are among them"
-    orientations = _each_checked("orientations", orientations, Dihedral().check)
-    sizes = _each_checked("sizes", sizes, lambda size: None if size is None else Resize().check(size))
-    intensities = _each_checked("intensities", intensities, Normalise().check)
-    combined = [Preparation(), *itertools.starmap(Preparation, itertools.product(orientations, sizes, intensities))]
-    return sorted(dict.fromkeys(combined), key=lambda c: c.changes)
+    spacings,
+) -> tuple:  # orientations, intensities, (size, spacing): as it is, then the others
+    "What is tried of each kind"
+    if orientations is None:
+        orientations = _all_orientations(cases)
+    sizes = _all_sizes(cases) if sizes is None else sizes
+    spacings = _all_spacings(cases) if spacings is None else spacings
+    turns = [0, *_each_checked("orientations", orientations, _checked_orientation)]
+    scales = ["as is", *_each_checked("intensities", intensities, Normalise().check)]
+    ndim = cases[0].ndim
+    pixels = _each_checked("sizes", sizes, lambda size: None if size is None else _checked_size(size, ndim))
+    mm = _each_checked("spacings", spacings, lambda value: None if value is None else _checked_spacing(value, ndim))
+    grids = [(None, None), *((size, None) for size in pixels), *((None, value) for value in mm)]
+    return tuple(list(dict.fromkeys(options)) for options in (turns, scales, grids))
 
 
-def _ranked(trials: _Trials) -> pd.DataFrame:
+def _preparation(choices: tuple, numbers: tuple) -> Preparation:
+    "Which one a number for each kind of choice stands for"
+    turn, scale, (size, spacing) = (options[n] for options, n in zip(choices, numbers))
+    return Preparation(turn, size, scale, spacing)
+
+# %% ../../nbs/analysis/07_preparation.ipynb #d0a19b1f
+def _all_whole(sizes: pd.Series) -> bool:
+    return all(size is None or isinstance(size, int) for size in sizes)
+
+
+def _ranked(trials: Trials) -> pd.DataFrame:
     "Candidates with their mean score, best first"
     rows = []
     for candidate, found in trials.found.items():
-        errors = [error for _, error in found if error]
+        errors = [error for *_, error in found if error]
         row = dict(orientation=candidate.orientation, size=candidate.size, intensity=candidate.intensity)
-        row |= dict(changes=candidate.changes, cases=len(found), score=trials.mean(candidate))
+        row |= dict(spacing=candidate.spacing, changes=candidate.changes)
+        row |= dict(cases=len(found), score=trials.mean(candidate))
         rows.append(row | dict(error=errors[0] if errors else ""))
-    table = pd.DataFrame(rows).astype(dict(size="Int64"))
+    table = pd.DataFrame(rows).astype(dict(size=object, spacing=object))
+    table["size"] = pd.Series([row["size"] for row in rows], dtype=object)
+    if _all_whole(table["size"]):
+        table["size"] = table["size"].astype("Int64")
     order = dict(by=["score", "changes"], ascending=[False, True])
     return table.sort_values(**order, kind="stable", ignore_index=True)
 
@@ -243,9 +355,17 @@ class PreparationAdvice:
     best: Preparation
     before: float  # score of the images as they are; NaN where the model fails on them
     after: float  # score of the prepared images
-    table: pd.DataFrame  # of all candidates, best first: orientation, size, intensity, changes, cases, score, error
+    table: pd.DataFrame  # of all candidates, best first, with columns as `Preparation` has fields, and score, error
     calls: int  # runs of the model
-    metrics: str  # by which it was scored
+    metrics: str  # by which it was scored: names of metrics, or "confidence" or "agreement" where there was no truth
+    notes: tuple = ()  # in words: how many of all combinations were tried, and what the advice rests on
+
+    @property
+    def tried(self) -> list[Preparation]:
+        "The preparations of the table, best first"
+        columns = (self.table[name] for name in ("orientation", "size", "intensity", "spacing"))
+        rows: Any = ([None if value is pd.NA else value for value in row] for row in zip(*columns))
+        return [Preparation(*row) for row in rows]
 
     def __str__(self):
         before = "none" if np.isnan(self.before) else f"{self.before:.2f}"
@@ -263,14 +383,14 @@ def _checked_metrics(metrics) -> dict:  # {name: `Metric`}
 
 # %% ../../nbs/analysis/07_preparation.ipynb #6a8c2467
 def _best(
-    trials: _Trials,
+    trials: Trials,
     finalists: list,  # of `Preparation`
     least_gain: float,
 ) -> Preparation:
     "The one with the fewest changes among those that come within `least_gain` of the best"
     top = max(map(trials.rank, finalists))
     if not np.isfinite(top):
-        _, error = trials.found[Preparation()][0]
+        *_, error = trials.found[Preparation()][0]
         reason = error or "no label of the truth to score"
         raise ValueError(
             f"model {trials.model.name!r} has no score with any preparation; with images as they are: {reason}"
@@ -278,20 +398,84 @@ def _best(
     good = [c for c in finalists if trials.rank(c) >= top - least_gain]
     return min(good, key=lambda c: (c.changes, -trials.rank(c)))
 
+# %% ../../nbs/analysis/07_preparation.ipynb #40b33846
+_MOST_CALLS = 70  # for a volume
+
+
+def _budget_for(choices: tuple, ndim: int) -> int:
+    "A fifth of the grid, but at least each option twice; for a volume at most 70"
+    grid = int(np.prod([len(options) for options in choices]))
+    least = 2 * sum(map(len, choices))
+    budget = max(grid // 5, least) if ndim == 2 else min(_MOST_CALLS, max(grid // 5, least))
+    return min(budget, grid)
+
+
+def _searched(
+    trials: Trials,
+    choices: tuple,
+    cases: list,
+    budget: int | None,  # None: the whole grid
+    bar: Callable,  # counts what is tried
+) -> list:  # of `Preparation`, as in the grid: the fewest changes first
+    "Try combinations"
+    everything = list(itertools.product(*(range(len(options)) for options in choices)))
+    if budget is None or budget >= len(everything):
+        for numbers in everything:
+            bar(trials.run(_preparation(choices, numbers), cases))
+    else:
+        counts = tuple(len(options) for options in choices)
+        staged_search(counts, lambda numbers: bar(trials.run(_preparation(choices, numbers), cases)), budget)
+    ordered = [_preparation(choices, numbers) for numbers in everything]
+    return sorted((c for c in ordered if c in trials.found), key=lambda c: c.changes)
+
+# %% ../../nbs/analysis/07_preparation.ipynb #bf26b2e6
+@contextmanager
+def _counted(budget: int | None, choices: tuple, progress: bool) -> Iterator[Callable]:
+    "A progress bar, and a function that counts on and gives back what it is given"
+    total = int(np.prod([len(options) for options in choices])) if budget is None else budget
+    steps = iter(progress_bar(range(total), progress, desc="preparations"))
+
+    def bar(result):
+        next(steps, None)
+        return result
+
+    yield bar
+    # what is left of the budget was not needed
+    for _ in steps:
+        pass
+
+
+def _notes(trials: Trials, choices: tuple, judge: str, cases: list, after: float) -> tuple:
+    "In words: how much was tried, and what that rests on"
+    total = int(np.prod([len(options) for options in choices]))
+    kinds = [f"{len(options)} {name}" for options, name in zip(choices, ("orientations", "intensities", "sizes"))]
+    notes = [f"{len(trials.found)} of {total} combinations tried ({' × '.join(kinds)})"]
+    if judge != "truth":
+        notes.append(f"without truth, by {_WORDS[judge]}")
+    if len(cases) == 1:
+        notes.append(f"decided by one case, {cases[0].name!r}")
+    if after <= 0 and len(trials.found) < total:
+        notes.append("nothing was found with any of them: search='grid' tries all")
+        warn_user(f"model {trials.model.name!r}: {notes[0]}, and {notes[-1]}")
+    return tuple(notes)
+
 # %% ../../nbs/analysis/07_preparation.ipynb #7b77652f
 @checked
 def suggest_preparation(
     model,  # anything that `as_model` takes
-    cases,  # with truth; what `evaluate` takes
+    cases,  # what `evaluate` takes: all pictures or all volumes; several, as one decides little
     metrics="dice",  # name or function, higher is better; of several, their mean counts
     labels=None,  # which labels to score, as `evaluate` takes them; None: all in the truths but 0
-    orientations: Sequence = range(8),  # values of `Dihedral` to try
-    sizes: Sequence = (None, 128, 192, 256, 320),  # values of `Resize` to try; None: as it is
+    orientations: Sequence | None = None,  # of `Dihedral` or `Reorient`; None: all 8 of pictures, all 48 of volumes
+    sizes: Sequence | None = None,  # of the longest side in pixels, or of each; None: 128 to 320, of volumes 96 and 128
     intensities: Sequence = tuple(INTENSITIES),  # scales to try
-    screen: int = 1,  # cases on which all combinations are tried, >= 1
+    screen: int = 1,  # cases on which combinations are tried, >= 1
     keep: int = 10,  # combinations that are then tried on all cases, >= 1
     least_gain: float = 0.01,  # of the score, below which a change is not worth it
     progress: bool = True,  # show a progress bar?
+    spacings: Sequence | None = None,  # in mm, of all axes or of each; None: of volumes 1 and 2 mm, of pictures none
+    search: str = "stages",  # or "grid": all combinations
+    judge: str | None = None,  # "truth", "confidence" or "agreement"; None: by truths where there are any
 ) -> PreparationAdvice:
     """Which orientation, size and intensity scale serve the model best, and by how much
 
@@ -304,22 +488,31 @@ def suggest_preparation(
     ...     has_learned_one_image, case, sizes=[None], intensities=["as is"], progress=False
     ... )
     >>> print(found)
-    rotate by 90°: dice 0.00 → 1.00
+    turn by 90° counter-clockwise: dice 0.00 → 1.00
     >>> found.best(case).shape
     (64, 48)
     """
     check_number("screen", screen, Domain(1, whole=True))
     check_number("keep", keep, Domain(1, whole=True))
     check_number("least_gain", least_gain, Domain(0))
+    check_choice("search", search, ("stages", "grid"))
+    if judge is not None:
+        check_choice("judge", judge, ("truth", "confidence", "agreement"))
     screen, keep = int(screen), int(keep)
-    model, cases, metrics = as_model(model), _with_truth(cases), _checked_metrics(metrics)
-    trials = _Trials(model, metrics, _labels_to_score(cases, labels), progress)
-    trials.run(_candidates(orientations, sizes, intensities), cases[:screen])
-    ordered = sorted(trials.found, key=trials.rank, reverse=True)
-    finalists = list(dict.fromkeys([Preparation(), *ordered[:keep]]))
-    if cases[screen:]:
-        trials.run(finalists, cases[screen:])
+    model, cases, metrics = as_model(model), _loaded(cases), _checked_metrics(metrics)
+    judge = _way_to_judge(judge, model, cases)
+    choices = _choices(cases, orientations, sizes, intensities, spacings)
+    trials = Trials(model, _judge_named(judge, cases, metrics, labels))
+    _warn(judge, cases)
+    budget = _budget_for(choices, cases[0].ndim) if search == "stages" else None
+    with _counted(budget, choices, progress) as bar:
+        found = _searched(trials, choices, cases[:screen], budget, bar)
+        finalists = list(dict.fromkeys([Preparation(), *sorted(found, key=trials.rank, reverse=True)[:keep]]))
+        for candidate in finalists if cases[screen:] else ():
+            trials.run(candidate, cases[screen:])
     best = _best(trials, finalists, least_gain)
-    calls = sum(map(len, trials.found.values()))
     before, after = trials.mean(Preparation()), trials.rank(best)
-    return PreparationAdvice(best, before, after, _ranked(trials), calls, ", ".join(metrics))
+    calls = trials.calls * (2 if judge == "agreement" else 1)
+    scored_by = ", ".join(metrics) if judge == "truth" else judge
+    notes = _notes(trials, choices, judge, cases, after)
+    return PreparationAdvice(best, before, after, _ranked(trials), calls, scored_by, notes)

@@ -161,6 +161,8 @@ def _by_model(found, models: list) -> dict:  # {model: what was found}
 def _preparation(model: str, advice) -> list:
     best = advice.best
     how = f"orientation={best.orientation!r}, size={best.size!r}, intensity={best.intensity!r}"
+    if getattr(best, "spacing", None) is not None:
+        how += f", spacing={best.spacing!r}"
     code = f"import misas as ms\n\nprepare = ms.Preparation({how})\ncase = prepare(ms.load_case(image))"
     return [f"Preparation for {model}, found in {advice.calls} runs of it: {advice}.", Code(code, "Prepare images so")]
 

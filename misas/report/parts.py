@@ -221,7 +221,7 @@ def prepared(plan: Plan) -> dict[str, Any]:  # {model: what `suggest_preparation
     found = {}
     for name, model in plan.models.items():
         found[name] = suggest_preparation(
-            model, few, metrics[:1], plan.labels, sizes=[None], keep=4, progress=plan.progress
+            model, few, metrics[:1], plan.labels, sizes=[None], spacings=[], keep=4, progress=plan.progress
         )
     return found
 

@@ -19,6 +19,7 @@ from .snr import *
 from .contract import *
 from .roundtrip import *
 from .prompts import *
+from .grids import *
 
 from . import (
     basic,
@@ -27,6 +28,7 @@ from . import (
     endoscopy,
     fundus,
     geometry,
+    grids,
     histology,
     joint,
     kspace,
@@ -62,4 +64,5 @@ __all__ = [
     *contract.__all__,
     *roundtrip.__all__,
     *prompts.__all__,
+    *grids.__all__,
 ]

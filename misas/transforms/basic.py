@@ -48,16 +48,36 @@ class Rotate(Spatial):
         matrix[[row, row, col, col], [row, col, row, col]] = cos, -sin, sin, cos
         return matrix
 
+# %% ../../nbs/transforms/01_basic.ipynb #ff0526df
+def store_optional_axes(transform):
+    "Keep `axes` as a tuple of axes, or None for all of them"
+    if transform.axes is not None:
+        store_axes(transform)
+
+
+def chosen_axes(
+    axes: tuple | None,  # None: all of them
+    ndim: int,
+) -> list[int]:  # counted from the front
+    "The axes along which something is changed"
+    return list(range(ndim)) if axes is None else resolve_axes(axes, ndim)
+
 # %% ../../nbs/transforms/01_basic.ipynb #e185859c
 @dataclass(frozen=True)
 class Zoom(Spatial):
-    "Show the object `factor` times as large, about the centre of the image"
+    "Show the object `factor` times as large, about the centre of the image: along all axes, also through the slices"
 
+    axes: tuple | None = None  # spatial axes; None: all of them; (-2, -1): within the slices of a volume
     name, param, unit, neutral, values = "zoom", "factor", "×", 1, tuple(2 ** (k / 4) for k in range(-4, 5))
     domain, log = Domain(0, open=True), True
 
+    def __post_init__(self):
+        super().__post_init__()
+        store_optional_axes(self)
+
     def matrix(self, factor: float, ndim: int) -> np.ndarray:
-        return factor * np.eye(ndim)
+        chosen = chosen_axes(self.axes, ndim)
+        return np.diag([factor if a in chosen else 1.0 for a in range(ndim)])
 
 # %% ../../nbs/transforms/01_basic.ipynb #16edc9cf
 @dataclass(frozen=True)
@@ -173,20 +193,37 @@ class Dihedral(Transform):
             ),
         )
 
+# %% ../../nbs/transforms/01_basic.ipynb #4ca39955
+MOST_VALUES = 2**30  # of the largest image that is made: 4 GiB
+
+
+def on_grid(
+    case: Case,
+    shape: tuple,  # `(*S)`
+) -> Case:
+    "The case with so many pixels along each axis; spacing and affine follow"
+    new_to_old = np.diag([old / new for old, new in zip(case.shape, shape)])
+    return case.replace(
+        image=resize_image(case.image, shape),
+        truth=None if case.truth is None else resize_mask(case.truth, shape),
+        spacing=tuple(d * old / new for d, old, new in zip(case.spacing, case.shape, shape)),
+        affine=affine_on_grid(case.affine, new_to_old, case.shape, shape),
+    )
+
 # %% ../../nbs/transforms/01_basic.ipynb #6315d091
-# of the largest image that is made: 4 GiB
-_MOST_VALUES = 2**30
-
-
 @dataclass(frozen=True)
 class Resize(Transform):
-    "Resize image and mask so that the longer side within the slices has `pixels` pixels"
+    "Resize image and mask so that the longest side has `pixels` pixels: all sides shrink or grow, also the slices'"
 
+    axes: tuple | None = None  # spatial axes to resize; None: all of them; (-2, -1): within the slices of a volume
     name, param, unit, domain, log = "resize", "pixels", "px", Domain(1, whole=True), True
 
+    def __post_init__(self):
+        store_optional_axes(self)
+
     def neutral_for(self, case: Case) -> int:
-        "The image's own longer side"
-        return max(case.shape[-2:])
+        "The image's own longest side"
+        return max(case.shape[a] for a in chosen_axes(self.axes, case.ndim))
 
     def values_for(self, case: Case) -> tuple:
         "From a quarter of the image's own size to twice that"
@@ -194,21 +231,16 @@ class Resize(Transform):
         return tuple(sorted({max(1, round(own * 2 ** (k / 2))) for k in range(-4, 3)}))
 
     def _new_shape(self, case: Case, pixels: int) -> tuple:
-        "Slices keep their number"
+        "Sides that are not chosen keep their number of pixels"
         factor = pixels / self.neutral_for(case)
-        return (*case.shape[:-2], *(max(1, round(s * factor)) for s in case.shape[-2:]))
+        chosen = chosen_axes(self.axes, case.ndim)
+        return tuple(max(1, round(s * factor)) if a in chosen else s for a, s in enumerate(case.shape))
 
     def apply(self, case: Case, pixels) -> Case:
         shape = self._new_shape(case, pixels)
-        if math.prod(shape) * len(case.image) > _MOST_VALUES:
-            raise invalid(f"pixels of {self}", f"so few that the image has at most {_MOST_VALUES} values", pixels)
-        new_to_old = np.diag([old / new for old, new in zip(case.shape, shape)])
-        return case.replace(
-            image=resize_image(case.image, shape),
-            truth=None if case.truth is None else resize_mask(case.truth, shape),
-            spacing=tuple(d * old / new for d, old, new in zip(case.spacing, case.shape, shape)),
-            affine=affine_on_grid(case.affine, new_to_old, case.shape, shape),
-        )
+        if math.prod(shape) * len(case.image) > MOST_VALUES:
+            raise invalid(f"pixels of {self}", f"so few that the image has at most {MOST_VALUES} values", pixels)
+        return on_grid(case, shape)
 
 # %% ../../nbs/transforms/01_basic.ipynb #68338487
 @dataclass(frozen=True)

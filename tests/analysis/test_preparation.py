@@ -1,10 +1,14 @@
 "Preparations: intensity scales, and the search for the one that serves a model best"
 
+import itertools
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from misas.analysis.preparation import INTENSITIES, Normalise, Preparation, suggest_preparation
+from misas.core.cases import Case
 from misas.data.loading import load_case
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
@@ -49,7 +53,9 @@ def test_misspelt_scale():
 
 
 def test_preparation_in_words():
-    assert str(Preparation(2, 256)) == "rotate by 90°, scale to 256 pixels"
+    assert str(Preparation(2, 256)) == "turn by 90° counter-clockwise, scale to 256 pixels"
+    assert str(Preparation(6)) == "turn by 90° clockwise"
+    assert str(Preparation("RAS -> LIP", spacing=(1, 1, 2.5))) == "turn axes RAS → LIP, resample to 1 × 1 × 2.5 mm"
     assert str(Preparation()) == "as it is"
     assert Preparation(2, 256).changes == 2
 
@@ -82,7 +88,8 @@ def test_all_three_choices_together_make_a_stubborn_model_work(stubborn, stubbor
     found = suggest_preparation(stubborn, stubborn_case, progress=False)
     assert found.best == Preparation(2, 128, "/255")
     assert found.before == 0 and found.after == 1
-    assert found.calls == 8 * 5 * 6
+    assert found.calls <= 8 * 5 * 6 / 5
+    assert suggest_preparation(stubborn, stubborn_case, search="grid", progress=False).calls == 8 * 5 * 6
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,8 @@ def fussy(image):
 
 def test_candidate_on_which_the_model_fails_has_no_score():
     tried = dict(sizes=(None, 100, 128), intensities=["as is", "0..1"], progress=False)
-    found = suggest_preparation(fussy, PLAIN, **tried)
+    assert str(suggest_preparation(fussy, PLAIN, **tried)) == "as it is: dice 1.00"
+    found = suggest_preparation(fussy, PLAIN, **tried, search="grid")
     assert str(found) == "as it is: dice 1.00"
     assert found.table.error.str.contains("multiples of 64").sum() == 8 * 2
     assert np.isnan(found.table.score.iloc[-1])
@@ -137,7 +145,15 @@ def broken(image):
 @pytest.mark.parametrize(
     "bad, word",
     [
-        (dict(cases=PLAIN.replace(truth=None)), "'case', which has no truth"),
+        (dict(cases=[PLAIN, PLAIN.replace(truth=None, name="bare")]), "all have truths, or none, got 'bare'.*judge="),
+        (dict(judge="truth", cases=PLAIN.replace(truth=None)), "'case', which has no truth"),
+        (dict(judge="trust"), "did you mean 'truth'"),
+        (dict(judge="confidence"), "gives no probabilities.*judge='agreement'"),
+        (dict(search="stage"), "did you mean 'stages'"),
+        (dict(orientations=["RAP"]), "axis codes.*'RAP'"),
+        (dict(sizes=[(64, 64, 64)]), "size must be one number, or 2"),
+        (dict(spacings=[-1]), "spacing of respace .*-1"),
+        (dict(cases=[PLAIN, phantom((4, 64, 64))]), "all pictures or all volumes"),
         (dict(cases=[]), "cases must be at least one case"),
         (dict(cases=PLAIN.replace(truth=torch.zeros(64, 64).int())), "nothing but background"),
         (dict(sizes=[0]), "pixels of resize .*0"),
@@ -149,8 +165,130 @@ def broken(image):
         (dict(metrics="hd95"), "metrics must be metrics of which more is better"),
         (dict(model=broken), "no score with any preparation.*no weights"),
     ],
-    ids=lambda x: x if isinstance(x, str) else next(iter(x)),
+    ids=lambda x: "" if isinstance(x, str) else next(iter(x)),
 )
 def test_bad_arguments(bad, word):
     with pytest.raises(ValueError, match=word):
         suggest_preparation(**dict(model=fussy, cases=PLAIN, sizes=[None], progress=False) | bad)
+
+
+def centred(mask, shape):
+    "An array, cropped or padded about its centre"
+    for axis, (old, new) in enumerate(zip(mask.shape, shape)):
+        at = np.arange(new) - (new - old) // 2
+        inside = ((at >= 0) & (at < old)).reshape([-1 if a == axis else 1 for a in range(mask.ndim)])
+        mask = np.take(mask, at.clip(0, old - 1), axis=axis) * inside
+    return mask
+
+
+def knows_one_frame(person):
+    "A model that expects structures where this person has them, with these intensities, and pixels of this size"
+    truth, image = person.truth.numpy(), person.image[0].numpy()
+    greys = {label: (image[truth == label].mean(), image[truth == label].std()) for label in (1, 2, 3)}
+
+    def model(x):
+        x = np.squeeze(x)
+        prior = centred(truth, x.shape)
+        found = np.zeros(x.shape, int)
+        for label, (mean, spread) in greys.items():
+            found[(prior == label) & (abs(x - mean) < 2.5 * spread + 0.02)] = label
+        return found
+
+    return model
+
+
+def distorted(person, orientation, intensity, size):
+    "The person as another scanner stores it"
+    case = Preparation(orientation, size)(person)
+    image = case.image
+    if intensity == "8 bit":
+        image = (image * 255).round()
+    elif intensity == "offset":
+        image = image * 3000 - 1000
+    return Case(image, case.truth, name="distorted", spacing=case.spacing)
+
+
+PICTURE = phantom((64, 48), seed=3)
+STACK = phantom((10, 32, 24), seed=1)
+PICTURES = itertools.product([0, 2, 5], ["as is", "8 bit", "offset"], [None, 96])
+
+
+@pytest.mark.parametrize("setting", PICTURES, ids=str)
+def test_stages_find_what_the_grid_finds_in_a_fifth_of_the_calls(setting):
+    model, case = knows_one_frame(PICTURE), distorted(PICTURE, *setting)
+    tried = dict(sizes=(None, 48, 64, 96, 128), progress=False)
+    found = suggest_preparation(model, case, **tried)
+    whole = suggest_preparation(model, case, search="grid", **tried)
+    assert found.best == whole.best and found.after == whole.after > 0.95
+    assert found.calls <= whole.calls / 5 and whole.calls == 240
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [(0, "8 bit", None), ("LIP", "as is", 48), ("PRS", "offset", 48), ("IAL", "8 bit", 48)],
+    ids=str,
+)
+def test_a_volume_takes_70_calls_where_the_grid_takes_hundreds(setting):
+    model, case = knows_one_frame(STACK), distorted(STACK, *setting)
+    tried = dict(sizes=(None, 32, 48), spacings=[], progress=False)
+    found = suggest_preparation(model, case, **tried)
+    whole = suggest_preparation(model, case, search="grid", **tried)
+    assert found.best == whole.best and found.after == whole.after > 0.9
+    assert found.calls <= 70 and whole.calls == 48 * 6 * 3
+    assert f"{found.calls} of 864 combinations tried" in found.notes[0]
+
+
+def test_default_of_a_volume_has_48_orientations_and_spacings():
+    found = suggest_preparation(knows_one_frame(STACK), distorted(STACK, "LIP", "8 bit", None), progress=False)
+    assert found.best.intensity == "/255" and found.best.orientation == "SPL -> ALS" and found.calls <= 70
+    assert {1.0, 2.0} <= set(found.table.spacing.dropna())
+    assert found.best(distorted(STACK, "LIP", "8 bit", None)).shape == STACK.shape
+
+
+def test_isotropic_and_own_spacing_of_each_axis():
+    fine = STACK.replace(spacing=(8.0, 6.0, 6.0))
+    model = knows_one_frame(fine)
+    coarse = Preparation(spacing=(8, 12, 12))(fine)
+    chosen = dict(orientations=[], sizes=[], intensities=[], progress=False)
+    found = suggest_preparation(model, coarse, spacings=[3, 6, (8, 6, 6)], **chosen)
+    assert found.best == Preparation(spacing=(8.0, 6.0, 6.0))
+    assert str(found).startswith("resample to 8 × 6 × 6 mm: dice ")
+    found = suggest_preparation(model, coarse, spacings=[], **chosen | dict(sizes=[32, (10, 32, 24)]))
+    assert found.best.size == (10, 32, 24)
+
+
+def test_without_truth_by_confidence_and_in_words():
+    cases = [phantom((56, 56), seed=k).replace(truth=None) for k in range(2)]
+    tried = dict(sizes=(None, 96, 128), intensities=["as is"], orientations=[2], labels=[1, 2, 3], progress=False)
+    with pytest.warns(UserWarning, match="without truth, by how sure the model is of its own masks"):
+        found = suggest_preparation(demo_model(), cases, **tried)
+    assert found.metrics == "confidence" and found.after > found.before
+    assert "confidence" in str(found) and "without truth" in found.notes[1]
+
+
+def test_without_truth_or_probabilities_by_agreement():
+    case = distorted(PICTURE, 0, "8 bit", None).replace(truth=None)
+    tried = dict(sizes=[], orientations=[], progress=False)
+    with pytest.warns(UserWarning, match="says the same of an image that is turned by 4°"):
+        found = suggest_preparation(knows_one_frame(PICTURE), case, **tried)
+    assert found.metrics == "agreement" and found.best.intensity == "/255"
+    assert found.calls == 2 * len(found.table)
+
+
+def test_one_case_is_warned_of_once_and_several_are_not():
+    tried = dict(sizes=[None], orientations=[2], intensities=["as is"], progress=False)
+    with pytest.warns(UserWarning) as heard:
+        suggest_preparation(lambda x: x > 0.4, PLAIN, **tried)
+    assert [str(w.message) for w in heard] == [
+        "case 'case': this one case decides which preparation is advised; "
+        "give several cases to see whether it serves others as well"
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        suggest_preparation(lambda x: x > 0.4, [PLAIN, PLAIN.replace(name="other")], **tried)
+
+
+def test_nothing_found_is_said():
+    with pytest.warns(UserWarning, match="nothing was found with any of them: search='grid' tries all"):
+        found = suggest_preparation(lambda x: 0 * x.astype(int), [PLAIN] * 2, progress=False)
+    assert found.calls <= 48 + 11 and found.best == Preparation()

@@ -192,7 +192,9 @@ def test_dihedral_swaps_spacing():
 def test_resize_keeps_the_object_in_its_place():
     big = Resize()(PLACED, 14)
     lengths = np.linalg.norm(PLACED.affine[:3, :3], axis=0)
-    assert np.allclose(np.linalg.norm(big.affine[:3, :3], axis=0), lengths / [1, 2, 2])
+    assert np.allclose(np.linalg.norm(big.affine[:3, :3], axis=0), lengths / 2)
+    within = Resize(axes=(-2, -1))(PLACED, 14)
+    assert np.allclose(np.linalg.norm(within.affine[:3, :3], axis=0), lengths / [1, 2, 2])
     centres = [c.affine @ [*(np.array(c.shape) - 1) / 2, 1] for c in (big, PLACED)]
     assert np.allclose(*centres)
 
@@ -200,7 +202,8 @@ def test_resize_keeps_the_object_in_its_place():
 def test_resize_keeps_the_aspect():
     half = Resize()(OBLONG, 4)  # 5 x 8 pixels of 1 mm
     assert half.shape == (2, 4) and half.truth.shape == (2, 4) and half.spacing == (2.5, 2)
-    assert Resize()(VOLUME, 14).shape == (5, 14, 12)
+    assert Resize()(VOLUME, 14).shape == (10, 14, 12)
+    assert Resize(axes=(-2, -1))(VOLUME, 14).shape == (5, 14, 12)
 
 
 def test_resize_values_include_the_images_own_size():
