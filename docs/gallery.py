@@ -35,7 +35,6 @@ GROUPS = {
 
 def own_cases() -> dict:  # {module of misas.transforms: `Case`}
     "What transforms of a module are shown on, where a phantom of the heart would not do"
-    import numpy as np
     from PIL import Image
     from skimage import data
 
@@ -100,11 +99,18 @@ def bright_near(image, prompt):
     return (image.reshape(rows.shape) > 0.35) & ((columns - x) ** 2 + (rows - y) ** 2 < 150)
 
 
+def asks_model(cls) -> bool:
+    "Do the changes of a transform depend on the model?"
+    from misas.core.transform import Transform
+
+    return cls.for_model is not Transform.for_model
+
+
 def model_for(cls):
     "The model that a transform asks, or None if it asks none"
     import misas as ms
 
-    if not hasattr(cls, "for_model"):
+    if not asks_model(cls):
         return None
     prompted = [ms.PromptModel(bright_near, kind=kind, prompted=[1]) for kind in ("box", "click")]
     for model in [ms.as_model(ms.demo_model()), *prompted]:
@@ -133,6 +139,8 @@ def write_picture(
     path: Path,
 ):
     "The transform at a few values, as a PNG; a picture that is there already stays"
+    from PIL import Image
+
     if path.exists():
         return
     values = list(cls().values_for(case))
@@ -141,6 +149,8 @@ def write_picture(
         warnings.simplefilter("ignore")  # a phantom is no CT: some transforms say so
         figure = drawn(cls, case, list(dict.fromkeys(picked)))
         figure.savefig(path, dpi=80, facecolor="white")
+    # a palette makes the file a third of its size
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
 
 
 def write_gallery():
@@ -182,7 +192,7 @@ def animation(folder: Path) -> str:
 def needs_volume(cls, flat) -> bool:
     "Does the transform refuse an image of two dimensions?"
     transform = cls()
-    if hasattr(transform, "for_model"):
+    if asks_model(cls):
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -550,10 +550,6 @@ from .analysis.splits import (
     split_balance,
     split_overlap,
 )
-from .analysis.stages import (
-    Tried,
-    staged_search,
-)
 from .analysis.summary import (
     MEASURES,
     summarise,
@@ -563,12 +559,6 @@ from .analysis.thresholds import (
     best_thresholds,
     prominence_table,
     threshold_losses,
-)
-from .analysis.trials import (
-    ByAgreement,
-    ByConfidence,
-    ByTruth,
-    Trials,
 )
 from .plot.animation import (
     gif_series,
@@ -751,9 +741,6 @@ __all__ = [
     "Brightness",
     "Bundle",
     "BundleModel",
-    "ByAgreement",
-    "ByConfidence",
-    "ByTruth",
     "CANDIDATES",
     "COLUMNS",
     "CalibrationShift",
@@ -898,8 +885,6 @@ __all__ = [
     "Transform",
     "TransformersModel",
     "Translate",
-    "Trials",
-    "Tried",
     "UNet",
     "UltrasoundSpeckle",
     "Undersampling",
@@ -1127,7 +1112,6 @@ __all__ = [
     "split_by",
     "split_overlap",
     "spread_scores",
-    "staged_search",
     "staple",
     "study",
     "suggest_augmentation",

@@ -96,10 +96,19 @@ def test_gallery_shows_every_transform_with_its_facts():
     assert set(shown) == set(ms.known_transforms().values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        captions = {cls.name: gallery.facts(cls, ms.phantom((64, 64))) for cls in shown}
+        flat, deep = ms.phantom((64, 64)), ms.phantom((6, 32, 32))
+        captions = {cls.name: gallery.facts(cls, deep if gallery.needs_volume(cls, flat) else flat) for cls in shown}
     assert captions["rotation"].startswith("`Rotate`")
     for name, caption in captions.items():
         assert "neutral" in caption and "…" in caption, name
+
+
+def test_gallery_knows_what_each_transform_needs():
+    case, known = ms.phantom((64, 64), seed=3), ms.known_transforms().values()
+    of_model = {cls.name: gallery.model_for(cls) for cls in known if gallery.asks_model(cls)}
+    assert {"adversarial", "box-shift", "click-jitter"} <= set(of_model) and "rotation" not in of_model
+    assert all(of_model.values())
+    assert "rotation-3d" in {cls.name for cls in known if gallery.needs_volume(cls, case)}
 
 
 def test_every_page_is_reached_from_the_front():

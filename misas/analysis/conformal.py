@@ -52,7 +52,7 @@ def missed_shares(
     model,  # anything that `as_model` takes and that gives probabilities
     cases,  # as `evaluate` takes them, with truth
     label: int = 1,
-    thresholds=_TRIED,  # a pixel is marked where its probability is above the threshold
+    thresholds: Any = _TRIED,  # a pixel is marked where its probability is above the threshold
 ) -> pd.DataFrame:  # a row for each case that has the label, a column for each threshold
     "The share of a structure that is missed at each threshold: false negatives of all its pixels"
     tried = _as_thresholds(thresholds)
