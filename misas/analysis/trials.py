@@ -13,13 +13,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from .confidence import agreement, soft_dice_confidence
-from .consensus import get_answers
-from ..core.cases import Case
-from ..core.model import Model
-from ..eval.steps import labels_present, unchanged_step
-from ..metrics.base import measure
-from ..transforms.basic import Rotate
+from misas.analysis.confidence import agreement, soft_dice_confidence
+from misas.analysis.consensus import get_answers
+from misas.core.cases import Case
+from misas.core.model import Model
+from misas.eval.steps import labels_present, unchanged_step
+from misas.metrics.base import measure
+from misas.transforms.basic import Rotate
 
 # %% ../../nbs/analysis/32_trials.ipynb #0eeb9bfe
 _LIFE = 0.01  # what is added for a structure of the right size that lies in the wrong place

@@ -135,7 +135,7 @@ def applies(name, case) -> bool:
         return has_noise(case)
     if isinstance(transform, ContrastPhase) and transform.tissues is not None:
         return case.truth is not None
-    if TRANSFORMS[name] in VOLUMES_ONLY or name == "rotation-3d":
+    if TRANSFORMS[name] in VOLUMES_ONLY or name in ("rotation-3d", "reorientation"):
         return case.ndim == 3
     return name != "saturation" or len(case.image) in (1, 3)
 
