@@ -1274,6 +1274,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'misas.cli._model_table': ('cli.html#_model_table', 'misas/cli.py'),
                            'misas.cli._neutral_value': ('cli.html#_neutral_value', 'misas/cli.py'),
                            'misas.cli._picture': ('cli.html#_picture', 'misas/cli.py'),
+                           'misas.cli._plain': ('cli.html#_plain', 'misas/cli.py'),
                            'misas.cli._print_answer': ('cli.html#_print_answer', 'misas/cli.py'),
                            'misas.cli._run': ('cli.html#_run', 'misas/cli.py'),
                            'misas.cli._said': ('cli.html#_said', 'misas/cli.py'),

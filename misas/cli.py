@@ -480,6 +480,10 @@ def init_command(
     say(f"wrote {path}: look at it, and in that folder run misas study study.toml")
 
 # %% ../nbs/90_cli.ipynb #d057d561
+def _plain(value) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def _tried_by_default(
     cls: type[Transform],
 ) -> str:
@@ -487,8 +491,8 @@ def _tried_by_default(
     if not cls.values:
         return (cls.values_for.__doc__ or "depends on the image").lower()
     if cls.categorical:
-        return ", ".join(f"{value:g}" for value in cls.values)
-    spread = f"{cls.values[0]:g} to {cls.values[-1]:g}, {len(cls.values)} values"
+        return ", ".join(map(_plain, cls.values))
+    spread = f"{_plain(cls.values[0])} to {_plain(cls.values[-1])}, {len(cls.values)} values"
     return f"{spread} by a factor" if cls.log else spread
 
 
@@ -498,7 +502,7 @@ def _neutral_value(
     "The value that changes nothing"
     if cls.neutral_for is not Transform.neutral_for:
         return "the image's own"
-    return "none" if cls.neutral is None else f"{cls.neutral:g}"
+    return "none" if cls.neutral is None else _plain(cls.neutral)
 
 # %% ../nbs/90_cli.ipynb #cbacee58
 @app.command("transforms")

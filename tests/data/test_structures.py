@@ -12,10 +12,10 @@ from misas.data.structures import (
     _label_names,
     _segments,
     _set_voxels,
-    _structure_file,
     chosen_rois,
     read_truth,
     roi_names,
+    structure_file,
 )
 
 AFFINE = affine_of(RIGHT_HANDED, (3, 1, 1))
@@ -111,7 +111,7 @@ def test_names_of_a_file_and_of_a_folder_that_holds_nothing_else(seg, tmp_path):
     (tmp_path / "alone").mkdir()
     seg.rename(tmp_path / "alone/seg.dcm")
     assert roi_names(tmp_path / "alone")[0] == "LV"
-    assert _structure_file(str(tmp_path)) is None and _structure_file(np.eye(2)) is None
+    assert structure_file(str(tmp_path)) is None and structure_file(np.eye(2)) is None
     with pytest.raises(ValueError, match="path must be an RTSTRUCT or SEG file"):
         roi_names(tmp_path)
 

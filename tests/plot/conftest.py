@@ -104,4 +104,4 @@ def stack_series(stack, by_slices):
 @pytest.fixture(scope="session")
 def finer(stack):
     "The stack in three sizes"
-    return get_series(lambda x: x > 1, stack, Resize(), values=[36, 72, 144], progress=False)
+    return get_series(lambda x: x > 1, stack, Resize(axes=(-2, -1)), values=[36, 72, 144], progress=False)
