@@ -61,6 +61,7 @@ from misas.options import (
 )
 from .report.answers import check_folder
 from .report.findings import Findings
+from .report.pictures import spread_values
 from .report.plans import make_plan
 from .report.starting import init_study
 from .report.studies import conduct, run_study
@@ -72,14 +73,9 @@ def _few_steps(
     most: int = 9,
 ) -> Series:
     "At most `most` steps of a series, from end to end, the neutral one among them"
-    if len(series) <= most:
-        return series
-    picked = {round(i * (len(series) - 1) / (most - 1)) for i in range(most)}
     neutral = [i for i, step in enumerate(series) if series.transform._is_neutral(step.value, series.case)]
-    if neutral:
-        nearest = min(picked, key=lambda i: abs(i - neutral[0]))
-        picked = picked - {nearest} | {neutral[0]}
-    steps = tuple(series[i] for i in sorted(picked))
+    places = spread_values(range(len(series)), neutral[:1], most)
+    steps = tuple(series[i] for i in places)
     return Series(steps, series.transform, series.case, series.model, series.labels)
 
 # %% ../nbs/90_cli.ipynb #fcb030ee
@@ -212,7 +208,8 @@ def _run(
     say(f"{job.model.name} on {case.name}, scored against {reference}")
     check_truth(case, job.labels)
     scores = _with_files(job, case, out, store) if files else None
-    models, transforms = {job.model.name: job.model}, list(job.transforms)
+    models = {job.model.name: job.model}
+    transforms = list(job.transforms)
     more = dict(progress=job.progress, announce=say)
     conduct(make_plan(said, models, [case], transforms, job.values, job.metrics, job.labels, **more), scores)
     say(f"wrote {out / 'scores.csv'} and a report; open {out / 'report.html'} in a browser")
@@ -224,6 +221,25 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Can I trust this segmentation model on my images?",
 )
+
+# %% ../nbs/90_cli.ipynb #139d946b
+def _of_one_image(
+    job: Job,
+    out: Path,
+    store: Path | None,
+    **about: Any,  # models, cases and others, as a study file has them
+) -> StudyFile:
+    "A study without what takes many images, or much time"
+    return StudyFile(
+        transforms=[str(transform) for transform in job.transforms],
+        metrics=list(job.metrics),
+        out=str(out),
+        store=None if store is None else str(store),
+        floor=False,
+        guarantee=False,
+        preparation=False,
+        **about,
+    )
 
 # %% ../nbs/90_cli.ipynb #9a6f1bf4
 @app.command()
@@ -246,19 +262,8 @@ def demo(
     chosen_values = values_by_name(values or [], chosen)
     chosen_metrics = as_metrics(split_words(metrics))
     job = Job(load_model("demo"), tuple(chosen), chosen_values, chosen_metrics, progress=progress)
-    said = StudyFile(
-        models=["demo"],
-        cases="demo",
-        title="The demo model on a phantom",
-        transforms=[str(each) for each in chosen],
-        metrics=list(chosen_metrics),
-        seed=int(seed),
-        out=str(out),
-        store=None if store is None else str(store),
-        floor=False,
-        guarantee=False,
-        preparation=False,
-    )
+    about = dict(models=["demo"], cases="demo", title="The demo model on a phantom", seed=int(seed))
+    said = _of_one_image(job, out, store, **about)
     _run(said, job, phantom(seed=seed), files)
 
 # %% ../nbs/90_cli.ipynb #36c6666e
@@ -291,20 +296,9 @@ def run(
         loaded = SliceWise(loaded)
     case = load_case(image, mask, rois=structures_by_name(rois))
     job = Job(loaded, tuple(chosen), chosen_values, chosen_metrics, names, progress=progress)
-    said = StudyFile(
-        models={loaded.name: dict(spec=model, size=size, slicewise=slicewise, trust=trust)},
-        cases=image,
-        masks=mask,
-        rois=structures_by_name(rois),
-        transforms=[str(each) for each in chosen],
-        metrics=list(chosen_metrics),
-        labels=names,
-        out=str(out),
-        store=None if store is None else str(store),
-        floor=False,
-        guarantee=False,
-        preparation=False,
-    )
+    models = {loaded.name: dict(spec=model, size=size, slicewise=slicewise, trust=trust)}
+    about = dict(models=models, cases=image, masks=mask, rois=structures_by_name(rois), labels=names)
+    said = _of_one_image(job, out, store, **about)
     _run(said, job, case, files)
 
 # %% ../nbs/90_cli.ipynb #015ec015

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from .consensus import get_answers
-from .expected import expected_dice, tempered
+from .expected import expected_dice, judged_labels, tempered
 from ..core.cases import Case, as_case
 from misas.core.checks import (
     Domain,
@@ -47,16 +47,10 @@ def soft_dice_confidence(
     labels: Sequence[int],  # those to judge
 ) -> dict[int, float]:  # NaN for a label without mask and probability
     "What Dice would be if the probabilities were right (expected Dice, as a ratio of expectations)"
-    if tuple(maps.shape[1:]) != tuple(mask.shape):
-        raise invalid("shape of mask", f"that of the maps, {tuple(maps.shape[1:])}", tuple(mask.shape))
     found = {}
-    for label in label_values(labels):
-        if not 0 <= label < len(maps):
-            raise invalid("labels", f"labels from 0 to {len(maps) - 1}, of which there are maps", label)
-        inside = mask == label
-        probable = maps[label].double()
+    for label, inside, probable in judged_labels(maps, mask, labels):
         whole = probable.sum() + inside.sum()
-        found[int(label)] = (2 * probable[inside].sum() / whole).item() if whole > 0 else float("nan")
+        found[label] = (2 * probable[inside].sum() / whole).item() if whole > 0 else float("nan")
     return found
 
 # %% ../../nbs/analysis/27_confidence.ipynb #a62cd67e

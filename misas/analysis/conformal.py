@@ -56,7 +56,8 @@ def missed_shares(
 ) -> pd.DataFrame:  # a row for each case that has the label, a column for each threshold
     "The share of a structure that is missed at each threshold: false negatives of all its pixels"
     tried = _as_thresholds(thresholds)
-    own, rows = as_model(model), {}
+    own = as_model(model)
+    rows = {}
     for case in as_cases(cases):
         ready, maps = probability_maps(own, as_case(case).replace(name=case.name))
         if not 0 <= label < len(maps):

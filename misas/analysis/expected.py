@@ -6,7 +6,7 @@
 __all__ = ['expected_dice', 'fit_temperature']
 
 # %% ../../nbs/analysis/40_expected.ipynb #4d233790
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,20 @@ from ..core.checks import checked, invalid, label_values
 from ..core.model import as_model
 from ..data.folders import as_cases
 
+# %% ../../nbs/analysis/40_expected.ipynb #f99a8a51
+def judged_labels(
+    maps: torch.Tensor,  # `(K, *S)`, probabilities of the labels 0 to K - 1
+    mask: torch.Tensor,  # `(*S)`, the predicted labels
+    labels: Sequence[int],
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:  # label, where it is predicted, and its probability: `(*S)`
+    "What is known of each label; an error for one without a map"
+    if tuple(maps.shape[1:]) != tuple(mask.shape):
+        raise invalid("shape of mask", f"that of the maps, {tuple(maps.shape[1:])}", tuple(mask.shape))
+    for label in label_values(labels):
+        if not 0 <= label < len(maps):
+            raise invalid("labels", f"labels from 0 to {len(maps) - 1}, of which there are maps", label)
+        yield int(label), mask == label, maps[label].double()
+
 # %% ../../nbs/analysis/40_expected.ipynb #5af3d192
 @checked
 def expected_dice(
@@ -25,19 +39,20 @@ def expected_dice(
     labels: Sequence[int],  # those to judge
 ) -> dict[int, float]:  # NaN for a label without mask and probability
     "The mean of Dice if each pixel has each label as often as the probabilities say, to second order"
-    if tuple(maps.shape[1:]) != tuple(mask.shape):
-        raise invalid("shape of mask", f"that of the maps, {tuple(maps.shape[1:])}", tuple(mask.shape))
     found = {}
-    for label in label_values(labels):
-        if not 0 <= label < len(maps):
-            raise invalid("labels", f"labels from 0 to {len(maps) - 1}, of which there are maps", label)
-        inside = mask == label
-        p = maps[label].double()
-        n, a, b = float(inside.sum()), float(p[inside].sum()), float(p[~inside].sum())
-        spread = p * (1 - p)
-        of_i, of_o = float(spread[inside].sum()), float(spread[~inside].sum())
-        s = a + b + n
-        found[int(label)] = 2 * a / s - 2 * (b + n) / s**3 * of_i + 2 * a / s**3 * of_o if s > 0 else float("nan")
+    for label, inside, probable in judged_labels(maps, mask, labels):
+        predicted = float(inside.sum())
+        hit = float(probable[inside].sum())
+        missed = float(probable[~inside].sum())
+        variance = probable * (1 - probable)
+        whole = hit + missed + predicted
+        if not whole:
+            found[label] = float("nan")
+            continue
+        # the second derivatives of 2 I / (I + O + n): I pixels of the label inside the mask, O outside, n predicted
+        curved_inside = 2 * (missed + predicted) / whole**3 * float(variance[inside].sum())
+        curved_outside = 2 * hit / whole**3 * float(variance[~inside].sum())
+        found[label] = 2 * hit / whole - curved_inside + curved_outside
     return found
 
 # %% ../../nbs/analysis/40_expected.ipynb #e213656a
@@ -73,7 +88,9 @@ def fit_temperature(
     """
     from scipy.optimize import minimize_scalar
 
-    own, logs, truths = as_model(model), [], []
+    own = as_model(model)
+    logs = []
+    truths = []
     for case in as_cases(cases):
         ready, maps = probability_maps(own, as_case(case).replace(name=case.name))
         truth = ready.truth.long()  # type: ignore[union-attr]

@@ -48,7 +48,8 @@ _CHILD = "from misas.analysis.umap_process import run_umap; run_umap()"
 def run_umap():
     "What the process of UMAP does: one job after the other, until the process that started it is gone"
     warnings.simplefilter("ignore")  # of umap: that a seed means one thread
-    given, taken = sys.stdin.buffer, sys.stdout.buffer
+    given = sys.stdin.buffer
+    taken = sys.stdout.buffer
     sys.stdout = sys.stderr  # what a package prints is no result
     while True:
         try:

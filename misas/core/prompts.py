@@ -198,7 +198,8 @@ def clipped_box(
     half = len(shape)
     if len(box) != 2 * half:
         raise ValueError(f"{what} must have {2 * half} numbers, as the image has {half} axes, got {box}")
-    lows, highs = box[:half], box[half:]
+    lows = box[:half]
+    highs = box[half:]
     if any(high < 0 or low > n - 1 for low, high, n in zip(lows, highs, shape)):
         raise ValueError(f"{what} must be on the image of {shape} pixels, at least in part, got {box}")
     inner = [max(0.0, low) for low in lows], [min(n - 1.0, high) for high, n in zip(highs, shape)]

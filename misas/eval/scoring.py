@@ -288,7 +288,8 @@ def _run(jobs: list[Job], cases: list, folder: str | Path | None, n_jobs: int, p
         tasks = [(shared, case) for shared in _shared(jobs, folder) for case in cases]
         results = in_processes(_run_one, tasks, min(n_jobs, count))
     if folder is not None:
-        results = _packing(results, cast(Store, store_of(folder, jobs[0])))
+        # for this the settings do not matter, and to find them takes a look at all weights
+        results = _packing(results, Store(Path(folder), settings=""))
     return progress_bar(results, progress, total=count, desc="cases")
 
 

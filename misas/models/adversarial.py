@@ -198,7 +198,8 @@ class Attack(Transform):
     ) -> tuple[Worst, Callable]:  # the worst point, and the function that makes an image of it
         "The worst change of a case"
         problem, shown = self.posed(case)
-        size, loss = self.step, self.loss or "cross_entropy"
+        size = self.step
+        loss = self.loss or "cross_entropy"
         radius = self.radius(value, case)
         return found_worst(problem, self.attack, radius, self.steps, self.restarts, size, loss, self.seed), shown
 

@@ -223,7 +223,8 @@ def apgd(
     "Projected gradient ascent with momentum, whose step size adapts"
     point = before = best = start
     value, gradient, scores = problem.climb(objective, point, 0.0)
-    highest, at_best = value, gradient
+    highest = value
+    at_best = gradient
     pace = _Pace(2 * radius, checkpoints(steps))
     for k in range(1, steps + 1):
         if worst is not None:

@@ -426,7 +426,8 @@ def check_panel_size(
 # %% ../../nbs/plot/03_charts.ipynb #131f52b9
 _TAG = re.compile("<(?=[a-zA-Z/!?])")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-_IN_TITLE = str.maketrans({"\\": "∖", '"': "”"} | {sign: " " for sign in [*map(chr, range(32)), "\u2028", "\u2029"]})
+_BLANK = [*map(chr, range(32)), "\u2028", "\u2029"]  # what breaks a line, or is no letter
+_IN_TITLE = str.maketrans({"\\": "∖", '"': "”"} | dict.fromkeys(_BLANK, " "))
 
 
 def harmless_text(

@@ -45,7 +45,8 @@ class LiveWidgets:
         self.kept: list[pd.DataFrame] = []
         self.ready = lru_cache(maxsize=8)(self._live)
         self.step: Any = None
-        w, wide = self.w, self.w.Layout(width="24em")
+        w = self.w
+        wide = self.w.Layout(width="24em")
         self.case = w.Dropdown(description="image", options=list(self.cases), layout=wide)
         self.model = w.Dropdown(description="model", options=list(models), layout=wide)
         self.pictures = {name: w.Image(format="png") for name in ("image", "prediction", "errors")}

@@ -130,7 +130,8 @@ def plot_risk_coverage(
 # %% ../../nbs/plot/29_trust.ipynb #c09d6ce9
 def _fate(rows: pd.DataFrame, threshold: float, least: float) -> np.ndarray:
     "What becomes of each mask"
-    sent, failed = rows.confidence <= threshold, rows.score < least
+    sent = rows.confidence <= threshold
+    failed = rows.score < least
     return np.select([sent & failed, sent, failed], ["caught", "needless", "missed"], "accepted")
 
 

@@ -192,7 +192,8 @@ class LivePage:
 
     def _figures(self) -> dict:
         "Places for image, prediction and errors, each with its legend"
-        ui, places = self.ui, {}
+        ui = self.ui
+        places = {}
         self.panels = ui.element("div").classes("live-pictures")
         with self.panels:
             for name in ("image", "prediction", "errors"):
@@ -205,7 +206,8 @@ class LivePage:
         return places
 
     def _choices(self) -> None:
-        ui, choice = self.ui, self.choice
+        ui = self.ui
+        choice = self.choice
         models, cases = list(choice.models), list(choice.cases)
         self.case = ui.select(cases, value=cases[0], label="image", on_change=self.choose).classes("w-full")
         self.model = ui.select(models, value=models[0], label="model", on_change=self.choose).classes("w-full")
@@ -265,7 +267,8 @@ def set_slider(page: "LivePage", name: str, position: int) -> None:
 
 def _slider_row(page: "LivePage", i: int) -> Callable:  # sets it back
     "One slider with its name, value, range and a button that sets it back"
-    ui, knob = page.ui, page.live.knobs[i]
+    ui = page.ui
+    knob = page.live.knobs[i]
 
     def set_value(position: int) -> None:
         page.setting[i] = knob.values[position]
@@ -301,7 +304,8 @@ class _Working(LivePage):
 
     def _sliders(self) -> None:
         "A slider for each transform, and one for the slices of a volume"
-        ui, live = self.ui, self.live
+        ui = self.ui
+        live = self.live
         self.knobs.clear()
         self.index = first_slice(live)
         with self.knobs:

@@ -79,7 +79,7 @@ class Requirement:
     metric: str
     low: float | None = None  # of the range; None: all values that are swept
     high: float | None = None
-    around: bool = False  # are `low` and `high` differences from the neutral value? (of a factor: 1 ± 0.2 = 0.8 to 1.2)
+    around: bool = False  # are `low` and `high` differences from the neutral value? (1 ± 0.2: from 0.8 to 1.2)
     label: str | None = None  # None: each one
 
     def __str__(self):
@@ -325,7 +325,8 @@ def _judge(requirement: Requirement, curve, rows: pd.DataFrame, transform: dict,
     if missing:
         return _Judged(False, f"no case has a score at {_place(missing[0], transform)}", missing[0])
     worst = min(inside, key=lambda i: mean[i])
-    value, score = curve.values[worst], float(mean[worst])
+    value = curve.values[worst]
+    score = float(mean[worst])
     where = _place(value, transform)
     if requirement.kind != "loses":
         limit = upright(requirement.limit, metric["better"])

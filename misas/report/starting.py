@@ -92,7 +92,8 @@ _PATIENT = re.compile(r"(patient|participant|subject)([ _-]?id)?", re.I)
 
 def _columns_of(cases: list[CaseFile]) -> tuple[list[str], str | None]:  # columns that split cases, that of patients
     "Columns with a few different entries"
-    by, patient = [], None
+    by = []
+    patient = None
     for name in columns_known(cases):
         entries = [str(dict(case.columns or {}).get(name, "")) for case in cases]
         if _PATIENT.fullmatch(name):

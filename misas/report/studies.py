@@ -34,7 +34,7 @@ from ..core.transform import Transform, as_transform
 from ..data.folders import as_list
 from ..eval.scoring import evaluate
 from ..eval.store import case_key, file_name, remove_unfinished
-from ..eval.table import with_errors
+from ..eval.table import plain_text, rows_by, with_errors
 from ..metrics.base import as_metrics
 from .answers import save_tables, verdict_table, write_answer
 from .findings import Findings
@@ -53,7 +53,7 @@ from misas.report.parts import (
     versions,
     without_paths,
 )
-from .pictures import make_pictures, read_pictures, save_pictures
+from .pictures import drawn_rows, make_pictures, read_pictures, save_pictures
 from misas.report.plans import (
     cases_of,
     cases_said,
@@ -206,11 +206,13 @@ def conduct(
 def _pictures(plan: Plan, scores: pd.DataFrame) -> tuple:
     "Pictures of the worst cases, and an animation of each transform"
     metric = next(iter(plan.metrics))
+    # of the cases those that are drawn: the others need not be read
+    rows = pd.concat(drawn_rows(scores, metric))
     models = [model.cache_key() for model in plan.models.values()]
-    cases = [(case.name, case_key(case)) for case in plan.cases]
+    cases = [(case.name, case_key(case)) for case in plan.cases if plain_text(case.name) in set(rows.case)]
     transforms = [transform.fingerprint() for transform in plan.transforms]
-    rows = scores[["model", "case", "transform", "label", "metric", "score"]]
-    key = checksum(models, cases, transforms, metric, rows.to_csv(index=False), list(map(str, scores.value)))
+    tried = {name: list(map(str, own.value.unique())) for name, own in rows_by(scores, "transform").items()}
+    key = checksum(models, cases, transforms, tried, metric, rows.to_csv(index=False))
     path = plan.store / f"pictures.{key}.json"
     kept = read_pictures(path)
     if kept is not None:
@@ -339,5 +341,5 @@ def _warn_of_changes(said: StudyFile, models: dict[str, Model]) -> None:
         return  # digests depend on the version
     digests = said.made_with.get("models", {})
     for name, model in models.items():
-        if isinstance(digests, dict) and digests.get(name, model.cache_key()) != model.cache_key():
+        if isinstance(digests, dict) and name in digests and digests[name] != model.cache_key():
             warn_user(f"model {name!r} is not the one of the run that wrote the study file: numbers may differ")

@@ -205,7 +205,8 @@ def _message(kind: type, found: dict, error: Any) -> tuple[list, str]:  # path o
         return [key], f"key {key!r} is unknown{nearest_name(key, known)}; known are {', '.join(known)}"
     if key not in found:
         return [key], f"key {key!r} is missing: it must be {known[key]}"
-    path, value = [key], found[key]
+    path = [key]
+    value = found[key]
     if len(error["loc"]) > 1 and isinstance(value, dict) and error["loc"][1] in value:
         path, value = [key, error["loc"][1]], value[error["loc"][1]]
     return path, f"key {'.'.join(map(str, path))!r} must be {known[key]}, got {short_repr(value)}"
@@ -399,7 +400,8 @@ def toml_text(
     import tomlkit
 
     heads = "".join(f"# {line}".rstrip() + "\n" for line in head)
-    plain, tables = [], []
+    plain = []
+    tables = []
     for each in fields(StudyFile):
         value = _plain(getattr(study, each.name))
         if each.name in ("made_with", "version") and explain or value in (None, {}) and not explain:

@@ -62,7 +62,8 @@ def with_drops(
     better = {name: facts["better"] for name, facts in all_metric_facts(scores).items()}
     sign = table.metric.map({name: -1.0 if way == "lower" else 1.0 for name, way in better.items()})
     near_zero = table.metric.map(better) == "zero"
-    before, after = table.before, table.score
+    before = table.before
+    after = table.score
     loss = np.where(near_zero, after.abs() - before.abs(), sign * (before - after))
     return table.assign(drop=pd.Series(loss, table.index).replace([np.inf, -np.inf], np.nan))
 

@@ -25,7 +25,8 @@ class OfPrompt(Transform):
 
     units: str = "px"  # of distances: "px" or "mm"
 
-    needs_model, keeps_prompt = True, True
+    needs_model = True
+    keeps_prompt = True
     unit = "px"
     kind = "box"  # of the prompts that are changed
     _model = None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.preparation import knows_one_frame
 from misas.analysis.preparation import INTENSITIES, Normalise, Preparation, suggest_preparation
 from misas.core.cases import Case
 from misas.data.loading import load_case
@@ -170,31 +171,6 @@ def broken(image):
 def test_bad_arguments(bad, word):
     with pytest.raises(ValueError, match=word):
         suggest_preparation(**dict(model=fussy, cases=PLAIN, sizes=[None], progress=False) | bad)
-
-
-def centred(mask, shape):
-    "An array, cropped or padded about its centre"
-    for axis, (old, new) in enumerate(zip(mask.shape, shape)):
-        at = np.arange(new) - (new - old) // 2
-        inside = ((at >= 0) & (at < old)).reshape([-1 if a == axis else 1 for a in range(mask.ndim)])
-        mask = np.take(mask, at.clip(0, old - 1), axis=axis) * inside
-    return mask
-
-
-def knows_one_frame(person):
-    "A model that expects structures where this person has them, with these intensities, and pixels of this size"
-    truth, image = person.truth.numpy(), person.image[0].numpy()
-    greys = {label: (image[truth == label].mean(), image[truth == label].std()) for label in (1, 2, 3)}
-
-    def model(x):
-        x = np.squeeze(x)
-        prior = centred(truth, x.shape)
-        found = np.zeros(x.shape, int)
-        for label, (mean, spread) in greys.items():
-            found[(prior == label) & (abs(x - mean) < 2.5 * spread + 0.02)] = label
-        return found
-
-    return model
 
 
 def distorted(person, orientation, intensity, size):

@@ -15,6 +15,7 @@ from PIL import Image
 import misas as ms
 from misas.report.blocks import as_blocks, number_text
 from misas.report.chapters import without_folders
+from misas.report.pictures import spread_values
 from misas.report.tolerated import is_within, place_in_range
 
 EVIL = "<script>alert(1)</script>"
@@ -216,6 +217,19 @@ def test_worst_cases_by_hand():
 
 
 # pictures
+
+
+@pytest.mark.parametrize("count", [3, 5, 14, 73])
+@pytest.mark.parametrize("most", [3, 5, 13])
+def test_values_of_an_animation(count, most):
+    values = list(range(count))
+    for neutral in values:
+        for worst in values:
+            chosen = spread_values(values, [neutral, worst], most)
+            assert {neutral, worst} <= set(chosen) and chosen == sorted(set(chosen))
+            # two that are needed, both inside, are one more than three that have to hold the ends as well
+            assert len(chosen) == min(count, most) or most == 3 and len(chosen) == 4
+            assert {0, count - 1} <= set(chosen)
 
 
 def test_pictures_keep_to_their_budget(tmp_path):
