@@ -6,6 +6,7 @@
 __all__ = ['confusion']
 
 # %% ../../nbs/metrics/00_counts.ipynb #47bb42b3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ class Counts:
 
 def counts(
     matrix: torch.Tensor,  # `(n, n)` from `confusion`
-    first: int | None = None,  # of so many labels; None: of all
+    labels: Sequence[int] | None = None,  # of which ones; None: of all
     spacing: tuple | None = None,  # of the pixels, along each axis
 ) -> Counts:
     "The four counts of each label"
@@ -88,7 +89,8 @@ def counts(
     fp = m.sum(0) - tp
     fn = m.sum(1) - tp
     tn = m.sum() - tp - fp - fn
-    return Counts(tp[:first], fp[:first], fn[:first], tn[:first], spacing)
+    chosen = slice(None) if labels is None else list(labels)
+    return Counts(tp[chosen], fp[chosen], fn[chosen], tn[chosen], spacing)
 
 # %% ../../nbs/metrics/00_counts.ipynb #743fdf1f
 _FEW = 128  # labels: their counts come from a small matrix
@@ -123,9 +125,15 @@ def label_counts(
     "The four counts of some labels"
     check_shapes(truth, pred)
     n = len(labels)
+    highest = max(labels, default=0)
+    if highest < _FEW:
+        # of small numbers, all are counted as they are
+        above = highest + 1
+        matrix = _pair_counts(truth.clamp(max=above), pred.clamp(max=above), above + 1)
+        return counts(matrix, labels, spacing)
     truth, pred = as_places(truth, labels), as_places(pred, labels)
     if n < _FEW:
-        return counts(_pair_counts(truth, pred, n + 1), n, spacing)
+        return counts(_pair_counts(truth, pred, n + 1), range(n), spacing)
     return _counts_of_many(truth.flatten(), pred.flatten(), n, spacing)
 
 # %% ../../nbs/metrics/00_counts.ipynb #37677c00

@@ -20,6 +20,12 @@ from ..core.transform import Intensity, Transform
 from .basic import Rotate
 from .spatial import ANY_AXIS, Spatial, as_tuples, resolve_axis, store_as_tuple, store_axes
 
+# %% ../../nbs/transforms/05_kspace.ipynb #1bb78d3c
+def _complex_wave(frequency: int, n: int, device=None) -> torch.Tensor:  # `(n,)`, complex64
+    "A complex wave of so many cycles along an axis of n pixels"
+    phase = 2 * math.pi * (frequency * torch.arange(n, dtype=torch.float64, device=device) % n) / n
+    return torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
+
 # %% ../../nbs/transforms/05_kspace.ipynb #f67baa21
 def _frequency_at(
     position: tuple,  # in [0, 1] along each axis, the centre of k-space at 0.5
@@ -37,10 +43,11 @@ def _plane_wave(
     "A plane wave of amplitude 1, its crest at the first pixel"
     # the product of one complex wave for each axis: no cosine per pixel
     wave = torch.ones((), dtype=torch.complex64, device=device)
-    for f, n in zip(frequency, shape):
-        phase = 2 * math.pi * (f * torch.arange(n, dtype=torch.float64, device=device) % n) / n
-        wave = wave[..., None] * torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
-    return wave.real
+    *before, last = [_complex_wave(f, n, device) for f, n in zip(frequency, shape)]
+    for one in before:
+        wave = wave[..., None] * one
+    # of the last product, which is as large as the image, only the real part
+    return torch.stack([wave.real, -wave.imag], dim=-1) @ torch.stack([last.real, last.imag])
 
 # %% ../../nbs/transforms/05_kspace.ipynb #4f90ca14
 def _kspace_maximum(
@@ -48,7 +55,7 @@ def _kspace_maximum(
 ) -> torch.Tensor:  # `(C,)`
     "Largest magnitude in each channel's k-space"
     if (image >= 0).all():
-        return image.flatten(1).double().sum(1).float()
+        return image.flatten(1).sum(1, dtype=torch.float64).float()
     return torch.fft.rfftn(image, dim=list(range(1, image.ndim))).abs().flatten(1).amax(1)
 
 # %% ../../nbs/transforms/05_kspace.ipynb #ebdfe075
@@ -74,9 +81,9 @@ def _add_spikes(
 ) -> torch.Tensor:
     "The image, overlaid with a plane wave for each spike"
     shape = image.shape[1:]
-    waves = sum(_plane_wave(_frequency_at(p, shape), shape, image.device) for p in positions)
+    waves: Any = sum(_plane_wave(_frequency_at(p, shape), shape, image.device) for p in positions)
     amplitude = intensity * _kspace_maximum(image) / image[0].numel()
-    return image + amplitude.reshape(-1, *[1] * (image.ndim - 1)) * waves
+    return torch.addcmul(image, amplitude.reshape(-1, *[1] * (image.ndim - 1)), waves)
 
 # %% ../../nbs/transforms/05_kspace.ipynb #07137762
 @dataclass(frozen=True)
@@ -169,6 +176,17 @@ def black_level(
     "Where each channel's signal is zero: at black, or at its minimum where that is lower"
     return image.flatten(1).amin(1).clamp(max=case.scale[0]).reshape(-1, *[1] * (image.ndim - 1))
 
+# %% ../../nbs/transforms/05_kspace.ipynb #5e394dbc
+def _by_symmetry(
+    weights: torch.Tensor,  # `(n,)`, centre at `n // 2`
+    axis: int,  # counted from the end
+) -> tuple[torch.Tensor, torch.Tensor]:  # both `(n // 2 + 1, 1, ...)`
+    "Weights of the lines from the centre on: half the sum with those at the other side of it, and half the difference"
+    weights = torch.fft.ifftshift(weights)
+    mirrored = weights.flip(0).roll(1)
+    half = [w[: len(w) // 2 + 1].reshape(-1, *[1] * (-1 - axis)) / 2 for w in (weights + mirrored, weights - mirrored)]
+    return half[0], half[1]
+
 # %% ../../nbs/transforms/05_kspace.ipynb #d6b3b75a
 def _image_of_lines(
     parts: list,  # of pairs: an image `(C, *S)` and the weights of its lines `(n,)`, centre at `n // 2`
@@ -176,11 +194,22 @@ def _image_of_lines(
     black: torch.Tensor,  # `(C, 1, ...)`
 ) -> torch.Tensor:  # `(C, *S)`
     "The magnitude image whose k-space is the weighted sum of those of several images"
-    kspace = 0
+    # an image is real, so half of its k-space says all; the part of the weights that is the same at both sides of the
+    # centre makes the real part of the sum, and what differs the imaginary one
+    real: Any = 0
+    imaginary: Any = 0
+    n = parts[0][0].shape[axis]
     for image, weights in parts:
-        column = torch.fft.ifftshift(weights).reshape(-1, *[1] * (-1 - axis))
-        kspace = kspace + torch.fft.fft(image - black, dim=axis) * column
-    return torch.fft.ifft(kspace, dim=axis).abs() + black
+        same, other = _by_symmetry(weights, axis)
+        half = torch.fft.rfft(image - black, dim=axis)
+        real = half * same + real
+        if other.any():
+            imaginary = half.mul_(-1j * other).add_(imaginary)
+    magnitude = torch.fft.irfft(real, n, dim=axis)
+    if isinstance(imaginary, torch.Tensor):
+        second = torch.fft.irfft(imaginary, n, dim=axis)
+        magnitude = magnitude.square_().addcmul_(second, second).sqrt_()
+    return magnitude.abs_().add_(black)
 
 # %% ../../nbs/transforms/05_kspace.ipynb #bc1de15a
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ def _sum_of_monomials(
         powers.append(torch.stack([x**p for p in range(order + 1)]))
     # by the degree that is left for the axes before: sums, not one term after the other
     left = powers[0].cumsum(0)
-    for p in powers[1:]:
+    for p in powers[1:-1]:
         by_degree: list[Any] = [sum(left[d - k][..., None] * p[k] for k in range(d + 1)) for d in range(order + 1)]
         left = torch.stack(by_degree)
-    return left[order]
+    # along the last axis the sum is as large as the image, so it is made for the highest degree only
+    return left.flip(0).movedim(0, -1) @ powers[-1]
 
 # %% ../../nbs/transforms/06_mri.ipynb #d0cc1b0f
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class BiasField(Intensity):
         return self._factors(case, self.check(coefficient), case.image.device)
 
     def _factors(self, case: Case, coefficient: float, device) -> torch.Tensor:
-        return (coefficient * _sum_of_monomials(case.shape, self.order, device)).exp()
+        return _sum_of_monomials(case.shape, self.order, device).mul_(coefficient).exp_()
 
 # %% ../../nbs/transforms/06_mri.ipynb #d849df15
 def _through_torchio(

@@ -111,23 +111,28 @@ def sampling_positions(
     return positions
 
 # %% ../../nbs/transforms/00_spatial.ipynb #2d7a06b5
-def _bordered(mask: torch.Tensor) -> torch.Tensor:
-    "The mask with one more pixel of 0 all around, which stands for all that lies outside"
-    return pad(mask, (1, 1) * mask.ndim)
+def _bordered(mask: torch.Tensor, n: int | None = None) -> torch.Tensor:
+    "The mask with one more pixel of 0 all around its last n axes, which stands for all that lies outside"
+    return pad(mask, (1, 1) * (mask.ndim if n is None else n))
 
 
 def _nearest_in(
-    bordered: torch.Tensor,  # `(*S + 2)`, as from `_bordered`
+    bordered: torch.Tensor,  # `(..., *S + 2)`, as from `_bordered`
     positions: list,  # n tensors `(*T)`, in pixels of the mask without its border
-) -> torch.Tensor:  # `(*T)`
+) -> torch.Tensor:  # `(..., *T)`
     "The nearest neighbour at each position"
     integer = torch.int32 if bordered.numel() < 2**31 else torch.int64
+    n = len(positions)
     flat: Any = 0
-    for p, size, stride in zip(positions, bordered.shape, bordered.stride()):
+    for p, size, stride in zip(positions, bordered.shape[-n:], bordered.stride()[-n:]):
         # no number is negative here, so cutting off the decimals rounds down
         index = (p + 1.5).clamp_(0, size - 1).to(integer)
         flat = index.mul_(stride).add_(flat)
-    return bordered.flatten().index_select(0, flat.flatten()).reshape(flat.shape)
+    several = bordered.shape[:-n]
+    if not several:
+        return bordered.flatten().index_select(0, flat.flatten()).reshape(flat.shape)
+    places = flat.flatten().long().expand(*several, -1)
+    return bordered.flatten(-n).gather(-1, places).reshape(*several, *flat.shape)
 
 # %% ../../nbs/transforms/00_spatial.ipynb #ecade7eb
 def sample_nearest(
@@ -183,6 +188,14 @@ def _slabs(
     "Parts of at most `_SLAB` pixels, of one row or slice at least"
     thick = max(1, _SLAB // math.prod(shape[1:]))
     return [range(first, min(first + thick, shape[0])) for first in range(0, shape[0], thick)]
+
+# %% ../../nbs/transforms/00_spatial.ipynb #2bef47ce
+def _stays_in_slice(
+    matrix: np.ndarray,  # `(3, 3)` or `(3, 4)`
+) -> bool:
+    "Does each slice stay where it is, and move as all others do?"
+    still = np.eye(*matrix.shape)
+    return bool((matrix[0] == still[0]).all() and (matrix[1:, 0] == 0).all())
 
 # %% ../../nbs/transforms/00_spatial.ipynb #21e97e46
 def _resize_plane(
@@ -292,6 +305,22 @@ class Spatial(Transform):
                 truth[slab] = _nearest_in(bordered, where)
         return case.replace(image=image, truth=truth)
 
+    def _resample_slices(
+        self,
+        case: Case,  # a volume
+        where: list,  # where the pixels of a slice come from: a tensor for each of its two axes, in pixels
+    ) -> Case:
+        "Image and truth of `case`, from the same positions within each slice"
+        # to a picture, slices are so many channels
+        fill = self._fill_of(case).repeat_interleave(case.shape[0])
+        slices = case.image.flatten(0, 1)
+        image = torch.empty_like(slices, memory_format=torch.contiguous_format)
+        for part in _slabs(slices.shape):
+            slab = slice(part.start, part.stop)
+            image[slab] = sample_linear(slices[slab], where, fill[slab])
+        truth = None if case.truth is None else _nearest_in(_bordered(case.truth, 2), where)
+        return case.replace(image=image.reshape(case.image.shape), truth=truth)
+
     def _fill_of(self, case: Case) -> torch.Tensor:  # `(C,)`
         "Intensity of what comes in from outside, for each channel"
         if self.fill is None:
@@ -309,6 +338,9 @@ class Spatial(Transform):
             return sampling_positions(matrix, case.shape, case.spacing, case.image.device, rows)
 
         try:
+            if case.ndim == 3 and _stays_in_slice(matrix):
+                within = sampling_positions(matrix[1:, 1:], case.shape[1:], case.spacing[1:], case.image.device)
+                return self._resample_slices(case, within)
             return self.resample(case, positions)
         except np.linalg.LinAlgError as e:
             raise ValueError(f"{self}: matrix is singular: {matrix.tolist()}") from e

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
+from scipy.spatial import KDTree
 
+from misas.metrics import distance
 from misas.metrics.base import as_metrics, known_metric, measure
-from misas.metrics.distance import _edge, _surfaces, assd, hausdorff, hd95, masd, nsd, surface_dice, surface_distances
+from misas.metrics.distance import _edge, assd, hausdorff, hd95, masd, nsd, surface_dice, surface_distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:surface_distance", "ignore::FutureWarning:monai")
 
@@ -162,8 +164,115 @@ def test_a_surface_is_what_an_erosion_takes_away(shape, dtype):
 
 
 def test_surfaces_have_positions_in_mm():
-    where, which = _surfaces(torch.eye(3, dtype=torch.int32)[None], (5, 2, 0.5))
-    assert where[which == 1].tolist() == [[0, 0, 0], [0, 2, 0.5], [0, 4, 1]]
+    (points,) = distance._points_of_labels(torch.eye(3, dtype=torch.int32)[None], [1])
+    assert distance._Surface(points, (5, 2, 0.5)).positions.tolist() == [[0, 0, 0], [0, 2, 0.5], [0, 4, 1]]
+
+
+def from_trees(truth, pred, label, spacing):
+    "Distances there and back, as of trees of points"
+    there = [((_edge(m) & (m == label)).nonzero().numpy() * np.array(spacing)) for m in (truth, pred)]
+    if not all(map(len, there)):
+        return [np.full(len(points), np.inf) for points in there]
+    return [KDTree(b, leafsize=32).query(a)[0] for a, b in (there, there[::-1])]
+
+
+def speckle(shape, seed, share=0.3):
+    "A mask in fragments"
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.integers(1, 4, shape) * (rng.random(shape) < share)).int()
+
+
+MASKS = {
+    "smooth": lambda shape: (blobs(shape, 4, 1), blobs(shape, 4, 2)),
+    "fragments": lambda shape: (blobs(shape, 4, 1), speckle(shape, 2)),
+    "few": lambda shape: (speckle(shape, 1, 0.002), speckle(shape, 2, 0.002)),
+    "one pixel": lambda shape: ((torch.arange(np.prod(shape)) == 7).int().reshape(shape), speckle(shape, 2)),
+    "empty": lambda shape: (torch.zeros(shape, dtype=torch.int32), speckle(shape, 2)),
+}
+
+
+@pytest.mark.parametrize("way", ["map", "tree", "cheaper"])
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize(
+    "shape, spacing, exact",
+    [
+        ((41, 67), (1, 1), True),
+        ((64, 33), (0.5, 0.5), True),
+        ((23, 38, 29), (1, 1, 1), True),
+        ((16, 31, 40), (5, 1.25, 1.25), True),
+        ((23, 38, 29), (3.3, 0.9, 1.7), False),
+        ((9, 50), (70, 0.71), False),
+        ((1, 30, 31), (3, 0.7, 0.9), False),
+        ((5, 1, 40), (3, 1, 1), True),
+    ],
+    ids=str,
+)
+def test_maps_and_trees_say_the_same(shape, spacing, exact, kind, way, monkeypatch):
+    if way != "cheaper":
+        monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: way == "map")
+    truth, pred = MASKS[kind](shape)
+    for pair in ((truth, pred), (pred, truth), (truth, truth.clone())):
+        # twice: what is kept of a truth is the same as what is found
+        for _ in range(2):
+            for label, found in zip((1, 2, 3), surface_distances(*pair, [1, 2, 3], spacing)):
+                for own, theirs in zip((found.to_pred, found.to_truth), from_trees(*pair, label, spacing)):
+                    rounding = 0 if way == "tree" else 1e-15 if exact else 1e-6
+                    np.testing.assert_allclose(own, theirs, rtol=rounding, atol=0)
+
+
+def test_maps_are_those_of_scipy(monkeypatch):
+    monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: True)
+    truth, pred = MASKS["fragments"]((30, 45, 51))
+    for label, found in zip((1, 2, 3), surface_distances(truth, pred, [1, 2, 3], (2.1, 0.8, 1))):
+        t, p = ((_edge(m) & (m == label)).numpy() for m in (truth, pred))
+        assert np.allclose(found.to_pred, distance_transform_edt(~p, (2.1, 0.8, 1))[t], rtol=1e-6)
+        assert np.allclose(found.to_truth, distance_transform_edt(~t, (2.1, 0.8, 1))[p], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [10.3, 99.7])
+def test_long_pixels_are_right_to_one_part_in_a_million(ratio, monkeypatch):
+    monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: True)
+    truth, pred = speckle((40, 90, 80), 1, 0.0005), speckle((40, 90, 80), 2, 0.02)
+    found = surface_distances(truth, pred, [1], (ratio, 0.77, 1))[0]
+    for own, theirs in zip((found.to_pred, found.to_truth), from_trees(truth, pred, 1, (ratio, 0.77, 1))):
+        np.testing.assert_allclose(own, theirs, rtol=1e-6)
+
+
+def test_pixels_out_of_all_proportion_go_to_a_tree():
+    points = distance._points_of_labels(speckle((9, 9, 9), 0), [1])[0]
+    for longest, expected in ((100, True), (101, False)):
+        surface = distance._Surface(points, (longest, 1, 1))
+        assert surface._map_is_cheaper(surface.box_with(surface), surface) == expected
+
+
+def test_what_is_kept_of_a_truth_is_never_stale():
+    truth, pred = MASKS["fragments"]((20, 30, 25))
+    surface_distances(truth, pred, [1, 2], None)
+    kept = distance._LAST[truth][3]
+    surface_distances(truth, pred.clone(), [1, 2], None)
+    assert distance._LAST[truth][3] is kept
+    # another spacing, other labels, and a mask that was changed in place
+    for change in (dict(spacing=(2, 1, 1)), dict(labels=[2, 1]), {}):
+        if not change:
+            truth.numpy()[3:9] = 1
+        options = {"labels": [1, 2], "spacing": (1, 1, 1), **change}
+        for label, found in zip(options["labels"], surface_distances(truth, pred, **options)):
+            to_pred, to_truth = from_trees(truth, pred, label, options["spacing"])
+            np.testing.assert_allclose(found.to_pred, to_pred, rtol=1e-15)
+            np.testing.assert_allclose(found.to_truth, to_truth, rtol=1e-15)
+
+
+def test_memory_of_what_is_kept_is_bounded(monkeypatch):
+    monkeypatch.setattr(distance, "_KEPT", 1000)
+    truth, pred = MASKS["fragments"]((20, 30, 25))
+    surface_distances(truth, pred, [1, 2])
+    assert all(s.map is None for s in distance._LAST[truth][3])
+    # one truth only, and no longer than it lives
+    other = truth.clone()
+    surface_distances(other, pred, [1, 2])
+    assert truth not in distance._LAST
+    del other
+    assert len(distance._LAST) == 0
 
 
 @pytest.mark.parametrize(

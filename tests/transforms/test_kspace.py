@@ -133,6 +133,18 @@ def test_weighted_lines_of_several_images(shape, axis):
     assert np.allclose(two, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 12])
+def test_half_of_kspace_says_what_all_of_it_does(n):
+    "For any weights, not only for those that are the same at both sides of the centre"
+    generator = torch.Generator().manual_seed(n)
+    x, weights = torch.rand(2, 2, 5, n, 6, generator=generator), torch.randn(2, n, generator=generator)
+    black = torch.full((2, 1, 1, 1), -0.5)
+    ours = _image_of_lines(list(zip(x, weights)), -2, black)
+    columns = np.fft.ifftshift(weights.numpy(), axes=1)[:, None, None, :, None]
+    kspace = (np.fft.fft((x - black).double().numpy(), axis=-2) * columns).sum(0)
+    assert np.allclose(ours, np.abs(np.fft.ifft(kspace, axis=-2)) - 0.5, atol=2e-6)
+
+
 def test_axes_are_counted_from_the_end():
     assert _axis_from_end(0, 2) == -2 and _axis_from_end(0, 3) == -3 and _axis_from_end(-1, 3) == -1
 

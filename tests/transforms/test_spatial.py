@@ -135,6 +135,36 @@ def test_slabs_of_any_size_give_the_same(case, mm, monkeypatch):
         assert torch.equal(parts.image, whole.image) and torch.equal(parts.truth, whole.truth)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (5, 0.7, 1.3)], ids=str)
+@pytest.mark.parametrize("slab", [50, 2**20])
+@pytest.mark.parametrize(
+    "within", [[[0.8, -0.6, 0], [0.6, 0.8, 0]], [[1, 0, 2.3], [0, 1, -1]], [[0, -1, 0], [1, 0, 0]]], ids=str
+)
+def test_slices_that_stay_are_resampled_as_a_volume(channels, spacing, slab, within, monkeypatch):
+    matrix = np.eye(3, 4)
+    matrix[1:, 1:] = within
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(channels, 6, 23, 31, generator=generator)
+    truth = torch.randint(0, 4, (6, 23, 31), generator=generator)
+    case = Case(image, truth.numpy(), spacing=spacing)
+    monkeypatch.setattr(spatial, "_SLAB", slab)
+    slices = Spatial(fill=-1).warp(case, matrix)
+    monkeypatch.setattr(spatial, "_stays_in_slice", lambda matrix: False)
+    volume = Spatial(fill=-1).warp(case, matrix)
+    assert torch.equal(slices.truth, volume.truth)
+    # a position along the slices is rounded only where it is computed
+    torch.testing.assert_close(slices.image, volume.image, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (0, 3), (1, 0), (2, 0)], ids=str)
+def test_what_moves_between_slices(place):
+    matrix = np.eye(3, 4)
+    assert spatial._stays_in_slice(matrix) and spatial._stays_in_slice(matrix[:, :3])
+    matrix[place] += 0.1
+    assert not spatial._stays_in_slice(matrix)
+
+
 def test_shift_moves_image_and_mask_and_fills():
     case = Case(torch.arange(9.0).reshape(1, 3, 3), truth=np.eye(3, dtype=int), spacing=(1, 1))
     moved = Shift(fill=0)(case, 1)
