@@ -55,11 +55,12 @@ def own_cases() -> dict:  # {module of misas.transforms: `Case`}
 
 
 def known_by_module() -> dict[str, list]:  # {module of misas.transforms: classes}
-    "All transforms that can be called by their names, grouped by the module that holds them; those of misas first"
+    "All transforms of misas that can be called by their names, grouped by the module that holds them"
     import misas as ms
 
     groups: dict[str, list] = {module: [] for module in GROUPS}
-    for cls in ms.known_transforms().values():
+    own = [cls for cls in ms.known_transforms().values() if cls.__module__.startswith("misas.")]
+    for cls in own:
         groups.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
     return {module: classes for module, classes in groups.items() if classes}
 

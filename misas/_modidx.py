@@ -4662,6 +4662,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'misas/report/requirements.py'),
                                            'misas.report.requirements._own_values': ( 'report/requirements.html#_own_values',
                                                                                       'misas/report/requirements.py'),
+                                           'misas.report.requirements._parsed': ( 'report/requirements.html#_parsed',
+                                                                                  'misas/report/requirements.py'),
                                            'misas.report.requirements._place': ( 'report/requirements.html#_place',
                                                                                  'misas/report/requirements.py'),
                                            'misas.report.requirements._rows_of': ( 'report/requirements.html#_rows_of',

@@ -93,7 +93,8 @@ def test_names_in_the_guide_exist():
 
 def test_gallery_shows_every_transform_with_its_facts():
     shown = [cls for classes in gallery.known_by_module().values() for cls in classes]
-    assert set(shown) == set(ms.known_transforms().values())
+    # other tests register transforms of their own
+    assert set(shown) == {cls for cls in ms.known_transforms().values() if cls.__module__.startswith("misas.")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         flat, deep = ms.phantom((64, 64)), ms.phantom((6, 32, 32))
@@ -104,7 +105,8 @@ def test_gallery_shows_every_transform_with_its_facts():
 
 
 def test_gallery_knows_what_each_transform_needs():
-    case, known = ms.phantom((64, 64), seed=3), ms.known_transforms().values()
+    case = ms.phantom((64, 64), seed=3)
+    known = [cls for classes in gallery.known_by_module().values() for cls in classes]
     of_model = {cls.name: gallery.model_for(cls) for cls in known if gallery.asks_model(cls)}
     assert {"adversarial", "box-shift", "click-jitter"} <= set(of_model) and "rotation" not in of_model
     assert all(of_model.values())

@@ -38,8 +38,9 @@ _NUMBER = r"[+\-−]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+\-]?\d+)?"
 class _Reader:
     "A text of which parts are taken from the left"
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, argument: str):
         self.text = text
+        self.argument = argument  # that the text was given for
         self.at = 0
 
     def take(self, pattern: str) -> str | None:
@@ -63,7 +64,7 @@ class _Reader:
         word = repr(rest.split()[0]) if rest else "nothing"
         where = len(self.text) - len(rest) + 1
         return ValueError(
-            f"fail_under must be {_FORM}, got {self.text!r}: at character {where} must stand {allowed}, "
+            f"{self.argument} must be {_FORM}, got {self.text!r}: at character {where} must stand {allowed}, "
             f"and there is {word}{hint}"
         )
 
@@ -131,7 +132,7 @@ def _take_range(reader: _Reader, unit: str) -> dict:
         amount = _as_number(reader.need(_NUMBER, "a number, as in ±10"))
         _take_unit(reader, unit)
         if amount < 0:
-            raise invalid(f"range of fail_under {reader.text!r}", "a number >= 0 after ±", amount)
+            raise invalid(f"range of {reader.argument} {reader.text!r}", "a number >= 0 after ±", amount)
         return dict(low=-amount, high=amount, around=True)
     low = reader.take(_NUMBER)
     if low is None:
@@ -142,7 +143,8 @@ def _take_range(reader: _Reader, unit: str) -> dict:
     _take_unit(reader, unit)
     ends = _as_number(low), _as_number(high)
     if ends[0] > ends[1]:
-        raise invalid(f"range of fail_under {reader.text!r}", "the lower end before the higher one", f"{low}..{high}")
+        allowed = "the lower end before the higher one"
+        raise invalid(f"range of {reader.argument} {reader.text!r}", allowed, f"{low}..{high}")
     return dict(low=ends[0], high=ends[1])
 
 # %% ../../nbs/report/10_requirements.ipynb #90db02ef
@@ -156,7 +158,7 @@ def _take_what(reader: _Reader) -> dict:
         reader.take("mm\\b")
         metric = reader.need(r"[^\W\d][\w@.]*", "the name of a metric, such as dice")
         if limit <= 0:
-            raise invalid(f"loss of fail_under {reader.text!r}", "a number > 0", limit)
+            raise invalid(f"loss of {reader.argument} {reader.text!r}", "a number > 0", limit)
         return dict(kind="loses", limit=limit, metric=metric)
     sign = reader.take(r"≥|>=|=>|≤|<=|=<")
     hint = "" if known_metric(word) else nearest_name(word, ["loses"])
@@ -169,7 +171,7 @@ def _take_what(reader: _Reader) -> dict:
     return dict(kind="at least" if sign in ("≥", ">=", "=>") else "at most", limit=limit, metric=word)
 
 
-def _check_direction(text: str, what: dict) -> None:
+def _check_direction(reader: _Reader, what: dict) -> None:
     "An error where a bad score would be required"
     known = known_metric(what["metric"])
     if known is None or what["kind"] == "loses":
@@ -178,7 +180,8 @@ def _check_direction(text: str, what: dict) -> None:
     if what["kind"] != wanted:
         sign, more = ("≥", "more") if wanted == "at least" else ("≤", "less")
         got = "≤" if sign == "≥" else "≥"
-        raise invalid(f"sign after {what['metric']} in fail_under {text!r}", f"{sign!r}, as {more} is better", got)
+        where = f"sign after {what['metric']} in {reader.argument} {reader.text!r}"
+        raise invalid(where, f"{sign!r}, as {more} is better", got)
 
 # %% ../../nbs/report/10_requirements.ipynb #1755406b
 @checked
@@ -192,7 +195,12 @@ def parse_requirement(
     >>> found.transform, found.low, found.high, found.kind, found.limit, found.metric, found.label
     ('rotation', -10, 10, 'loses', 0.05, 'dice', 'LV')
     """
-    reader = _Reader(fail_under.strip())
+    return _parsed(fail_under, "fail_under")
+
+
+def _parsed(text: str, argument: str) -> Requirement:
+    "A requirement from a text that was given for an argument"
+    reader = _Reader(text.strip(), argument)
     name = reader.need(r"[^\W\d][\w-]*(?:\(.*\))?(?=\s|±|\+)", "the name of a transform, and a space after it")
     family = known_transforms().get(name.partition("(")[0])
     unit = getattr(family, "unit", "") if family is not None else ""
@@ -201,7 +209,7 @@ def parse_requirement(
     label = reader.need(r"\S.*", "the name of a label") if reader.take(r"for\b") else None
     if reader.text[reader.at :].strip():
         raise reader.unreadable("'for LABEL' or nothing more")
-    _check_direction(reader.text, what)
+    _check_direction(reader, what)
     return Requirement(reader.text, name, label=label and label.strip(), **span, **what)
 
 # %% ../../nbs/report/10_requirements.ipynb #2ea2f868
@@ -423,12 +431,12 @@ def _rows_of(requirement: Requirement, scores: pd.DataFrame, transforms: dict, m
 def as_requirements(
     given,  # one text or `Requirement`, or several
     argument: str = "requirements",  # to name in an error
-) -> list[str | Requirement]:
+) -> list[Requirement]:
     "Requirements as a list"
     found = [given] if isinstance(given, (str, Requirement)) else given
     if not is_several(found) or not all(isinstance(each, (str, Requirement)) for each in found):
         raise invalid(argument, "texts, or what parse_requirement makes of them", given, TypeError)
-    return list(found)
+    return [_parsed(each, argument) if isinstance(each, str) else each for each in found]
 
 # %% ../../nbs/report/10_requirements.ipynb #2ae3fda8
 @checked
@@ -445,7 +453,7 @@ def check_requirements(
     0    LV    True
     """
     scores = check_scores(scores)
-    known = [parse_requirement(each) if isinstance(each, str) else each for each in as_requirements(requirements)]
+    known = as_requirements(requirements)
     transforms, metrics = all_transform_facts(scores), all_metric_facts(scores)
     errors = scores.attrs.get("errors") or []
     rows = []

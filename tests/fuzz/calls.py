@@ -65,7 +65,7 @@ def things() -> SimpleNamespace:
         others=ms.concat_scores([others]),
         series=series,
         films=ms.get_series(threshold, volume, "brightness", [1], progress=False),
-        counts=counts(ms.confusion(case.truth, case.truth, 2), 2, (1, 1)),
+        counts=counts(ms.confusion(case.truth, case.truth, 2), range(2), (1, 1)),
         distances=surface_distances(case.truth, case.truth, [1], (1, 1)),
     )
 
@@ -240,7 +240,7 @@ def own() -> dict:
         to_source=dict(image=t.case.image, source=t.case.source),
         tolerance_interval=dict(**curve, neutral=1),
         transform_facts=dict(scores=t.scores, transform=t.scores["transform"].iloc[0]),
-        volume_difference=dict(c=counts(ms.confusion(t.volume.truth, t.volume.truth, 2), 2, (2, 1, 1))),
+        volume_difference=dict(c=counts(ms.confusion(t.volume.truth, t.volume.truth, 2), range(2), (2, 1, 1))),
         undo=dict(transform=ms.Rotate(), mask=t.case.truth, value=90, case=t.case),
         value_text=dict(transform=ms.Rotate(), value=90),
         verdicts=dict(summary=ms.summarise(t.scores, resamples=20)),
