@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..analysis.groups import GROUP, titled_groups
 from ..analysis.noise import FloorCurves, floor_curves
-from ..core.checks import check_choice, check_flag
+from ..core.checks import check_choice, check_flag, check_type
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,
@@ -367,6 +367,7 @@ def plot_scores(
     check_choice("kind", kind, ("line", "point"))
     check_panel_size(columns, width, height)
     check_flag("cases", cases)
+    check_type("x", x, str, "'value', or the name of a column of numbers")
     scores = check_scores(scores)
     if x != "value":
         return common_axis(scores, x, columns, (width, height))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.cases import Case
-from ..core.checks import Domain, as_numbers, invalid, is_several
+from ..core.checks import Domain, as_numbers, check_type, invalid, is_several
 from ..core.transform import Transform
 from .basic import MOST_VALUES, on_grid
 from .spatial import affine_on_grid
@@ -31,6 +31,7 @@ def axis_codes(
     case: Case,  # a volume
 ) -> str:  # such as "SPL"
     "Where the axes of a volume lead to, by its affine; 'SPL' where it has none"
+    check_type("case", case, Case, "a case, as load_case makes it")
     if case.ndim != 3:
         raise ValueError(f"case must have 3 spatial axes, got {case.ndim} ({case.name!r} is a picture: use Dihedral)")
     if case.affine is None:

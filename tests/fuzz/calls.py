@@ -174,7 +174,7 @@ def own() -> dict:
         degradation=dict(**curve, neutral=1),
         direction_letters=dict(direction=np.array([1.0, 0, 0])),
         draw_tissues=dict(rng=np.random.default_rng(0)),
-        parse_requirement=dict(text="rotation ±10° loses ≤ 0.05 dice"),
+        parse_requirement=dict(fail_under="rotation ±10° loses ≤ 0.05 dice"),
         check_requirements=dict(scores=t.scores, requirements="brightness dice ≥ 0.5"),
         evaluate=dict(model=threshold, cases=[t.case], transforms="brightness", values=[1, 2], progress=False),
         find_cases=dict(folder="images"),
