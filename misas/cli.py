@@ -8,6 +8,7 @@ __all__ = ['app', 'demo', 'run', 'study_command', 'init_command', 'list_transfor
 # %% ../nbs/90_cli.ipynb #67b4564a
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -66,6 +67,7 @@ from .report.plans import make_plan
 from .report.starting import init_study
 from .report.studies import conduct, run_study
 from .report.studyfile import CommandLine, StudyFile, checked_study, read_study_file, transform_of
+from .report.tolerated import missed_text
 
 # %% ../nbs/90_cli.ipynb #f2962f77
 def _few_steps(
@@ -354,6 +356,9 @@ def _print_answer(found: Findings, out: str) -> bool:  # are all requirements me
     if found.errors:
         first = found.errors[0]
         say(f"{len(found.errors)} of the cases failed, the first one {first['case']!r}: {first['error']}", err=True)
+    missed = missed_text(found)
+    if missed:
+        say(missed)
     for model, own in found.verdicts.groupby("model", sort=False):
         say(f"{model}:")
         for sentence in own.sentence[:_MOST_SENTENCES]:
@@ -524,6 +529,12 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 add_commands(app)
 
 
+def _say_warning(message, category, filename, lineno, file=None, line=None):
+    "A warning as one line: where it was raised says nothing to people at a command line"
+    say(f"misas: warning: {' '.join(str(message).split())}", err=True)
+
+
 def main():
     "The console script"
+    warnings.showwarning = _say_warning
     app()

@@ -1,5 +1,6 @@
 "The command line, as a user would run it"
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,19 @@ def test_python_m_misas(folder):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (folder / "demo" / "scores.csv").exists()
+
+
+def test_a_warning_is_one_line(folder):
+    command = [sys.executable, "-m", "misas", *"study --model demo --cases images --transforms dihedral".split()]
+    cases = folder / "images"
+    cases.mkdir()
+    for name in ("image", "mask"):
+        shutil.copy(folder / f"{name}.png", cases / f"case{'_mask' * (name == 'mask')}.png")
+    done = subprocess.run([*command, "--no-progress"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert any(line.startswith("misas: warning: ") for line in lines), done.stderr
+    assert ".py:" not in done.stderr and "sys.exit" not in done.stderr
 
 
 def test_run_without_truth(folder):

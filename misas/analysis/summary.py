@@ -813,6 +813,13 @@ def _tolerates_text(row) -> str:
     return f"tolerates {range_text(row)} with {worse} of at most {most}; "
 
 
+def is_missed_unchanged(
+    row,  # of a summary
+) -> bool:
+    "Do at least half of its cases have nothing to lose, as the label is hardly found in the unchanged image?"
+    return _is_lost(row) or bool(row.lost_cases and 2 * row.lost_cases >= row.cases)
+
+
 def lost_cases_text(
     row,  # of a summary
 ) -> str:

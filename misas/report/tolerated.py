@@ -11,7 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.summary import check_summary, range_text, score_text, verdicts, with_unit, worst_text
+from misas.analysis.summary import (
+    check_summary,
+    is_missed_unchanged,
+    range_text,
+    score_text,
+    verdicts,
+    with_unit,
+    worst_text,
+)
 from ..plot.colours import label_colour_scale
 from .blocks import Cell, Chart, Keys, Table, number_text
 from .findings import Findings
@@ -32,10 +40,12 @@ def is_within(row) -> bool:  # of a summary
 
 
 def mark_of(row) -> str:  # of a summary
-    "pass, fail, or note where nothing can be said about a range"
+    "pass, fail, or note where nothing can be said about a range, or where there was little to lose"
     if range_text(row) == "not known":
         return "note"
-    return "pass" if is_within(row) else "fail"
+    if not is_within(row):
+        return "fail"
+    return "note" if is_missed_unchanged(row) else "pass"
 
 
 def _sentences(findings: Findings, summary: pd.DataFrame) -> list[str]:
@@ -69,6 +79,26 @@ def _opening(findings: Findings, summary: pd.DataFrame) -> str:
 
     Scores compare predictions with {reference}. Each range is that of the mean over {summary.cases.max():g}
     {"case" if summary.cases.max() == 1 else "cases"}; the numbers in brackets are its interval over the cases."""
+
+# %% ../../nbs/report/05_tolerated.ipynb #323659da
+def missed_text(
+    findings: Findings,
+) -> str:  # nothing where labels are found in the unchanged images
+    "What to look at before anything else: labels that are hardly found before anything is changed"
+    summary = first_metric(findings)
+    missed = summary[[is_missed_unchanged(row) for _, row in summary.iterrows()]]
+    if not len(missed):
+        return ""
+    several = len(findings.models) > 1
+    parts = []
+    for (model, label), rows in missed.groupby(["model", "label"], sort=False):
+        name = f"{label} by {model}" if several else str(label)
+        parts.append(f"{name} (mean {findings.metric} {score_text(rows.neutral_score.iloc[0])})")
+    return (
+        f"in the unchanged images of at least half of the cases, hardly anything is found of {', '.join(parts)}. "
+        "What is tolerated says little then: look at the masks first, at orientation, pixel size and intensities "
+        "(misas prepare)."
+    )
 
 # %% ../../nbs/report/05_tolerated.ipynb #85d93f1f
 def _bounds(row, name: str) -> str:
@@ -235,7 +265,9 @@ def _picture(findings: Findings, summary: pd.DataFrame) -> Chart | None:
 def verdict(findings: Findings):
     "The first page"
     summary = first_metric(findings)
-    words = [_opening(findings, summary), *_keys(findings, summary), _not_guaranteed(findings)]
+    missed = missed_text(findings)
+    first = [Keys((("fail", missed),))] if missed else []
+    words = [*first, _opening(findings, summary), *_keys(findings, summary), _not_guaranteed(findings)]
     return [*words, _picture(findings, summary), _table(findings, summary)]
 
 # %% ../../nbs/report/05_tolerated.ipynb #cab7667a

@@ -16,7 +16,7 @@ import misas as ms
 from misas.report.blocks import as_blocks, number_text
 from misas.report.chapters import without_folders
 from misas.report.pictures import spread_values
-from misas.report.tolerated import is_within, place_in_range
+from misas.report.tolerated import is_within, mark_of, missed_text, place_in_range
 
 EVIL = "<script>alert(1)</script>"
 VALUES = dict(rotation=[-30, -10, 0, 10, 30], brightness=[0.5, 1, 2], dihedral=[0, 1, 2])
@@ -450,3 +450,33 @@ def test_an_animation_is_stopped_and_moved_by_hand(report):
         before = said.text_content()
         page.wait_for_timeout(500)
         assert said.text_content() == before
+
+
+# labels that are lost before anything is changed
+
+
+def missed_table(*unchanged):  # a score for each case
+    rows = [
+        dict(model="m", case=f"c{i}", transform="brightness", param="factor", value=value, label="LV", metric="dice",
+             score=score if value == 1 else score - 0.01)
+        for i, score in enumerate(unchanged)
+        for value in (0.5, 1.0, 2.0)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    "unchanged, mark, said",
+    [
+        ((0.9, 0.8, 0.9, 0.9), "pass", ""),
+        ((0.9, 0.9, 0.9, 0.02), "pass", ""),
+        ((0.9, 0.9, 0.02, 0.02), "note", "LV (mean dice 0.46)"),
+        ((0.02, 0.02, 0.02, 0.02), "fail", "LV (mean dice 0.02)"),
+    ],
+)
+def test_a_label_that_is_lost_before_anything_is_changed_never_passes(unchanged, mark, said):
+    scores = missed_table(*unchanged)
+    findings = ms.Findings("Blind", scores, ms.summarise(scores))
+    assert mark_of(findings.summary.iloc[0]) == mark
+    text = missed_text(findings)
+    assert said in text and bool(text) == bool(said)
