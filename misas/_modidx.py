@@ -4519,6 +4519,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'misas.report.livepage._Working': ('report/livepage.html#_working', 'misas/report/livepage.py'),
                                        'misas.report.livepage._Working._show': ( 'report/livepage.html#_working._show',
                                                                                  'misas/report/livepage.py'),
+                                       'misas.report.livepage._Working._slice_name': ( 'report/livepage.html#_working._slice_name',
+                                                                                       'misas/report/livepage.py'),
                                        'misas.report.livepage._Working._sliders': ( 'report/livepage.html#_working._sliders',
                                                                                     'misas/report/livepage.py'),
                                        'misas.report.livepage._Working.cut': ( 'report/livepage.html#_working.cut',

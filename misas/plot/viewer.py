@@ -179,7 +179,9 @@ def html_legend(
     for text, colour in entries:
         mark = "" if colour is None else square.format(*colour.astype(int))
         texts.append(mark + html.escape(text))
-    return " &nbsp; ".join(texts + style_texts(styles))
+    # a line never ends between a square and its label
+    together = '<span style="display:inline-block">{}</span>'
+    return " &nbsp; ".join(together.format(text) for text in texts + style_texts(styles))
 
 # %% ../../nbs/plot/17_viewer.ipynb #ce271ac9
 def common_look(

@@ -311,7 +311,7 @@ class _Working(LivePage):
         with self.knobs:
             self.set_back = [_slider_row(self, i) for i in range(len(live.knobs))]
             if slice_count(live) > 1:
-                self.slice_text = ui.label(f"slice {self.index}")
+                self.slice_text = ui.label(self._slice_name())
                 _range(self, "slice", "slice", slice_count(live) - 1, self.index, self.cut)
 
     async def refresh(self) -> None:
@@ -339,10 +339,13 @@ class _Working(LivePage):
             place._props["src"] = uri
             place.update()
 
+    def _slice_name(self) -> str:
+        return f"slice {self.index} (0 to {slice_count(self.live) - 1})"
+
     async def cut(self, index: int) -> None:
         "Show another slice"
         self.index = index
-        self.slice_text.text = f"slice {index}"
+        self.slice_text.text = self._slice_name()
         await self.drawn.want()
 
     async def reset(self) -> None:

@@ -52,6 +52,19 @@ def test_sizes_that_work_are_named():
     assert Halving()(torch.rand(1, 1, 24, 16)).all()
 
 
+def test_no_size_is_named_where_intensities_are_the_cause():
+    def shy(image):
+        if image.mean() > 0.5:
+            raise RuntimeError("too bright")
+        return image > 0
+
+    # padding would make the mean smaller
+    with pytest.raises(
+        ValueError, match="too bright. It works with an image of this size that is 0 everywhere: [^:]*$"
+    ):
+        as_model(shy)(torch.ones(1, 1, 18, 18))
+
+
 def test_a_model_inside_another_says_once_what_is_wrong():
     once = (
         r"^model 'model' failed on an image of shape \(1, 20, 16\): RuntimeError: sizes of tensors must match. "

@@ -124,7 +124,8 @@ def test_captions_and_legend(plain, bright, turning, sizes):
     assert step_caption(sizes, sizes[0], 1, 36) == "pixels = 18 px · slice 9 · 90 mm"
     assert all_labels([bright, turning], look) == [1, 2, 3]
     legend = html_legend(legend_entries([1], ("bg", "L<V"), look), [("truth", "contour")])
-    assert legend.endswith('background:rgb(230,159,0)"></span> L&lt;V &nbsp; contour: truth')
+    assert 'background:rgb(230,159,0)"></span> L&lt;V</span> &nbsp; ' in legend
+    assert legend.endswith('<span style="display:inline-block">contour: truth</span>')
 
 
 def test_neutral_value_is_found_in_spite_of_rounding(case):
@@ -185,7 +186,7 @@ def test_a_case_alone_has_no_prediction(case, bright):
     CALLS.clear()
     picture, caption, legend, controls = parts(view(changed, size=300))
     assert shown(controls) == ["across", "slice", "truth", "opacity"]
-    assert legend.value.endswith("contour: truth")
+    assert legend.value.endswith("contour: truth</span>")
     assert "prediction" not in legend.value
     controls["slice"].value = 7
     alone = Series((replace(bright[3], pred=None),), bright.transform, changed, None)
