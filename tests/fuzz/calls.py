@@ -35,7 +35,7 @@ RECORDS = set(
 WAITING = set(
     """Attack BestMask ExplainedStep Explanation InvalidImageError LabelMasks Lesions Occlude OfPrompt PipelineModel
     PowerLaw PromptSAM Relabelled SanityReport Wrapper concat_scores read_scores save_scores
-    init_study read_study_file remove_section run_study save_report study write_study_file""".split()
+    init_study read_study_file remove_section run_study save_report serve_live study write_study_file""".split()
 )
 # Adapters that need a framework's own object; `as_model` and `load_model` make them.
 ADAPTERS = set(
