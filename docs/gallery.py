@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from palette import with_palette
 
 DOCS = Path(__file__).resolve().parent
 SHOWN = 5  # values of each transform
@@ -140,7 +141,6 @@ def write_picture(
     path: Path,
 ):
     "The transform at a few values, as a PNG; a picture that is there already stays"
-    from PIL import Image
 
     if path.exists():
         return
@@ -150,8 +150,7 @@ def write_picture(
         warnings.simplefilter("ignore")  # a phantom is no CT: some transforms say so
         figure = drawn(cls, case, list(dict.fromkeys(picked)))
         figure.savefig(path, dpi=80, facecolor="white")
-    # a palette makes the file a third of its size
-    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+    path.write_bytes(with_palette(path.read_bytes()))
 
 
 def write_gallery():

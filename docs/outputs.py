@@ -7,30 +7,16 @@ A chart is stored as its specification and as a picture; a picture larger than 6
 """
 
 import base64
-import io
 import json
 import sys
 from pathlib import Path
 
 import pages
-from PIL import Image
+from palette import with_palette
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIFICATION = "application/vnd.vegalite.v5+json"
 LARGE = 80_000  # characters of a picture in a notebook
-COLOURS = 255
-
-
-def with_palette(png: bytes) -> bytes:
-    "A picture of at most 255 colours, on white: a third of its size, and no difference that an eye would see"
-    picture = Image.open(io.BytesIO(png))
-    if picture.mode == "P":
-        return png
-    flat = Image.new("RGB", picture.size, "white")
-    flat.paste(picture.convert("RGB"), mask=picture.getchannel("A") if picture.mode == "RGBA" else None)
-    small = io.BytesIO()
-    flat.quantize(COLOURS, kmeans=4, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    return min(png, small.getvalue(), key=len)
 
 
 def encoded(png: bytes) -> str:

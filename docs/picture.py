@@ -6,7 +6,7 @@ python docs/picture.py
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from PIL import Image
+from palette import with_palette
 
 from misas.all import *
 
@@ -45,8 +45,7 @@ def main():
     curves[0].legend(frameon=False, loc="lower right", ncols=3)
     path = Path(__file__).parent / "images" / "sweep.png"
     figure.savefig(path, dpi=110)
-    # a palette makes the file a third of its size
-    Image.open(path).convert("RGB").quantize(255).save(path, optimize=True)
+    path.write_bytes(with_palette(path.read_bytes()))
 
 
 if __name__ == "__main__":

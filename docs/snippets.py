@@ -16,6 +16,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from palette import with_palette
+
 DOCS = Path(__file__).resolve().parent
 LIMIT = 60_000  # bytes of a picture
 # a block, a comment with code that makes what the page takes as given, or a picture
@@ -48,7 +50,6 @@ def run_block(code: str, page: Path, line: int, namespace: dict):
 def save_picture(shown, path: Path):
     "A figure of matplotlib or a chart of Altair as a small PNG; a file as it is"
     import matplotlib.pyplot as plt
-    from PIL import Image
 
     path.parent.mkdir(exist_ok=True)
     if isinstance(shown, Path):
@@ -59,8 +60,7 @@ def save_picture(shown, path: Path):
         shown.save(str(path), ppi=85)
     plt.close("all")
     if path.suffix == ".png":
-        # a palette makes the file a third of its size
-        Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+        path.write_bytes(with_palette(path.read_bytes()))
     if path.stat().st_size > LIMIT:
         raise ValueError(
             f"{path.name} must have at most {LIMIT} bytes, got {path.stat().st_size}: fewer or smaller panels"

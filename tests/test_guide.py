@@ -1,36 +1,26 @@
 "What the pages of the guide say works, and nothing is missing from them"
 
-import importlib.util
 import re
 import warnings
 from pathlib import Path
 
+import gallery
 import pytest
+import snippets
 
 import misas as ms
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-
-
-def loaded(path):
-    "A file as a module, whatever its folder"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-snippets = loaded(DOCS / "snippets.py")
-gallery = loaded(DOCS / "gallery.py")
 PAGES = {page.relative_to(DOCS).with_suffix("").as_posix(): page for page in snippets.pages()}
 RUN = [name for name, page in PAGES.items() if any(code for _, code, _ in snippets.parts(page))]
 
 
 def nnunet_folder():
     "What training of nnU-Net leaves behind, with random weights"
-    made = loaded(ROOT / "tests" / "models" / "test_nnunet.py")
-    made.trained(Path("nnUNetTrainer__nnUNetPlans__2d"), 2, "NaturalImage2DIO", ".png", made.HEART)
+    from models.test_nnunet import HEART, trained
+
+    trained(Path("nnUNetTrainer__nnUNetPlans__2d"), 2, "NaturalImage2DIO", ".png", HEART)
 
 
 SETUP = {"frameworks/nnunet": nnunet_folder}
