@@ -159,8 +159,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'misas/analysis/comparison.py'),
                                            'misas.analysis.comparison._difference': ( 'analysis/comparison.html#_difference',
                                                                                       'misas/analysis/comparison.py'),
-                                           'misas.analysis.comparison._entries_of_cases': ( 'analysis/comparison.html#_entries_of_cases',
-                                                                                            'misas/analysis/comparison.py'),
                                            'misas.analysis.comparison._lacking': ( 'analysis/comparison.html#_lacking',
                                                                                    'misas/analysis/comparison.py'),
                                            'misas.analysis.comparison._mood': ( 'analysis/comparison.html#_mood',

@@ -14,6 +14,7 @@ import pandas as pd
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .armtests import better_arm, chosen_test, mood_p, shapiro_of
 from .deltas import per_metric
+from .groups import shared_columns
 from .grouptest import holm
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
@@ -253,19 +254,6 @@ def _two_tables(scores: pd.DataFrame) -> list[pd.DataFrame]:
     return [_of_arm(table) for table in tables] if column == "arm" else tables
 
 # %% ../../nbs/analysis/04_comparison.ipynb #244c3a65
-def _entries_of_cases(scores: pd.DataFrame, column: str) -> dict:  # {case: entry}
-    "What a column says of each case"
-    stated = without_facts(scores)[["case", column]].drop_duplicates()
-    twice = stated.case[stated.case.duplicated()]
-    if len(twice):
-        case = twice.iloc[0]
-        entries = ", ".join(map(str, stated[column][stated.case == case]))
-        raise ValueError(
-            f"by must be a column with one entry for each case, got {entries} of case {case!r} in {column}"
-        )
-    return dict(zip(text_column(stated.case), stated[column]))
-
-
 def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names of columns, added to `cases`
     "The columns by which cases are split"
     own = list(dict.fromkeys(name for table in tables for name in case_columns(table)))
@@ -274,13 +262,10 @@ def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names 
             continue  # a column of every table, or an error below
         if name in cases:
             raise ValueError(f"by must not be a column that the result has itself, got {name!r}: rename it")
-        known = [_entries_of_cases(table, name) for table in tables if name in table]
-        for case, entry in known[0].items():
-            other = known[-1].get(case, entry)
-            if entry != other and not (pd.isna(entry) and pd.isna(other)):
-                got = f"{entry} and {other} of case {case!r}"
-                raise ValueError(f"by must say the same of each case in both tables, got {name} {got}")
-        cases[name] = cases.case.map(known[-1] | known[0])
+        entries = {}
+        for table in tables:
+            entries |= dict(zip(text_column(table.case), table[name]))
+        cases[name] = cases.case.map(entries)
     return group_columns(cases, by, own)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
@@ -326,7 +311,8 @@ def compare(
     difference = per_metric("difference", difference, facts, 0.05, Domain(0))
     good = good_limits(good, facts)
     cases = scores_per_case(pairs, values)
-    split = _with_groups(cases, (scores_a, scores_b), by)
+    tables = (scores_a, scores_b) if by is None else shared_columns(scores_a, scores_b, by)
+    split = _with_groups(cases, tables, by)
     keys = with_other_keys(split, _row_keys(values))
     model_a, model_b = pairs.attrs["models"]
     rows = []

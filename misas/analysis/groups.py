@@ -349,7 +349,9 @@ def shared_columns(
         _check_same(column, *known)
         for k, there in enumerate(having):
             if not there:
-                entries = tables[k].case.map(known[1 - k])
+                # what one table does not state, the other does not state either
+                stated = {case: entry for case, entry in known[1 - k].items() if entry != NOT_STATED}
+                entries = tables[k].case.map(stated)
                 tables[k] = with_columns(tables[k], **{column: entries})
     return tables[0], tables[1]
 

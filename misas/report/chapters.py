@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ..analysis.groups import NOT_STATED, entry_text, is_missing
 from ..analysis.summary import check_summary, range_text, score_text, with_unit
 from ..eval.table import transform_facts, value_words
 from .blocks import MOST_ROWS, CaseRow, Cases, Cell, Code, Table, number_text, table_of
@@ -52,7 +53,7 @@ def _order(value) -> float | None:
 
 
 def _group_text(entry) -> str:
-    return "" if entry is None or pd.isna(entry) else str(entry)
+    return NOT_STATED if is_missing(entry) else entry_text(entry)
 
 # %% ../../nbs/report/07_chapters.ipynb #2ec940fb
 def worst(findings: Findings):
