@@ -400,7 +400,9 @@ def test_groups_of_one_table_hold_for_both_and_must_agree():
         split = compare(plain, grouped("A", 0.02), by=["clinical label"])
     assert split["clinical label"].tolist() == ["south", "east", "north"]
     other = grouped("B", 0).assign(**{"clinical label": "north"})
-    with pytest.raises(ValueError, match="both tables, got clinical label south in scores_a and north in scores_b for case 'f'"):
+    with pytest.raises(
+        ValueError, match="both tables, got clinical label south in scores_a and north in scores_b for case 'f'"
+    ):
         compare(grouped("A", 0), other, by="clinical label")
     with pytest.raises(ValueError, match="'clinical label'.*got 'clinical labl'.*did you mean 'clinical label'"):
         compare(grouped("A", 0), plain, by="clinical labl")
