@@ -262,7 +262,7 @@ def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names 
             continue  # a column of every table, or an error below
         if name in cases:
             raise ValueError(f"by must not be a column that the result has itself, got {name!r}: rename it")
-        entries = {}
+        entries: dict = {}
         for table in tables:
             entries |= dict(zip(text_column(table.case), table[name]))
         cases[name] = cases.case.map(entries)

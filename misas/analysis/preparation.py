@@ -416,17 +416,18 @@ def _searched(
     cases: list,
     budget: int | None,  # None: the whole grid
     bar: Callable,  # counts what is tried
-) -> list:  # of `Preparation`, as in the grid: the fewest changes first
+) -> tuple[list, bool]:  # of `Preparation`, as in the grid: the fewest changes first; did the budget end the search?
     "Try combinations"
+    cut = False
     everything = list(itertools.product(*(range(len(options)) for options in choices)))
     if budget is None or budget >= len(everything):
         for numbers in everything:
             bar(trials.run(_preparation(choices, numbers), cases))
     else:
         counts = tuple(len(options) for options in choices)
-        staged_search(counts, lambda numbers: bar(trials.run(_preparation(choices, numbers), cases)), budget)
+        cut = staged_search(counts, lambda numbers: bar(trials.run(_preparation(choices, numbers), cases)), budget).cut
     ordered = [_preparation(choices, numbers) for numbers in everything]
-    return sorted((c for c in ordered if c in trials.found), key=lambda c: c.changes)
+    return sorted((c for c in ordered if c in trials.found), key=lambda c: c.changes), cut
 
 # %% ../../nbs/analysis/07_preparation.ipynb #bf26b2e6
 @contextmanager
@@ -458,6 +459,12 @@ def _notes(trials: Trials, choices: tuple, judge: str, cases: list, after: float
         notes.append("nothing was found with any of them: search='grid' tries all")
         warn_user(f"model {trials.model.name!r}: {notes[0]}, and {notes[-1]}")
     return tuple(notes)
+
+# %% ../../nbs/analysis/07_preparation.ipynb #7f08066f
+def _note_of_end(best: Preparation) -> str:
+    "In words: the search ended before its end, and how to go on"
+    turns = [best.orientation] if best.orientation else []
+    return f"no more may be tried, though the search was not at its end: orientations={turns} goes on from the best"
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7b77652f
 @checked
@@ -506,7 +513,7 @@ def suggest_preparation(
     _warn(judge, cases)
     budget = _budget_for(choices, cases[0].ndim) if search == "stages" else None
     with _counted(budget, choices, progress) as bar:
-        found = _searched(trials, choices, cases[:screen], budget, bar)
+        found, cut = _searched(trials, choices, cases[:screen], budget, bar)
         finalists = list(dict.fromkeys([Preparation(), *sorted(found, key=trials.rank, reverse=True)[:keep]]))
         for candidate in finalists if cases[screen:] else ():
             trials.run(candidate, cases[screen:])
@@ -514,5 +521,5 @@ def suggest_preparation(
     before, after = trials.mean(Preparation()), trials.rank(best)
     calls = trials.calls * (2 if judge == "agreement" else 1)
     scored_by = ", ".join(metrics) if judge == "truth" else judge
-    notes = _notes(trials, choices, judge, cases, after)
+    notes = (*_notes(trials, choices, judge, cases, after), *([_note_of_end(best)] if cut else []))
     return PreparationAdvice(best, before, after, _ranked(trials), calls, scored_by, notes)

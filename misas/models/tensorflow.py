@@ -176,6 +176,10 @@ def _end_names(graph) -> list[str]:
     return [tensor.name for operation, tensor in tensors if operation.type == "Placeholder" or not tensor.consumers()]
 
 
+def _tensor_names(graph) -> list[str]:
+    return [tensor.name for operation in graph.get_operations() for tensor in operation.outputs]
+
+# %% ../../nbs/models/11_tensorflow.ipynb #f2769829
 def _tensor_named(
     graph,  # `tf.Graph`
     name: str,
@@ -187,7 +191,24 @@ def _tensor_named(
     except (KeyError, ValueError):
         ends = _end_names(graph)[:20]
         allowed = f"the name of a tensor, such as {', '.join(map(repr, ends))}"
-        raise ValueError(f"{argument} must be {allowed}, got {name!r}{nearest_name(name, ends)}") from None
+        hint = nearest_name(name, ends) or nearest_name(name, _tensor_names(graph))
+        raise ValueError(f"{argument} must be {allowed}, got {name!r}{hint}") from None
+
+# %% ../../nbs/models/11_tensorflow.ipynb #6f34fc28
+def _mask_of_probabilities(
+    probabilities: str | None,  # name of a tensor
+    options: dict,  # of `NumpyModel`; `output` is set
+) -> str:
+    "The tensor that the mask is made of where no tensor is the mask"
+    if probabilities is None:
+        raise invalid("mask", "the name of a tensor, or None where probabilities names one", None)
+    output = options.setdefault("output", "probabilities")
+    if output != "probabilities":
+        remedy = (
+            f"mask={probabilities!r} with output={output!r}, and no probabilities, if that is what the tensor holds"
+        )
+        raise invalid("output", f"'probabilities' where there is no mask ({remedy})", output)
+    return probabilities
 
 # %% ../../nbs/models/11_tensorflow.ipynb #cc806150
 def _graph_source(
@@ -212,7 +233,7 @@ class GraphModel(FileModel):
         self,
         graph,  # path of a frozen graph (.pb) or a checkpoint (.meta), a GraphDef, or an open session
         input: str,  # name of the tensor that takes images, such as "image:0"
-        mask: str,  # name of the tensor that is the mask, such as "pred:0"
+        mask: str | None = None,  # name of the tensor that is the mask, such as "pred:0"; None: made of probabilities
         feed: Mapping | None = None,  # values of other tensors, such as {"training:0": False}
         probabilities: str | None = None,  # name of a tensor with probabilities, such as "prob:0"
         trust: bool = False,  # open a file, whose graph may read and write files?
@@ -227,6 +248,8 @@ class GraphModel(FileModel):
         self.feed = {_tensor_named(session.graph, k, "feed").name: v for k, v in (feed or {}).items()}
         if probabilities is not None:
             probabilities = _tensor_named(session.graph, probabilities, "probabilities").name
+        if mask is None:
+            mask = _mask_of_probabilities(probabilities, options)
         super().__init__(
             source,
             session,

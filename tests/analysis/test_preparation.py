@@ -214,6 +214,20 @@ def test_a_volume_takes_70_calls_where_the_grid_takes_hundreds(setting):
     assert f"{found.calls} of 864 combinations tried" in found.notes[0]
 
 
+def test_a_search_that_the_budget_ends_says_so_and_how_to_go_on():
+    case = distorted(STACK, "PRS", "offset", 48)
+    tried = dict(sizes=(None, 24, 32, 48, 64, 96), progress=False)
+    found = suggest_preparation(knows_one_frame(STACK), case, **tried)
+    assert found.calls == 70 and found.best.orientation
+    hint = f"orientations={[found.best.orientation]}"
+    assert "the search was not at its end" in found.notes[-1] and hint in found.notes[-1]
+    again = suggest_preparation(knows_one_frame(STACK), case, orientations=[found.best.orientation], **tried)
+    assert again.after >= found.after and again.calls < 70
+    tried["sizes"] = (None, 32)
+    short = suggest_preparation(knows_one_frame(STACK), case, orientations=[], **tried, search="grid")
+    assert "at its end" not in " ".join(short.notes)
+
+
 def test_default_of_a_volume_has_48_orientations_and_spacings():
     found = suggest_preparation(knows_one_frame(STACK), distorted(STACK, "LIP", "8 bit", None), progress=False)
     assert found.best.intensity == "/255" and found.best.orientation == "SPL -> ALS" and found.calls <= 70

@@ -21,7 +21,7 @@ from misas.data.loading import load_case
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
 from misas.models.loading import load_model
-from misas.models.sizes import PadTo
+from misas.models.sizes import PadTo, ResizeTo
 from misas.models.tensorflow import GraphModel, SavedModel
 from misas.transforms.basic import Rotate
 
@@ -312,6 +312,71 @@ def test_unknown_tensors_are_refused_with_a_hint(frozen):
         GraphModel(frozen, "image", "prediction")
     with pytest.raises(ValueError, match="feed must be .*, got 'train' .did you mean 'training:0'"):
         GraphModel(frozen, "image", "pred", {"train": False})
+
+
+ONLY = dict(input="image", probabilities="prob", feed={"training": False}, trust=True)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "frozen file", "GraphDef", "session"])
+def test_probabilities_are_enough(graphs, frozen, session, image, kind):
+    sources = {
+        "checkpoint": graphs / "0/FCN.meta",
+        "frozen file": graphs / "0/FCN.pb",
+        "GraphDef": frozen,
+        "session": session,
+    }
+    only, both = (GraphModel(sources[kind], **given) for given in (ONLY, TENSORS))
+    assert len(both(image).unique()) > 1
+    assert torch.equal(only(image), both(image))
+    assert torch.equal(only.probabilities(image, None), both.probabilities(image, None))
+    assert only.fingerprint() != both.fingerprint()
+
+
+def test_mask_or_probabilities_must_be_named(frozen):
+    with pytest.raises(ValueError, match="mask must be the name of a tensor, or None where probabilities .*, got None"):
+        GraphModel(frozen, "image")
+    with pytest.raises(ValueError, match="probabilities must be .*, got 'probs' .did you mean 'prob:0'"):
+        GraphModel(frozen, "image", probabilities="probs")
+    with pytest.raises(ValueError, match="output must be 'probabilities' where there is no mask .*, got 'logits'"):
+        GraphModel(frozen, **ONLY, output="logits")
+
+
+def test_remedy_for_a_tensor_of_logits(frozen, image):
+    "What the error names works"
+    given = dict(input="image", feed={"training": False})
+    labels = GraphModel(frozen, **given, mask="prob:0", output="logits")(image)
+    assert torch.equal(labels, GraphModel(frozen, **ONLY)(image))
+    selected = GraphModel(frozen, **given, select="prob:0", output="probabilities")
+    assert torch.equal(selected(image), labels)
+
+
+def published_extractor():
+    "A frozen graph of volumes, whose mask depends on the program that read the training data"
+    with v1.Graph().as_default() as graph:
+        image = v1.placeholder(tf.float32, (None, 8, 8, 8, 1), "img")
+        training = v1.placeholder(tf.bool, (), "training")
+        handle = v1.placeholder(tf.string, (), "handle")
+        batch = v1.data.Iterator.from_string_handle(handle, tf.float32, (None, 8, 8, 8, 1)).get_next()
+        prob = tf.sigmoid(tf.where(training, -1.0, 1.0) * (20 * image - 10), name="prob")
+        tf.greater(prob, 0.5 * tf.ones_like(batch), name="pred")
+        return graph.as_graph_def()
+
+
+def test_graph_whose_mask_cannot_be_run():
+    "One channel of probabilities: label 1 is what has more than one half"
+    given = dict(input="img:0", feed={"training:0": False}, labels=["background", "brain"])
+    volume = torch.rand(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="You must feed a value for placeholder"):
+        GraphModel(published_extractor(), **given, mask="pred:0")(volume)
+    model = GraphModel(published_extractor(), **given, probabilities="prob:0")
+    assert torch.equal(model(volume), (volume[:, 0] > 0.5).long())
+    expected = torch.sigmoid(20 * volume - 10)
+    assert torch.allclose(model.probabilities(volume, None), torch.cat([1 - expected, expected], 1), atol=1e-6)
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again(volume), model(volume))
+    case = phantom((8, 16, 16), seed=1)
+    whole = as_model(model, size=ResizeTo((8, 8, 8)))
+    assert whole(case.image[None], case).shape == (1, 8, 16, 16)
 
 
 def test_files_that_hold_no_graph_are_refused(graphs, tmp_path):
