@@ -84,6 +84,13 @@ def structures_by_name(
         rois[name] = int(label)
     return rois
 
+# %% ../nbs/89_options.ipynb #93ca5eb1
+def ignore_said(
+    text: str | None,  # "255", "-1" or "cityscapes"
+) -> int | str | None:
+    "The value of pixels that are not annotated, or the name of a convention"
+    return int(text) if text and text.strip().lstrip("-").isdecimal() else text
+
 # %% ../nbs/89_options.ipynb #ef4344d8
 def say(text: str, err: bool = False):
     "Print a line; what a terminal would take for a command, or cannot show, is left out"

@@ -324,6 +324,12 @@ def guarantees(
     p = [tests.get(tuple(key), (0, {}, np.nan))[2] for key in whole[_KEYS].itertuples(index=False, name=None)]
     return whole.assign(interaction_p=p)
 
+# %% ../../nbs/analysis/24_guarantees.ipynb #715ea96c
+def named_corrections(table: pd.DataFrame) -> dict[str, str]:  # {model: correction}
+    "How the statements about each model were corrected: they hold together"
+    known = table[["model", "correction"]].dropna().drop_duplicates()
+    return dict(zip(known.model.astype(str), known.correction))
+
 # %% ../../nbs/analysis/24_guarantees.ipynb #fe7f7fbf
 def check_share(name: str, number) -> None:
     "An error of a number that is no share, or all or nothing"
@@ -379,7 +385,9 @@ def guarantee(
 
     The patients must be a random sample of those that the statement is about. Learn then test with a fixed sequence
     (arXiv 2110.01052) on exact binomial p values, or those of Hoeffding and Bentkus for `risk="mean"`. With `by`, the
-    statements about all groups hold together, and `interaction_p` tells whether groups lose differently.
+    statements about all groups hold together, and `interaction_p` tells whether groups lose differently. As statements
+    about a model hold together, each depends on how many rows there are: the column `correction` and
+    `.attrs["correction"]` say how many, and fewer labels, transforms and metrics in `scores` guarantee more.
 
     >>> import misas as ms
     >>> cases = [ms.phantom((64, 64), seed=seed) for seed in range(3)]
@@ -399,4 +407,6 @@ def guarantee(
     patients = patient_names(without_facts(scores), patient)
     _check_neutral(groups)
     _check_one_group(groups, patients)
-    return guarantees(groups, patients, claims)
+    found = guarantees(groups, patients, claims)
+    found.attrs["correction"] = named_corrections(found)
+    return found

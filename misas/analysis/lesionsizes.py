@@ -10,12 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from .confidence import changed_cases
+from .pixelsets import label_number
 from .referral import share_interval
 from ..core.cases import Case, as_case
 from ..core.checks import Domain, check_number, checked, invalid, label_text, progress_bar
 from ..core.model import Model, as_model
+from ..core.packing import is_structure
 from ..core.reference import unchanged_prediction
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
@@ -29,7 +32,16 @@ def _lesions_in(model: Model, case: Case, label: int, least: float | None) -> li
     if ready.truth is None:
         raise ValueError(f"case {case.name!r} must have a truth, got none")
     pred = unchanged_prediction(model, ready).cpu()
-    lesions = find_lesions(ready.truth.cpu(), pred, [label])[0]
+    truth = ready.truth.cpu()
+    if ready.overlapping != model.packs:
+        raise ValueError(
+            f"case {case.name!r} must have masks of one kind, got structures that may overlap in its "
+            f"{'truth' if ready.overlapping else 'prediction'} only (overlapping=True of load_case and as_model)"
+        )
+    # what is not annotated is no lesion, found or invented
+    known = torch.ones_like(truth, dtype=torch.bool) if ready.ignore is None else truth != ready.ignore
+    own, found = (is_structure(mask, label) if ready.overlapping else mask == label for mask in (truth, pred))
+    lesions = find_lesions((own & known).int(), (found & known).int(), [1])[0]
     seen = set(lesions.pairs[lesions.matched(least), 0].tolist())
     voxel = float(np.prod(ready.spacing))
     unit = f"{ready.unit}{'²' if ready.ndim == 2 else '³'}"
@@ -40,7 +52,7 @@ def _lesions_in(model: Model, case: Case, label: int, least: float | None) -> li
 def lesion_table(
     model,  # anything that `as_model` takes
     cases,  # as `evaluate` takes them, with truth
-    label: int = 1,  # of the lesions
+    label: int | str = 1,  # of the lesions, or its name
     transforms=None,  # one or a list, along which recall is followed; None: the unchanged images
     values=None,  # a list for all transforms, or a dict {name: list}; None: each transform's own
     least: float | None = 0.5,  # overlap (IoU) from which a lesion is found, > 0 and <= 1; None: one common pixel
@@ -53,9 +65,11 @@ def lesion_table(
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = as_case(case).replace(name=case.name)
-        name = label_text(label, own.labels or case.labels)
+        names = own.labels if own.labels and (label in own.labels or not isinstance(label, str)) else case.labels
+        value_of = label_number(label, names)
+        name = label_text(value_of, names)
         for transform, param, value, changed in changed_cases(case, several, values):
-            for volume, unit, found in _lesions_in(own, changed, label, least):
+            for volume, unit, found in _lesions_in(own, changed, value_of, least):
                 rows.append((own.name, case.name, transform, param, value, name, volume, unit, found))
     columns = ["model", "case", "transform", "param", "value", "label", "volume", "unit", "found"]
     table = pd.DataFrame(rows, columns=columns)

@@ -321,7 +321,7 @@ def mean_curve(
 # %% ../../nbs/analysis/00_measures.ipynb #8067be98
 @lru_cache(maxsize=4)
 def _drawn(n: int, size: int, seed: int) -> np.ndarray:  # `(size, n)`
-    "How often each of n cases is drawn; the same for all curves of a table"
+    "How often each of n cases or patients is drawn; the same for all curves of a table"
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=size)
     times.flags.writeable = False
     return times
@@ -332,22 +332,26 @@ def bootstrap_curves(
     resamples: int = 1000,
     seed: int = 0,
     neutral: int | None = None,  # which of the V values is the neutral one; None: there is none
+    patient=None,  # `(C,)`: whose image each case is, as numbers 0, 1, 2 ...; None: each case is a patient
 ) -> np.ndarray:  # `(resamples, V)`
-    "Mean curves of cases drawn with replacement"
+    "Mean curves of cases drawn with replacement, those of a patient together"
     check_number("resamples", resamples, Domain(0, 1_000_000, whole=True))
     check_number("seed", seed, Domain(0, whole=True))
     matrix = checked_matrix(matrix)
     n, resamples, seed = len(matrix), int(resamples), int(seed)
     if not n:
         raise invalid("matrix", "a curve for each of one or more cases", matrix)
+    whose = np.arange(n) if patient is None else np.asarray(patient)
+    many = int(whose.max()) + 1
     most = max(1, 2_000_000 // n)  # resamples at once: not more than some million numbers
     if resamples <= most:
-        return mean_curve(matrix, _drawn(n, resamples, seed), neutral)
+        times = _drawn(many, resamples, seed)
+        return mean_curve(matrix, times if patient is None else times[:, whose], neutral)
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, resamples, most):
-        times = rng.multinomial(n, np.full(n, 1 / n), size=min(most, resamples - start))
-        parts.append(mean_curve(matrix, times, neutral))
+        times = rng.multinomial(many, np.full(many, 1 / many), size=min(most, resamples - start))
+        parts.append(mean_curve(matrix, times[:, whose], neutral))
     return np.concatenate(parts)
 
 # %% ../../nbs/analysis/00_measures.ipynb #dc2314b3

@@ -33,12 +33,16 @@ class FloorCurves:
         return np.nan if again is None else float(np.ptp(again[1]))
 
     def resampling(self, key: tuple, at, clean: float, better: str) -> np.ndarray:  # (len(at),), NaN: not measured
-        "What moving there and back loses, at some values"
+        "What moving there and back loses, at some values; `clean` counts where no unchanged image was asked again"
         at = np.asarray(at, float)
-        if key not in self.curves or np.isnan(clean):
+        model, _, label, metric = key
+        again = self.curves.get((model, AGAIN, label, metric))
+        # the first answer for the cases on which the floor was measured, which may be some of those of the curve
+        reference = upright(clean, better) if again is None else again[1][0]
+        if key not in self.curves or np.isnan(reference):
             return np.full(len(at), np.nan)
         values, scores = self.curves[key]
-        losses = upright(clean, better) - scores
+        losses = reference - scores
         return np.maximum(np.interp(at, values, losses, np.nan, np.nan), 0)
 
     def losses(self, key: tuple, at, clean: float, better: str) -> np.ndarray:  # (len(at),); 0 where not measured
@@ -91,3 +95,29 @@ def above_floor(
         return curves
     with np.errstate(invalid="ignore"):
         return np.where(clean - curves <= np.nan_to_num(floor) + 1e-9, np.fmax(curves, clean), curves)
+
+# %% ../../nbs/analysis/37_noise.ipynb #c97a8c36
+def floor_band(
+    rows: pd.DataFrame,  # of a score table: one transform, one metric; values are numbers
+    neutral,  # value that changes nothing, a number
+    better: str,  # of the metric
+    noise: FloorCurves,
+    middle: str = "mean",  # how curves are averaged over the cases: "mean" or "median"
+) -> pd.DataFrame:  # value, low, high, model, label; empty where nothing was measured
+    "From the score of the unchanged image to what is left where all of the loss is noise, at each value"
+    parts = []
+    transform, metric = rows["transform"].iloc[0], rows.metric.iloc[0]
+    for (model, label), own in rows.groupby(["model", "label"], sort=False):
+        values = np.sort(own.value.astype(float).unique())
+        clean = own.score[own.value.astype(float) == neutral].agg(middle)
+        again = noise.repeated(model, label, metric)
+        losses = noise.resampling((model, transform, label, metric), values, clean, better)
+        known = ~np.isnan(losses) | (not np.isnan(again))
+        if not known.any():
+            continue
+        worse = -1 if better == "higher" else 1
+        ends = clean + worse * (np.nan_to_num(losses) + np.nan_to_num(again))
+        part = pd.DataFrame(dict(value=values, low=np.minimum(clean, ends), high=np.maximum(clean, ends)))
+        parts.append(part[known].assign(model=model, label=label))
+    band = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return band if len(band) and (band.high > band.low + 1e-9).any() else pd.DataFrame()

@@ -23,6 +23,7 @@ from .pixelsets import label_number, pixel_set, warn_of_empty, warn_of_lost
 from ..core.cases import Case
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, label_text, progress_bar
 from ..core.model import Model, as_model, case_for
+from ..core.packing import check_not_overlapping
 from ..core.sweeps import checked_values, sweep
 from ..core.transform import Intensity, Transform, as_transform
 from ..core.wrapper import Wrapper
@@ -144,6 +145,8 @@ def score_losses(
     progress: bool = False,
 ) -> tuple:  # map `(*S)`, and the prediction `(*S)` without a patch
     "The mean loss of score of the patches that cover a pixel"
+    check_not_overlapping(model, f"masks of model {model.name!r}", "as_model(..., overlapping=False) is explained")
+    check_not_overlapping(ready, f"truth of case {ready.name!r}")
     sides, corners = patch_grid(ready.shape, patches.patch, patches.stride)
     asked = _Ready(model, label, pixels if patches.score == "probability" else None)
     ready = ready.replace(truth=None).to(model.device)

@@ -34,6 +34,7 @@ from misas.core.checks import (
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
+from ..eval.steps import labels_present
 from ..metrics.base import as_metrics
 from ..transforms.basic import Dihedral, Resize, on_grid
 from ..transforms.grids import AXIS_CODES, Reorient, Respace, axis_codes
@@ -190,7 +191,7 @@ def _labels_to_score(
         return list(chosen_labels(labels) or ())
     found = set()
     for case in cases:
-        found |= set(case.truth.unique().tolist()) - {case.ignore}
+        found |= labels_present(case.truth, case.ignore, case.overlapping)
     if not found - {0}:
         raise ValueError("cases must have truths with a label other than 0, got truths with nothing but background")
     return sorted(found - {0})

@@ -25,7 +25,7 @@ from misas.analysis.groups import (
     split_by,
     warn_of_few,
 )
-from .guarantees import Claims, check_share, guarantees
+from .guarantees import Claims, check_share, guarantees, named_corrections
 from misas.analysis.measures import (
     bootstrap_curves,
     corruption_error,
@@ -223,11 +223,31 @@ def _judged(
     neutral: int | None,  # index of the neutral value
 ) -> tuple[np.ndarray, int | None]:  # scores of some cases `(cases, values)`, index of the neutral value
     "The cases with a score at the neutral value; if no case has one, all cases, and nothing to compare them with"
-    scores = curve.scores[~np.isnan(curve.scores).all(1)]
+    judged, neutral = _judged_cases(curve, neutral)
+    return curve.scores[judged], neutral
+
+
+def _judged_cases(
+    curve: CaseCurves,
+    neutral: int | None,  # index of the neutral value
+) -> tuple[np.ndarray, int | None]:  # indices of the cases, index of the neutral value
+    "Which cases are judged: see `_judged`"
+    scored = np.flatnonzero(~np.isnan(curve.scores).all(1))
     if neutral is None:
-        return scores, None
-    known = scores[~np.isnan(scores[:, neutral])]
-    return (known, neutral) if len(known) else (scores, None)
+        return scored, None
+    known = scored[~np.isnan(curve.scores[scored, neutral])]
+    return (known, neutral) if len(known) else (scored, None)
+
+
+def _whose(
+    cases: list,
+    patients: dict | None,  # {case: patient}; None: each case is a patient
+) -> np.ndarray | None:  # `(cases,)`, numbers 0, 1, 2 ...; None: no two are of one patient
+    "Which cases are of one patient"
+    if patients is None:
+        return None
+    codes = pd.factorize(pd.Series([patients[case] for case in cases], dtype=object))[0]
+    return codes if len(codes) and codes.max() + 1 < len(cases) else None
 
 
 def _fewest(values: list, scores: np.ndarray) -> dict:
@@ -255,6 +275,12 @@ class _Curve:
     error: float  # corruption error
     unchanged: float = np.nan  # score of the unchanged image, more is better, where there is no neutral value
     floor: tuple = ()  # loss at each value that is no matter of the transform; empty: not measured
+    patient: np.ndarray | None = None  # `(cases,)`, whose image each case is; None: each case is a patient
+
+    @property
+    def patients(self) -> int:
+        "How many there are"
+        return len(self.scores) if self.patient is None else int(self.patient.max()) + 1
 
     @cached_property
     def neutral(self):
@@ -279,7 +305,7 @@ def _alike(
     alike: dict[tuple, list] = {}
     for i, curve in enumerate(curves):
         about = tuple(sorted((name, str(fact)) for name, fact in curve.facts.items()))
-        key = tuple(curve.values), curve.at, curve.delta, about, curve.floor, len(curve.scores)
+        key = tuple(curve.values), curve.at, curve.delta, about, curve.floor, len(curve.scores), curve.patients > 1
         alike.setdefault(key, []).append(i)
     parts = []
     for (values, *_), places in alike.items():
@@ -298,8 +324,10 @@ def _measured_alike(
     first = curves[0]
     sign = 1 if first.better == "higher" else -1
     found = _turned_back(first.measures(np.stack([curve.mean for curve in curves])), sign)
-    if len(first.scores) > 1 and resamples:
-        samples = np.stack([bootstrap_curves(curve.scores, resamples, seed, curve.at) for curve in curves])
+    if first.patients > 1 and resamples:
+        samples = np.stack(
+            [bootstrap_curves(curve.scores, resamples, seed, curve.at, curve.patient) for curve in curves]
+        )
         found |= _bounds_of(_turned_back(first.measures(samples), sign), confidence)
     return found
 
@@ -464,13 +492,15 @@ def _one_curve(
     facts: dict,  # of the transform, and better, starts_at_0
     delta: float,
     noise: FloorCurves | None,
+    patients: dict | None = None,  # {case: patient}
 ) -> _Curve:
     "The curve in some rows of a table"
     names = facts["categorical"] or bool((table.number[at] < 0).any())
     curve = case_curves(table, at, names)
     transform = table.rows["transform"].iat[at[0]]
     neutral = None if facts["neutral"] is None else neutral_column(curve, facts["neutral"], transform)
-    scores, judged_at = _judged(curve, neutral)
+    judged, judged_at = _judged_cases(curve, neutral)
+    scores = curve.scores[judged]
     value = None if neutral is None else curve.values[neutral]
     error = np.nan
     if len(reference):
@@ -488,6 +518,7 @@ def _one_curve(
         better,
         error,
         known,
+        patient=_whose([curve.cases[i] for i in judged], patients),
     )
     return own if noise is None else replace(own, floor=_floor_at(own, table.rows.iloc[at[0]], noise))
 
@@ -499,6 +530,7 @@ def _curves_of(
     deltas: dict,  # {metric: drop that is tolerated}
     reference: pd.DataFrame,  # the rows of the reference model
     noise: FloorCurves | None = None,
+    patients: dict | None = None,  # {case: patient}
 ) -> list[_Curve]:
     "The curves of a table, in order of appearance"
     table = coded_table(scores)
@@ -511,7 +543,7 @@ def _curves_of(
         about = metrics[metric]
         own = dict(better=about["better"], starts_at_0=starts_at_0(about["better"], about["unit"]))
         yardstick = yardsticks.get(key, reference[:0])
-        curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric], noise))
+        curves.append(_one_curve(table, at, yardstick, transforms[transform] | own, deltas[metric], noise, patients))
     return curves
 
 # %% ../../nbs/analysis/01_summary.ipynb #6d0fe75e
@@ -520,8 +552,8 @@ def _summary_of(group: Group, deltas: dict, reference: pd.DataFrame, sampling: d
     scores = group.scores
     transforms, metrics = all_transform_facts(scores), all_metric_facts(scores)
     bare = without_facts(scores)
-    curves = _curves_of(bare, transforms, metrics, deltas, reference, noise)
-    found = _measured(curves, **sampling)
+    curves = _curves_of(bare, transforms, metrics, deltas, reference, noise, sampling["patients"])
+    found = _measured(curves, *(sampling[name] for name in ("confidence", "resamples", "seed")))
     measured = [_summary_row(curve, own) for curve, own in zip(curves, found)]
     first = [curve.first for curve in curves]
     about = bare.iloc[first][["model", "transform", "label", "metric"]].reset_index(drop=True)
@@ -587,7 +619,7 @@ def summarise(
     reference: pd.DataFrame | str | None = None,  # of the corruption error: table of one model, or a model in `scores`
     lower_is_better: Sequence[str] = (),  # names of custom metrics where that is not known; for hd95 and the like it is
     confidence: float = 0.95,  # share of bootstrap samples within the bounds, between 0 and 1
-    resamples: int = 1000,  # of the bootstrap over cases; 0: no bounds
+    resamples: int = 1000,  # of the bootstrap over patients, or over cases where none are named; 0: no bounds
     seed: int = 0,  # of the bootstrap
     by: str
     | Sequence[str]
@@ -597,6 +629,11 @@ def summarise(
     patient: str | None = None,  # column that names the patient; None: "patient", where there is one, else each case
 ) -> pd.DataFrame:
     """How sensitive models are: a row per model, transform, label and metric, largest drop first
+
+    Bounds are those of a bootstrap that draws patients, each with all of its cases; cases, where no column names the
+    patient (`.attrs["resampled"]` says which). What is guaranteed of a model holds for all of its rows together, so it
+    depends on how many there are: fewer labels, transforms and metrics in `scores` guarantee more. The column
+    `correction` and `.attrs["correction"]` name the correction and the number of statements.
 
     >>> import misas as ms
     >>> cases = [ms.phantom((96, 96), seed=seed) for seed in (0, 1)]
@@ -614,13 +651,17 @@ def summarise(
     deltas = per_metric("delta", delta, all_metric_facts(groups[0].scores), 0.05, Domain(0, open=True))
     of_reference = _reference_rows(without_facts(scores), reference)
     noise = None if floor is None else floor_curves(floor)
-    sampling = dict(confidence=float(confidence), resamples=int(resamples), seed=int(seed))
+    patients, known = _patients_or_none(scores, patient)
+    sampling = dict(confidence=float(confidence), resamples=int(resamples), seed=int(seed), patients=patients)
     if by is None:
         table = _summary_of(groups[0], deltas, of_reference, sampling, noise)
     else:
         table = _summarise_groups(groups, deltas, of_reference, sampling, noise)
-    patients, known = _patients_or_none(scores, patient)
-    return _with_guarantees(table, groups, patients, Claims(deltas, share, confidence)) if known else table
+    if known:
+        table = _with_guarantees(table, groups, patients, Claims(deltas, share, confidence))
+        table.attrs["correction"] = named_corrections(table)
+    table.attrs["resampled"] = "cases" if patients is None else "patients"
+    return table
 
 # %% ../../nbs/analysis/01_summary.ipynb #48e2e0bd
 def _amount_text(value, unit: str = "") -> str:

@@ -28,6 +28,7 @@ from misas.core.checks import (
     renamed_function,
     warn_user,
 )
+from .ignoring import by_convention, checked_ignore, checked_value
 from .packing import IGNORED, pack_structures, structures_present
 from .registry import load_providers
 
@@ -195,17 +196,6 @@ def _looks_ignored(
     return False if grey_levels else None
 
 # %% ../../nbs/core/03_cases.ipynb #cff814c6
-def checked_ignore(ignore) -> int | bool | None:
-    "The value of pixels that are not annotated, as the user gave it"
-    if ignore is None or ignore is False:
-        return ignore
-    if isinstance(ignore, float) and ignore.is_integer():
-        ignore = int(ignore)
-    if isinstance(ignore, bool) or not isinstance(ignore, (int, np.integer)):
-        raise invalid("ignore", "the value of pixels that are not annotated, False (none) or None", ignore, TypeError)
-    return int(ignore)
-
-
 def _found_ignore(
     truth: torch.Tensor,  # labels
     names: Sequence | None,  # of the labels
@@ -232,11 +222,13 @@ def _found_ignore(
 # %% ../../nbs/core/03_cases.ipynb #663b2e63
 def _as_truth(
     truth,  # array-like of labels; masked pixels of a masked array are not annotated
-    ignore: int | bool | None,  # see `Case`
+    ignore: int | bool | str | None,  # see `Case`
     names: Sequence | None,  # of the labels
     case: str,  # its name
 ) -> tuple[torch.Tensor, int | None]:  # labels, and the value among them that is ignored
     "The truth, and which of its values is no label"
+    if isinstance(ignore, str):
+        truth, ignore = by_convention(_as_array(truth), ignore, names, case)
     given = None if ignore is None or ignore is False else int(ignore)
     if not np.ma.is_masked(truth):
         labels = as_labels(truth, "truth", given)
@@ -251,11 +243,12 @@ def _as_truth(
 # %% ../../nbs/core/03_cases.ipynb #f665b076
 def _as_structures(
     truth,  # `(K, *S)`, boolean or 0 and 1; integers with `ignore` in all channels where nothing is annotated
-    ignore: int | bool | None,  # see `Case`
+    ignore: int | bool | str | None,  # see `Case`
     names: Sequence | None,  # of the labels 0, 1, 2 ..., the first one that of no structure
     case: str,  # its name
 ) -> tuple[torch.Tensor, int | None]:  # packed, and the value among them that is ignored
     "The truth of structures that may overlap, as one mask"
+    ignore = checked_value(ignore)
     if np.ma.is_masked(truth):
         raise ValueError(f"truth of case {case!r} must have no masked pixels where overlapping=True: ignore=-1 says it")
     array = as_numbers_of(truth)
@@ -277,6 +270,16 @@ def _as_structures(
     if given is None:
         return packed, None
     return packed.masked_fill(torch.from_numpy(unknown.any(0)), IGNORED), IGNORED
+
+
+def _as_array(truth) -> np.ndarray:
+    "A mask as an array, whatever it holds"
+    if isinstance(truth, torch.Tensor):
+        truth = to_numpy_dtype(truth.detach().cpu())
+    with naming("truth"):
+        array = np.asanyarray(truth)
+    check_real(array, "truth", "have labels that are integers >= 0")
+    return array
 
 
 def as_numbers_of(truth) -> np.ndarray:  # `(K, *S)`
@@ -335,7 +338,8 @@ class Case:
     labels: tuple[str, ...] | None = None  # names of the labels 0, 1, 2 ..., or a dict {value: name}; None: not known
     affine: np.ndarray | None = None  # `(4, 4)`: indices (slice, row, column) to mm (right, anterior, superior)
     unit: str = _FILLED_IN  # of `spacing`: "mm", or "px" where mm are not known; None: "mm" where there is a spacing
-    # value of pixels in the truth that are not annotated and count nowhere; None: 255 where it looks so; False: none
+    # value of pixels in the truth that are not annotated and count nowhere, or "cityscapes", "fastai" or "nnunet",
+    # whose conventions say it; None: 255 where it looks so; False: none
     ignore: int | None = None
     columns: Mapping[str, Any] = _FILLED_IN  # what a table of cases says besides: {name: text}
     # is the truth of structures that may overlap, `(K, *S)`? It is kept as one mask: see `pack_structures`
@@ -355,7 +359,7 @@ class Case:
             labels: Any = None,
             affine: Any = None,
             unit: str | None = None,
-            ignore: int | bool | None = None,
+            ignore: int | bool | str | None = None,
             columns: Mapping | None = None,
             overlapping: bool = False,
             prompt: Any = None,
@@ -386,7 +390,7 @@ class Case:
             image=image[None] if image.ndim == 2 else image,
             source=source,
             truth=truth,
-            ignore=None if ignore is None or ignore is False else stored_ignore(ignore),
+            ignore=stored_ignore(ignore) if type(ignore) is int else None,
             overlapping=bool(self.overlapping),
             affine=_checked_affine(self.affine),
             labels=labels,
@@ -529,7 +533,9 @@ def _background(
 # %% ../../nbs/core/03_cases.ipynb #a4e9fef9
 def with_ignore(
     case: Case,
-    ignore: int | bool | None,  # value of the truth that is not annotated; False: none; None: as the case says
+    # value of the truth that is not annotated, or the name of a convention; False: none; None: as the case says
+    ignore: int | bool | str | None,
+    names: Sequence | None = None,  # of the labels; None: those of the case
 ) -> Case:
     "The case with another word about what is not annotated"
     ignore = checked_ignore(ignore)
@@ -539,6 +545,11 @@ def with_ignore(
         raise invalid(
             "ignore", f"None, as the structures of case {case.name!r} overlap: Case(..., ignore=) says it", ignore
         )
+    if isinstance(ignore, str):
+        if case.truth is None:
+            return case
+        truth, value = _as_truth(case.truth, ignore, case.labels or names, case.name)
+        return case.replace(truth=truth, ignore=value)
     return case.replace(ignore=None if ignore is False else stored_ignore(ignore))
 
 # %% ../../nbs/core/03_cases.ipynb #555fc2d6
@@ -549,7 +560,7 @@ READERS: list[Callable[..., Case]] = []
 @checked
 def as_case(
     x,  # a `Case`, or anything that a reader takes: a path, a PIL image, an array, a tensor, a pair of image and truth
-    ignore: int | bool | None = None,  # value of a truth that is not annotated: see `Case`; None: as `x` says
+    ignore: int | bool | str | None = None,  # value of a truth that is not annotated: see `Case`; None: as `x` says
 ) -> Case:
     "`x` as a `Case`"
     if isinstance(x, Case):

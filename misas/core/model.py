@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate, pad
 
-from .cases import Case, Source, UnlikeShapesError, as_case, as_labels, to_source
+from .cases import Case, Source, UnlikeShapesError, as_case, as_labels, to_source, with_ignore
 from misas.core.checks import (
     AnyFunction,
     check_callable,
@@ -39,7 +39,7 @@ from misas.core.checks import (
     warn_user,
 )
 from .fingerprint import checksum
-from .packing import pack_structures
+from .packing import IGNORED, one_structure, pack_structures, structures_present
 from .registry import load_providers
 from .segments import merge_objects, objects_in
 
@@ -55,6 +55,7 @@ class Model:
     overlapping: bool = False  # are labels structures of their own, of which later ones cover earlier ones?
     packs: bool = False  # are its masks of structures that keep their overlap, as `pack_structures` makes them?
     prompt_kinds: tuple = ()  # of the prompts that it takes: "box", "click"
+    slice_axis: int | None = None  # of a volume: slices along it have prompts of their own; None: the volume has them
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -76,6 +77,10 @@ class Model:
     def prompt_for(self, case: Case):  # `Prompt`
         "The prompt that the model is given with a case; only some take any, see `prompt_kinds`"
         return case.prompt
+
+    def prompt_for_part(self, case: Case):  # `Prompt`, which may be empty
+        "The same for a part of a case, in which not all labels need to be"
+        return self.prompt_for(case)
 
     def with_threshold(
         self,
@@ -419,9 +424,19 @@ class PlainModel(Model):
             return torch.from_numpy(array).reshape(-1, *array.shape[-case.ndim :])
         return torch.from_numpy(np.moveaxis(array, -1, 0).copy())
 
+    def _prepared_structures(self, case: Case, packed: torch.Tensor) -> torch.Tensor:
+        "Structures that overlap, each prepared as a mask of its own"
+        count = max(structures_present(packed), default=0) or 1
+        masks = [one_structure(packed, label) for label in range(1, count + 1)]
+        plain = [case.replace(truth=mask, overlapping=False) for mask in masks]
+        ready = torch.stack([cast(torch.Tensor, self._prepared_truth(own)) for own in plain])
+        return pack_structures(ready > 0).masked_fill(ready[0] < 0, IGNORED)
+
     def _prepared_truth(self, case: Case) -> torch.Tensor | None:
         if case.truth is None:
             return None
+        if case.overlapping:
+            return self._prepared_structures(case, case.truth)
         mask = case.truth.numpy()
         if case.ignore is not None and not 0 <= case.ignore <= 255:
             # a palette has no room for it: meanwhile a label that does not occur stands for it
@@ -441,11 +456,12 @@ class PlainModel(Model):
 def case_for(
     model: Model,
     x,  # whatever `as_case` takes
-    ignore: int | bool | None = None,  # see `as_case`
+    ignore: int | bool | str | None = None,  # see `as_case`
 ) -> Case:
     "`x` as a case; where image and truth differ in size, as the model's `prepareSize` brings them together"
     try:
-        return as_case(x, ignore)
+        # of a convention that goes by names, the model may know them where the case does not
+        return with_ignore(x, ignore, model.labels) if isinstance(x, Case) else as_case(x, ignore)
     except UnlikeShapesError as e:
         if getattr(model, "_prepare", None) is None or e.image is None:
             raise

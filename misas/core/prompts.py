@@ -15,6 +15,7 @@ import torch
 
 from .cases import Case
 from .checks import Domain, check_flag, check_type, invalid, label_values
+from .packing import is_structure, structures_present
 
 # %% ../../nbs/core/13_prompts.ipynb #621b7387
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def prompt_of(
         remedy = "Case(..., prompt=Prompt(boxes={1: (row, column, row, column)})) brings one"
         allowed = "a truth to make a prompt of, or a prompt"
         raise ValueError(f"case {case.name!r} must have {allowed}, got neither; {remedy}")
-    mask = truth.cpu().numpy()
-    there = [int(label) for label in np.unique(mask) if label]
+    mask = truth.cpu()
+    there = sorted((structures_present(mask) if case.overlapping else set(mask.unique().tolist())) - {0})
     wanted = there if asked is None else asked
     missing = [label for label in wanted if label not in there]
     if missing or not wanted:
@@ -140,7 +141,8 @@ def prompt_of(
     boxes: dict[int, list] = {}
     clicks: dict[int, list] = {}
     for label in wanted:
-        parts = _parts(mask == label) if components else [mask == label]
+        inside = (is_structure(mask, label) if case.overlapping else mask == label).numpy()
+        parts = _parts(inside) if components else [inside]
         boxes[label] = [tight_box(part) for part in parts]
         clicks[label] = [deepest_place(part, case.spacing) for part in parts]
     return Prompt(boxes, clicks)
@@ -175,7 +177,7 @@ def carrying_prompt(
     def moved(kind: str) -> Callable:
         def move(place: tuple):
             mask = _pixels_of(place, kind, case.shape).to(case.image.device)
-            found = change(case.replace(prompt=None, truth=mask, ignore=None)).truth.cpu()
+            found = change(case.replace(prompt=None, truth=mask, ignore=None, overlapping=False)).truth.cpu()
             if torch.equal(found, mask.cpu()):
                 return place
             inside = found.numpy() > 0
@@ -211,3 +213,69 @@ def checked_click(click: tuple, shape: tuple, what: str) -> tuple:
     if len(click) != len(shape) or any(not 0 <= round(c) < n for c, n in zip(click, shape)):
         raise ValueError(f"{what} must be on the image of {shape} pixels, got {click}")
     return click
+
+# %% ../../nbs/core/13_prompts.ipynb #73cba286
+def prompt_of_slice(
+    prompt: Prompt,  # of a volume
+    axis: int,  # that the slices follow one another along
+    index: int,
+) -> Prompt:  # of a picture
+    "What of a prompt is on a slice: each box that reaches it, and the clicks on it"
+
+    def flat(place: tuple, half: int) -> tuple:
+        return tuple(number for i, number in enumerate(place) if i % half != axis)
+
+    boxes: dict[int, list] = {}
+    clicks: dict[int, list] = {}
+    for label, _, box in prompt.places("box"):
+        if round(box[axis]) <= index <= round(box[axis + 3]):
+            boxes.setdefault(label, []).append(flat(box, 3))
+    for label, _, click in prompt.places("click"):
+        if round(click[axis]) == index:
+            clicks.setdefault(label, []).append(flat(click, 3))
+    return Prompt(boxes, clicks)
+
+
+def prompt_of_slices(
+    prompts: list[Prompt],  # of the slices, in their order
+    axis: int,  # that they follow one another along
+) -> Prompt:  # of the volume
+    "The prompts of slices as boxes that are one slice thick, and clicks"
+    boxes: dict[int, list] = {}
+    clicks: dict[int, list] = {}
+    for k, prompt in enumerate(prompts):
+        for label, _, box in prompt.places("box"):
+            half = len(box) // 2
+            lows, highs = list(box[:half]), list(box[half:])
+            boxes.setdefault(label, []).append((*lows[:axis], k, *lows[axis:], *highs[:axis], k, *highs[axis:]))
+        for label, _, click in prompt.places("click"):
+            clicks.setdefault(label, []).append((*click[:axis], k, *click[axis:]))
+    return Prompt(boxes, clicks)
+
+# %% ../../nbs/core/13_prompts.ipynb #a2c7be8e
+def moved_prompt(
+    prompt: Prompt,
+    shape: tuple,  # `(*S)` of the image
+    scaled: tuple,  # `(*T)` to which it is scaled
+    wanted: tuple,  # `(*U)` to which it is then padded or cropped about its centre
+) -> Prompt:
+    "The prompt of an image that is brought to a size; what is cropped away is left out"
+    factors = np.array(scaled) / np.array(shape)
+    shifts = [(new - old) // 2 if new >= old else -((old - new) // 2) for old, new in zip(scaled, wanted)]
+    edge = np.array(wanted) - 1.0
+
+    def click(place: tuple):
+        at = (np.array(place) + 0.5) * factors - 0.5 + shifts
+        inside = ((at > -0.5) & (at < edge + 0.5)).all()
+        return tuple(np.clip(at, 0, edge).tolist()) if inside else None
+
+    def box(place: tuple):
+        low, high = np.array(place).reshape(2, -1)
+        # the edges of the outermost pixels go to edges; of less than a pixel, the middle counts
+        low, high = low * factors + shifts, (high + 1) * factors - 1 + shifts
+        low, high = np.minimum(low, (low + high) / 2), np.maximum(high, (low + high) / 2)
+        if (high < 0).any() or (low > edge).any():
+            return None
+        return (*np.clip(low, 0, edge).tolist(), *np.clip(high, 0, edge).tolist())
+
+    return prompt.changed("box", box).changed("click", click)

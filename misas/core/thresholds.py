@@ -14,6 +14,7 @@ import torch
 from .cases import Case
 from .checks import Domain, check_choice, check_type, invalid, is_several, label_text, short_repr, warn_user
 from .model import Model
+from .packing import check_not_overlapping
 from .wrapper import Wrapper
 
 # %% ../../nbs/core/11_thresholds.ipynb #2b30b2ba
@@ -161,6 +162,8 @@ class Thresholded(Wrapper):
             raise invalid("threshold", _ALLOWED, None)
         check_type("name", name, str, "a string", optional=True)
         super().__init__(model, name)
+        # of structures, probabilities do not tell what lies beneath another one
+        check_not_overlapping(self.model, f"masks of model {self.name!r}", "as_model(net, threshold=...) takes one")
         self.threshold = checked_threshold(threshold)
         self._found: dict[int, tuple] = {}
 

@@ -8,6 +8,7 @@ __all__ = ['Wrapper', 'Relabelled']
 # %% ../../nbs/core/09_wrapper.ipynb #0700b01f
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 import torch
 
@@ -51,8 +52,22 @@ class Wrapper(Model):
     def prompt_kinds(self) -> tuple:  # type: ignore[override]
         return self.model.prompt_kinds
 
+    @property
+    def slice_axis(self) -> int | None:  # type: ignore[override]
+        return self.model.slice_axis
+
     def prompt_for(self, case: Case):
         return self.model.prompt_for(case)
+
+    def prompt_for_part(self, case: Case):
+        return self.model.prompt_for_part(case)
+
+    def with_threshold(self, threshold) -> Model:
+        if not self.packs:
+            return super().with_threshold(threshold)
+        inside = copy(self)  # of structures that overlap, only the model inside knows what lies beneath another one
+        inside.model = self.model.with_threshold(threshold)
+        return inside
 
     @contextmanager
     def session(self) -> Iterator["Wrapper"]:

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/data/03_dicom.ipynb #0bba9f54
+import math
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from .files import InvalidImageError, Raw, raw_volume, tidy_affine
 from misas.data.headers import (
+    as_number,
     begins_as_dicom,
     frame_facts,
     header_values,
@@ -395,6 +397,16 @@ def _in_world(raw: Raw, frames: list) -> Raw:
     worlds = {f.get("FrameOfReferenceUID") for _, f in frames}
     return replace(raw, world=str(*worlds)) if len(worlds) == 1 and None not in worlds else raw
 
+
+_MOST_TESLA = 30  # more is no field strength in tesla: some write it in gauss
+
+
+def _of_scan(raw: Raw, frames: list) -> Raw:
+    "With the field strength of an MR scan, if all frames say the same"
+    said = {as_number(f.get("MagneticFieldStrength")) for _, f in frames}
+    tesla = said.pop() if len(said) == 1 else math.nan
+    return replace(raw, columns=dict(MagneticFieldStrength=tesla)) if 0 < tesla <= _MOST_TESLA else raw
+
 # %% ../../nbs/data/03_dicom.ipynb #6b315451
 def _about_frames(frames: list) -> tuple[str, ...]:  # for warnings
     "What a user should know of the numbers and of the spacing of frames"
@@ -414,7 +426,7 @@ def _about_frames(frames: list) -> tuple[str, ...]:  # for warnings
 def _volume_or_plane(frames: list) -> Raw:
     "One frame as it is stored, several as a volume"
     raw = _with_window(_one_frame(*frames[0]), frames) if len(frames) == 1 else _stack(frames)
-    return _in_world(replace(raw, remarks=_about_frames(frames) + raw.remarks), frames)
+    return _of_scan(_in_world(replace(raw, remarks=_about_frames(frames) + raw.remarks), frames), frames)
 
 # %% ../../nbs/data/03_dicom.ipynb #93f47df1
 def from_dicom(

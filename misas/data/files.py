@@ -39,6 +39,7 @@ class Raw:
     axes: str = "same"
     unit: str | None = None  # of `spacing`: "px" where only the ratio of a pixel's sides is known; None: "mm"
     about_window: str | None = None  # what was assumed of several windows, for a warning where one is used
+    columns: dict | None = None  # what a file says of the scan itself, and of nobody, by the name of its element
     # of DICOM: by what segments call a frame, (identifier, number): its affine, in mm or else in voxels, and its shape
     frames: dict | None = None
 

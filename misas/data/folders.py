@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from ..core.cases import Case, as_case, checked_ignore
-from ..core.checks import checked, invalid, nearest_name, user_path, warn_user
+from ..core.cases import Case, as_case
+from ..core.checks import check_flag, checked, invalid, nearest_name, user_path, warn_user
+from ..core.ignoring import checked_ignore
+from .conventions import convention_file, nnunet_ignore
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
 from .sources import READABLE, is_path
@@ -36,8 +38,10 @@ class Table:
     rows: list  # of pairs (number of the row, {head: cell})
     is_json: bool = False
 
-    def path(self, cell) -> str | tuple | None:
-        "The path in a cell, or several as channels; None where the cell is empty"
+    def path(self, cell) -> str | tuple | dict | None:
+        "The path in a cell, or several as channels or by name; None where the cell is empty"
+        if isinstance(cell, Mapping):
+            return {name: str(self.path(part)) for name, part in cell.items()}
         if isinstance(cell, (list, tuple)):
             return tuple(str(self.path(part)) for part in cell)
         text = os.path.expanduser(str(cell).strip().strip("\"'"))
@@ -57,8 +61,8 @@ class Table:
         "Does the cell name a file or folder that is there?"
         try:
             found = self.path(cell)
-            paths = found if isinstance(found, (tuple, list)) else [found]
-            return all(path is not None and Path(path).exists() for path in paths)
+            paths: Any = list(found.values()) if isinstance(found, dict) else [found] if is_path(found) else found or ()
+            return bool(paths) and all(Path(path).exists() for path in paths)
         except (ValueError, OSError):  # a link, or a long text
             return False
 
@@ -253,30 +257,76 @@ def _warn_of_twins(table: Table, cases: list, named: bool) -> None:
             warn_user(f"{table.name}: {number} rows have the same {what}, {shown!r}")
             return
 
+# %% ../../nbs/data/07_folders.ipynb #6284100f
+_STRUCTURE = re.compile(r"(?:truth|mask|label)\s*:\s*(.+)", re.I)
+
+
+def _structure_columns(
+    table: Table,
+    roles: dict,  # see `_roles`
+) -> dict[str, str]:  # {name of a structure: head of its column}
+    "Columns of masks of one structure each, called truth:NAME"
+    found: dict[str, str] = {}
+    for head in table.heads:
+        named = _STRUCTURE.fullmatch(head.strip())
+        if named and named[1].strip() in found:
+            twins = f"{found[named[1].strip()]!r} and {head!r}"
+            raise ValueError(f"{table.name} must have one column for each structure, got {twins}")
+        if named:
+            found[named[1].strip()] = head
+    if found and "truth" in roles:
+        both = f"{roles['truth']!r} and {next(iter(found.values()))!r}"
+        raise ValueError(f"{table.name} must have one column of truths, or one for each structure, got {both}")
+    return found
+
+
+def _masks_in(
+    table: Table,
+    columns: dict,  # see `_structure_columns`
+    row: dict,
+    number: int,  # of the row
+) -> dict | None:  # {name of a structure: path}; None where the case has no truth
+    "The masks of all structures of a row"
+    paths = {name: table.path(row.get(head, "")) for name, head in columns.items()}
+    given = [name for name, path in paths.items() if path is not None]
+    if given and len(given) < len(paths):
+        lacking = next(name for name in paths if name not in given)
+        raise ValueError(
+            f"{table.name} must name a mask for each structure of a case, or for none of them, got none for "
+            f"{lacking!r} in row {number}; where it is not in the image, an empty mask says so"
+        )
+    return paths if given else None
+
 # %% ../../nbs/data/07_folders.ipynb #82030e6e
 @checked
 def read_cases(
     # a table with columns image, truth (or mask; may be empty), name (optional), and any others: a CSV or JSON file,
-    # or a pandas table
+    # or a pandas table; columns truth:NAME hold a mask for each of several structures that may overlap
     csv,
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
-    ignore: int | None = None,  # value of truths that is not annotated: see `load_case`
+    ignore: int | str | None = None,  # value of truths that is not annotated, or a convention: see `load_case`
     colours: Mapping | None = None,  # {colour: label} of masks in colours: see `load_case`
+    overlapping: bool = False,  # keep structures apart that may overlap: see `load_case`; True for columns truth:NAME
 ) -> list[CaseFile]:
     "The cases that a table names"
     table = read_table(user_path(csv, "csv"))
-    roles = _roles(table)
+    check_flag("overlapping", overlapping)
+    columns = _structure_columns(table, {})
+    roles = _roles(replace(table, heads=[head for head in table.heads if head not in columns.values()]))
+    columns = _structure_columns(table, roles)
     cases = []
     for number, row in table.rows:
         paths = {role: table.path(row.get(head, "")) for role, head in roles.items() if role != "name"}
-        image, truth = paths["image"], paths.get("truth")
+        image, truth = paths["image"], paths.get("truth") or _masks_in(table, columns, row, number)
         if image is None:
             raise ValueError(f"{table.name} must name an image in each row, got none in row {number}")
         if image == truth:
             raise ValueError(f"{table.name} must not have an image as its own truth, got {truth!r} in row {number}")
         name = str(row.get(roles.get("name"), "")).strip() or None
-        others = {head: cell for head, cell in row.items() if head not in roles.values()}
-        case = CaseFile(image, cast(str | None, truth), name, None if truth is None else rois, ignore, others or None)
+        known = (*roles.values(), *columns.values())
+        others = {head: cell for head, cell in row.items() if head not in known}
+        kept = dict(overlapping=overlapping and truth is not None)
+        case = CaseFile(image, truth, name, None if truth is None else rois, ignore, others or None, **kept)
         cases.append(case if truth is None else replace(case, colours=colours))
     if not cases:
         raise ValueError(f"{table.name} must have at least one row, got none")
@@ -345,6 +395,44 @@ def _split_folder(folder: Path) -> tuple:  # two lists of paths
     marked = {p for p in files if _MASK_END.search(file_stem(p))}
     return [p for p in files if p not in marked], sorted(marked)
 
+# %% ../../nbs/data/07_folders.ipynb #b1721562
+def _mask_folder(folder: Path) -> Path | None:
+    "The subfolder of the masks"
+    below = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    return next((below[name] for name in _MASK_FOLDERS if name in below), None)
+
+
+def _structures_below(
+    place: Path,  # folder of the masks
+    images: Iterable[Path],
+) -> dict:  # {name of a case: {name of a structure: path}}
+    "Masks in a folder for each structure, called as their images, or in a folder for each case"
+    stems = {file_stem(path) for path in images}
+    cases = stems | {_IMAGE_END.sub("", stem) for stem in stems}
+    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    for folder in sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        for file in sorted(path for path in folder.iterdir() if path.is_file() and _is_image(path)):
+            inner = file_stem(file)
+            inner = inner if inner in cases else _MASK_END.sub("", inner)
+            case, structure = (folder.name, inner) if folder.name in cases else (inner, folder.name)
+            if case in cases:
+                found[case][structure] = file
+    names = sorted({name for files in found.values() for name in files})
+    for case, files in list(found.items()):
+        lacking = [name for name in names if name not in files]
+        if lacking:
+            warn_user(
+                f"case {case!r} is left out, as {str(place)!r} has no mask of it for {', '.join(map(repr, lacking))}: "
+                "where a structure is not in the image, an empty mask says so"
+            )
+            del found[case]
+    return {case: {name: files[name] for name in names} for case, files in found.items()}
+
+
+def _as_text(truth) -> str | dict:
+    "The path of a mask, or of several by name"
+    return {name: str(path) for name, path in truth.items()} if isinstance(truth, Mapping) else str(truth)
+
 # %% ../../nbs/data/07_folders.ipynb #cd034042
 def _by_key(
     paths: Iterable[Path],
@@ -387,18 +475,13 @@ def _channel_groups(
 # %% ../../nbs/data/07_folders.ipynb #e9b969d5
 def _nnunet_ignore(folder: Path) -> int | None:
     "The label that a `dataset.json` of nnU-Net, in the folder or above it, calls ignore"
-    path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
-    try:
-        labels = {} if path is None else json.loads(path.read_text(encoding="utf-8")).get("labels", {})
-        value = labels.get("ignore")
-    except (ValueError, AttributeError, OSError):
-        return None  # some other file of this name
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    warn_user(
-        f"{str(path)!r} calls label {value} of the truths ignore, so these pixels count nowhere "
-        "(ignore=False of evaluate counts them)"
-    )
+    path = convention_file(folder, "nnunet")
+    value = None if path is None else nnunet_ignore(path)
+    if value is not None:
+        warn_user(
+            f"{str(path)!r} calls label {value} of the truths ignore, so these pixels count nowhere "
+            "(ignore=False of evaluate counts them)"
+        )
     return value
 
 # %% ../../nbs/data/07_folders.ipynb #c1d350f2
@@ -468,18 +551,24 @@ def find_cases(
     masks: str | Path | None = None,  # folder of the masks; None: they are found in `folder`, see above
     rois: str | Sequence[str] | Mapping[str, int] | None = None,  # of masks in RTSTRUCT or SEG: see `load_case`
     colours: Mapping | None = None,  # {colour: label} of masks in colours: see `load_case`
+    # keep structures apart that may overlap: see `load_case`; True where masks lie in a folder for each structure or
+    # for each case
+    overlapping: bool = False,
 ) -> list[CaseFile]:  # sorted by name
     "The cases in a folder; images and masks without a partner are left out with a warning"
     folder, masks = user_path(folder, "folder"), user_path(masks, "masks")
     for argument, path in (("folder", folder), ("masks", masks)):
         if path is not None and not os.path.isdir(path):
             raise invalid(argument, "a folder that exists", str(path))
+    check_flag("overlapping", overlapping)
     folder = Path(folder)
+    place = _mask_folder(folder) if masks is None else Path(masks)
     if masks is None:
         images, truths = _split_folder(folder)
     else:
         images, truths = _images_in(folder), _images_in(Path(masks))
-    truths = _by_key(truths, _MASK_END)
+    several = {} if truths or place is None else _structures_below(place, images)
+    truths = several or _by_key(truths, _MASK_END)
     images = _image_paths(images, truths)
     if not images and not truths:
         images = _series_below(folder)
@@ -488,13 +577,19 @@ def find_cases(
     if not truths:
         return _with_told_columns(folder, [CaseFile(path, name=key) for key, path in images.items()])
     alone = [images[key] for key in images if key not in truths]
-    alone += [truths[key] for key in truths if key not in images]
+    alone += [truths[key] for key in truths if key not in images and not several]
     if alone:
         names = ", ".join(Path(p if is_path(p) else p[0]).name for p in alone)
         warn_user(f"left out, because they have no partner of the same name: {names}")
+    if several and not overlapping:
+        first = next(iter(several.values()))
+        warn_user(
+            f"{str(place)!r} has several masks for each image ({', '.join(first)}), which are taken for structures "
+            "that may overlap (overlapping=True of find_cases says so)"
+        )
     ignore = _nnunet_ignore(folder)
     found = [
-        CaseFile(path, str(truths[key]), key, rois, ignore, colours=colours)
+        CaseFile(path, _as_text(truths[key]), key, rois, ignore, colours=colours, overlapping=overlapping)
         for key, path in images.items()
         if key in truths
     ]
@@ -521,7 +616,7 @@ def as_list(
 # %% ../../nbs/data/07_folders.ipynb #e2581147
 def _unread(
     x,  # one case: see `as_cases`
-    ignore: int | bool | None,  # see `as_cases`
+    ignore: int | bool | str | None,  # see `as_cases`
     read: Callable,  # see `as_cases`
 ) -> Case | CaseFile:
     "A case that is in memory, or says where it is"
@@ -565,7 +660,8 @@ def _is_table(x) -> bool:
 
 def as_cases(
     cases,  # a folder, a table (CSV or JSON file, pandas), one case or several
-    ignore: int | bool | None = None,  # value of truths that is not annotated; False: none; None: as the cases say
+    # value of truths that is not annotated, or a convention: see `load_case`; False: none; None: as the cases say
+    ignore: int | bool | str | None = None,
     read: Callable = as_case,  # makes a `Case` of what is in memory, as `as_case` does
 ) -> list:  # of `Case` and `CaseFile`, no two of the same name
     "Cases as a list; files stay unread"

@@ -97,7 +97,15 @@ _NUMBERS = dict(  # how many numbers an element has
 _POSITIVE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 _NOT_ZERO = ("SpacingBetweenSlices", "SliceThickness", "EstimatedRadiographicMagnificationFactor", "RescaleSlope")
 _DIRECTIONS = ("ImageOrientationPatient", "ImageOrientationVolume")
-_TEXTS = ("PhotometricInterpretation", "Modality", "VOILUTFunction", "RescaleType", "Units", "ImageType")
+_TEXTS = (
+    "PhotometricInterpretation",
+    "Modality",
+    "VOILUTFunction",
+    "RescaleType",
+    "Units",
+    "ImageType",
+    "MagneticFieldStrength",
+)
 _IDENTIFIERS = ("FrameOfReferenceUID", "SOPInstanceUID")  # compared with those of structures, and never shown
 
 # %% ../../nbs/data/10_headers.ipynb #a10295f3

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from misas.core.cases import (
     as_numbers_of,
     check_real,
     check_unmasked,
-    checked_ignore,
 )
 from misas.core.checks import (
     Domain,
@@ -36,9 +35,13 @@ from misas.core.checks import (
     check_type,
     checked,
     invalid,
+    label_names,
     user_path,
     warn_user,
 )
+from ..core.ignoring import by_convention, checked_ignore, checked_value
+from ..core.packing import MOST
+from .conventions import convention_file, told_ignore
 from .dicom import is_dicom, read_film
 from .files import Raw, Reading, slice_along
 from .pictures import TURNED, checked_colours, grey_labels, without_alpha
@@ -84,42 +87,100 @@ class CaseFile:
     "A case that is read when it is needed"
 
     image: str | tuple[str, ...]  # path of a file or of a folder of DICOM files; or a tuple of paths, one per channel
-    truth: str | None = None  # path; None where there is none
+    # path; None where there is none; of structures that may overlap, a tuple of paths or a dict {name: path}, too
+    truth: str | tuple[str, ...] | None = None
     name: str | None = None  # None: the image file's name without its ending
     rois: Sequence[str] | Mapping[str, int] | None = None  # of a truth in RTSTRUCT or SEG: see `load_case`
-    ignore: int | None = None  # value of pixels of the truth that are not annotated: see `load_case`
+    ignore: int | str | None = None  # value of pixels of the truth that are not annotated: see `load_case`
     columns: Mapping | None = None  # what a table of cases says besides: {name: text}
     page: int | str | None = None  # of a file with several pages: see `load_case`
     colours: Mapping | tuple | None = None  # {colour: label} of a truth in colours: see `load_case`
+    overlapping: bool = False  # is the truth of structures that may overlap: see `load_case`; True for several paths
+    structures: tuple[str, ...] | None = None  # their names, one for each of several paths; None: as the files
+
+    if TYPE_CHECKING:
+        # the constructor takes more than the fields keep
+        def __init__(
+            self,
+            image: Any,
+            truth: Any = None,
+            name: str | None = None,
+            rois: Any = None,
+            ignore: int | bool | str | None = None,
+            columns: Mapping | None = None,
+            page: int | str | None = None,
+            colours: Any = None,
+            overlapping: bool = False,
+            structures: Any = None,
+        ) -> None: ...
 
     def __post_init__(self):
         paths = (self.image,) if is_path(self.image) else tuple(self.image)
         paths = tuple(user_path(path, "image") for path in paths)
         object.__setattr__(self, "image", paths[0] if is_path(self.image) else paths)
-        object.__setattr__(self, "truth", user_path(self.truth, "truth"))
+        self._set_truth()
         object.__setattr__(self, "rois", chosen_rois(self.rois))
+        object.__setattr__(self, "ignore", checked_ignore(self.ignore))
         object.__setattr__(self, "colours", checked_colours(self.colours) or None)
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(dict(self.columns).items()))
         if self.name is None:
             object.__setattr__(self, "name", _name_of(self.image))
 
+    def _set_truth(self):
+        "Keep the truth as a path, or as several and the names of their structures"
+        truth, names = self.truth, self.structures
+        if isinstance(truth, Mapping):
+            truth, names = tuple(truth.values()), tuple(map(str, truth))
+        if isinstance(truth, (list, tuple)):
+            if not truth:
+                raise invalid("truth", "a path, or a path for each of one or several structures", truth)
+            truth = tuple(str(user_path(path, "truth")) for path in truth)
+            names = tuple(map(file_stem, truth)) if names is None else tuple(map(str, names))
+            if len(set(names)) != len(truth):
+                raise invalid("structures", f"a name for each of {len(truth)} structures, no two alike", names)
+            object.__setattr__(self, "overlapping", True)
+        elif names is not None:
+            raise invalid("structures", "None where truth is not several paths", names)
+        else:
+            truth = user_path(truth, "truth")
+        check_flag("overlapping", self.overlapping)
+        object.__setattr__(self, "truth", truth)
+        object.__setattr__(self, "structures", names)
+
+    @property
+    def masks(self) -> str | dict | None:
+        "The truth as `load_case` takes it"
+        if not isinstance(self.truth, tuple):
+            return self.truth
+        return dict(zip(cast(tuple, self.structures), self.truth))
+
     @property
     def paths(self) -> tuple:
         "All paths, that of the truth last"
         images = (self.image,) if is_path(self.image) else tuple(self.image)
-        return images if self.truth is None else (*images, self.truth)
+        if self.truth is None:
+            return images
+        return (*images, self.truth) if is_path(self.truth) else (*images, *self.truth)
 
     @property
     def files(self) -> list[Path]:
         "All files, those in folders among them: whoever wants to know whether a case has changed looks at them"
-        return [file for path in map(Path, self.paths) for file in _files_at(path)]
+        found = [file for path in map(Path, self.paths) for file in _files_at(path)]
+        named = None
+        if isinstance(self.ignore, str) and is_path(self.truth):
+            named = convention_file(cast(str, self.truth), self.ignore)
+        return found if named is None else [*found, named]
 
     def resolved(self) -> "CaseFile":
         "The same with full paths, for processes that stand in another folder"
         paths = [str(Path(p).resolve()) for p in self.paths]
-        truth = None if self.truth is None else paths.pop()
-        return replace(self, image=paths[0] if is_path(self.image) else tuple(paths), truth=truth)
+        n = 1 if is_path(self.image) else len(self.image)
+        image = paths[0] if is_path(self.image) else tuple(paths[:n])
+        truth: Any = tuple(paths[n:])
+        if self.truth is None or is_path(self.truth):
+            truth = truth[0] if truth else None
+        return replace(self, image=image, truth=truth)
 
 
 def _files_at(path: Path) -> list:
@@ -242,7 +303,8 @@ def _truth_of(
 
 # %% ../../nbs/data/06_loading.ipynb #5b3cb8dc
 def structure_masks(
-    truth,  # a list or dict {name: mask} of masks, an array `(K, *S)`, or an RTSTRUCT or SEG file
+    # a list or dict {name: mask} of masks, an array `(K, *S)`, a file of several channels, or an RTSTRUCT or SEG file
+    truth,
     image: Raw,  # its channels are known
     rois,  # of a file: see `load_case`
     reading: Reading,
@@ -250,37 +312,84 @@ def structure_masks(
 ) -> tuple:  # `(K, *S)`; names of the labels 0, 1, 2 ..., or None; and remarks
     "Masks of structures that may overlap, on the grid of an image"
     shape = spatial_shape(image)
-    parts: list[tuple]
-    file = is_path(truth) and structure_file(truth) is not None
-    if file:
-        chosen = [name for name, _ in chosen_rois(rois) or ()] or roi_names(truth)
-        parts = [(name, truth, [name]) for name in chosen]
-    elif isinstance(truth, Mapping):
-        parts = [(str(name), mask, None) for name, mask in truth.items()]
-    elif isinstance(truth, (list, tuple)) and any(map(is_path, truth)):
-        parts = [(file_stem(mask) if is_path(mask) else str(k), mask, None) for k, mask in enumerate(truth, 1)]
-    elif is_path(truth):
-        allowed = "a list of files where overlapping=True, one for each structure, or an RTSTRUCT or SEG file"
-        raise invalid("truth", allowed, str(truth))
-    else:
+    names: tuple | None
+    if is_path(truth) and structure_file(truth) is not None:
+        parts = _grouped_rois(rois, truth)
+        names = tuple(" + ".join(own) for own in parts)
+        raws = [cast(Raw, read_truth(truth, image, dict.fromkeys(own, 1), reading)) for own in parts]
+    elif isinstance(truth, Mapping) or isinstance(truth, (list, tuple)) and any(map(is_path, truth)):
+        named = truth if isinstance(truth, Mapping) else {}
+        masks = list(named.values() if named else truth)
+        names = tuple(map(str, named)) or tuple(
+            file_stem(mask) if is_path(mask) else str(k) for k, mask in enumerate(masks, 1)
+        )
+        raws = [cast(Raw, read_truth(mask, image, None, reading)) for mask in masks]
+    elif isinstance(truth, (np.ndarray, torch.Tensor, list)) and not hasattr(truth, "affine"):
         return as_numbers_of(truth), None, ()
-    if not parts:
+    else:
+        names = None
+        raws = _channels_of_mask(truth, shape, reading)
+    if not raws:
         raise invalid("truth", "a mask for each of one or several structures", truth)
-    raws = [cast(Raw, read_truth(mask, image, own, reading)) for _, mask, own in parts]
-    masks = [cast(np.ndarray, _truth_of(raw, image)) for raw in raws]
     remarks = tuple(dict.fromkeys(remark for raw in raws for remark in raw.remarks + about_axes(raw, image)))
-    names = ("background", *(name for name, _, _ in parts))
-    own = [_one_structure(mask.reshape(shape), name, ignore) for mask, name in zip(masks, names[1:])]
-    return np.stack(own), names, remarks
+    called = names or tuple(f"{k}" for k in range(1, len(raws) + 1))
+    own = [_one_structure(_on_image(raw, image, name), name, ignore) for raw, name in zip(raws, called)]
+    return np.stack(own), names and ("background", *names), remarks
+
+# %% ../../nbs/data/06_loading.ipynb #b6c53399
+def _grouped_rois(
+    rois,  # names, or {name: label}, as the user gave them
+    truth,  # path of an RTSTRUCT or SEG file
+) -> list[list[str]]:  # names of those that become structure 1, 2, 3 ...
+    "ROIs by the label that they get: those of one label are one structure"
+    chosen = chosen_rois(rois) or tuple((name, k) for k, name in enumerate(roi_names(truth), 1))
+    labels = sorted({label for _, label in chosen})
+    if labels != list(range(1, len(labels) + 1)):
+        raise invalid("labels of rois", f"1 to {len(labels)} where overlapping=True", labels)
+    return [[name for name, own in chosen if own == label] for label in labels]
+
+# %% ../../nbs/data/06_loading.ipynb #edd40013
+def _on_image(raw: Raw, image: Raw, name: str) -> np.ndarray:  # `(*S)`
+    "The mask of one structure on the grid of an image; an error names the structure"
+    try:
+        return cast(np.ndarray, _truth_of(raw, image)).reshape(spatial_shape(image))
+    except UnlikeShapesError as e:
+        raise UnlikeShapesError(f"structure {name!r}: {e}") from e
+    except ValueError as e:
+        raise type(e)(f"structure {name!r}: {e}") from e
 
 
+def _channels_of_mask(
+    truth,  # a file, or an image that knows where it lies, with a channel for each structure
+    shape: tuple,  # `(*S)` of the image
+    reading: Reading,
+) -> list[Raw]:  # one for each structure
+    "The channels or pages of a mask"
+    several = replace(reading, labels=True, page="all" if reading.page is None else reading.page)
+    raw = read_source(truth, "truth", reading=several)
+    array = np.asarray(raw.array)
+    if array.ndim == len(shape) + 1:
+        axis = raw.channels if raw.channels in ("first", "last") else None
+        if axis is None:
+            axis = "last" if array.shape[1:] != shape and array.shape[:-1] == shape else "first"
+        array = channels_first(array, axis)
+        grey = axis == "last" and raw.kind == "pil" and (array == array[0]).all()
+        array = array[:1] if grey else array
+    else:
+        array = array[None]
+    if len(array) > MOST:
+        found = f"{len(array)} channels: {str(truth)!r}" if is_path(truth) else f"{len(array)} channels"
+        raise ValueError(f"truth must have at most {MOST} structures where overlapping=True, got {found}")
+    return [replace(raw, array=channel, channels="none", axes="same") for channel in array]
+
+# %% ../../nbs/data/06_loading.ipynb #012e6aff
 def _one_structure(
     mask: np.ndarray,  # `(*S)`
     name: str,
     ignore: int | bool | None,
 ) -> np.ndarray:  # 0, 1, and `ignore`
     "A mask of 0 and one other value, such as 1 or 255, as 0 and 1"
-    ignored = checked_ignore(ignore)
+    ignored = checked_value(ignore)
     unknown = np.zeros(mask.shape, bool) if ignored in (None, False) else mask == ignored
     values = [value for value in np.unique(mask[~unknown]).tolist() if value]
     if len(values) > 1:
@@ -314,7 +423,10 @@ def _case_of(
         labels = mask.labels
     unit = raw.unit if spacing is None else "mm"
     known = raw.spacing if spacing is None else spacing
-    case = Case(pixels, truth, name, known, scale, source, labels, raw.affine, unit, ignore, columns)
+    said = dict(columns or {})
+    # what a table says stands before what the file says, an empty cell says nothing
+    told = said | {name: value for name, value in (raw.columns or {}).items() if said.get(name, "") == ""}
+    case = Case(pixels, truth, name, known, scale, source, labels, raw.affine, unit, ignore, told)
     if spacing is not None:
         case = case.replace(affine=_respaced(raw.affine, case.spacing))
     assumed = (raw.about_window,) if window is True and raw.about_window else ()
@@ -364,6 +476,25 @@ def _naming(image, truth, error: Exception) -> Exception:
         )
     return type(error)(f"{', '.join(names)}: {error}{helps}") if names else error
 
+# %% ../../nbs/data/06_loading.ipynb #59137a44
+def _by_convention(
+    mask: Raw | None,
+    truth,  # what it was read from
+    ignore: int | bool | str | None,
+    labels,  # as the user has given them
+    name: str,  # of the case
+) -> tuple:  # mask, a value that is ignored, and labels
+    "A mask in which what a convention ignores has one value, and what its files call the labels"
+    if mask is None or not isinstance(ignore, str):
+        return mask, None if mask is None and isinstance(ignore, str) else ignore, labels
+    names = label_names(mask.labels if labels is None else labels)
+    if is_path(truth):
+        ignore, names = told_ignore(ignore, truth, names)
+    if isinstance(ignore, str):
+        array, ignore = by_convention(mask.array, ignore, names, name)
+        mask = replace(mask, array=array)
+    return mask, ignore, names if labels is None else labels
+
 # %% ../../nbs/data/06_loading.ipynb #a7c0f910
 def load_case(
     # path of a picture, DICOM, NIfTI, NRRD, MetaImage or NumPy file, or of a folder of DICOM files; list of paths, one
@@ -390,13 +521,15 @@ def load_case(
     page: int | str | None = None,
     # how many numbers a file may hold; None: 2**28 in a picture (1 GiB), 2**30 in a volume (4 GiB)
     max_pixels: int | None = None,
-    # value of pixels of the truth that are not annotated and count nowhere, such as 255 or -1; False: none;
+    # value of pixels of the truth that are not annotated and count nowhere, such as 255 or -1; or a convention that
+    # says it: "cityscapes", "fastai" (Void in codes.txt) or "nnunet" (ignore in dataset.json); False: none;
     # None: 255 where it stands far above the other labels
-    ignore: int | bool | None = None,
+    ignore: int | bool | str | None = None,
     # {colour: label} of a truth in colours: (red, green, blue), or a name such as "red" or "#ff0000"; black is 0
     colours: Mapping | tuple | None = None,
     # keep structures apart that may overlap? Then `truth` is a list or dict {name: mask} of masks, one for each, an
-    # array `(K, *S)`, or an RTSTRUCT or SEG file, of which all ROIs are kept as they are
+    # array `(K, *S)`, a file with a channel or page for each, or an RTSTRUCT or SEG file, of which ROIs stay as they
+    # are: those of one label in `rois` are one structure
     overlapping: bool = False,
 ) -> Case:
     """One image, with its truth if there is one, as a `Case`
@@ -411,7 +544,8 @@ def load_case(
     if isinstance(image, CaseFile):
         ignore = image.ignore if ignore is None else ignore
         columns = image.columns
-        truth = image.truth if truth is None else truth
+        overlapping = overlapping or truth is None and image.overlapping
+        truth = image.masks if truth is None else truth
         name = name or image.name
         rois = image.rois if rois is None else rois
         page = image.page if page is None else page
@@ -429,12 +563,15 @@ def load_case(
         raise invalid("colours", "None without a truth", colours)
     raw = read_source(image, "image", series, reading)
     if overlapping and truth is not None:
-        masks, names, said = structure_masks(truth, _image_of(raw, None, channels), rois, reading, ignore)
-        case, remarks = _case_of(raw, None, name, spacing, scale, window, channels)
+        masks, names, said = structure_masks(
+            truth, _image_of(raw, None, channels), rois, reading, checked_value(ignore)
+        )
+        case, remarks = _case_of(raw, None, name, spacing, scale, window, channels, columns=columns)
         _say(name, (image, remarks), (None, said), _given(spacing, scale, window))
-        own = dict(truth=masks, labels=labels or names, ignore=ignore, columns=columns, overlapping=True)
+        own = dict(truth=masks, labels=labels or names, ignore=ignore, overlapping=True)
         return Case(**{field.name: getattr(case, field.name) for field in fields(case)} | own)
     mask = read_truth(truth, raw, rois, reading)
+    mask, ignore, labels = _by_convention(mask, truth, checked_ignore(ignore), labels, name)
     if page not in (None, 0, "all") and not reading.chosen:
         allowed = '0, "all" or None: neither image nor truth is a picture with several pages'
         raise invalid(f"page of case {name!r}", allowed, page)

@@ -258,6 +258,7 @@ def _together(
     whole = np.concatenate(arrays)
     remarks = tuple(dict.fromkeys(remark for _, raw in named for remark in raw.remarks))
     place = dict(spacing=first.spacing, affine=first.affine, world=first.world, axes=first.axes, remarks=remarks)
+    place |= dict(columns=first.columns)
     if first.kind == "tensor":
         return Raw(whole, "tensor", channels="first", **place)
     return Raw(np.moveaxis(whole, 0, -1), "array", channels="last", **place)
@@ -329,7 +330,7 @@ def _one_channel(raw: Raw) -> Raw:  # its array is `(*S)`
         return replace(raw, array=grey_labels(array), channels="none")
     raise InvalidImageError(
         f"it must have one label for each pixel, got {array.shape[-1]} channels; where each is a structure, "
-        "hand over their labels, such as array.argmax over the channels"
+        "overlapping=True keeps them apart, and array.argmax over the channels makes labels of them"
     )
 
 

@@ -73,7 +73,9 @@ def score(
     metrics=("dice",),  # names (dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     absent: float = math.nan,  # the score of a label that is in neither truth nor prediction
-    ignore: int | None = None,  # value of truth that is not annotated and counts nowhere; False: none; None: the case's
+    # value of truth that is not annotated and counts nowhere, or a convention: see `load_case`; False: none;
+    # None: the case's
+    ignore: int | bool | str | None = None,
     empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score
     """The score table of a kept series; the model is not run again
@@ -358,9 +360,9 @@ def evaluate(
     batch_size: int | None = None,  # images that go through the model at once; None: what serves the model
     progress: bool = True,  # show a progress bar?
     keep_memory: bool = True,  # keep freed memory in the process while a case runs: faster; False: never touch malloc
-    # value of pixels in truths that are not annotated and count nowhere; False: none; None: as the cases say,
-    # and 255 where it looks so
-    ignore: int | None = None,
+    # value of pixels in truths that are not annotated and count nowhere, or a convention: "cityscapes", "fastai",
+    # "nnunet", see `load_case`; False: none; None: as the cases say, and 255 where it looks so
+    ignore: int | bool | str | None = None,
     empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score, and those of arms and cases
     """Sweep every transform over every case and score every step; `.attrs["errors"]` lists the cases that failed

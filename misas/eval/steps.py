@@ -173,9 +173,14 @@ class Pixels:
         )
 
 # %% ../../nbs/eval/03_steps.ipynb #62675d7d
-def ignoring(series: Series, ignore: int | bool | None) -> Series:
+def ignoring(series: Series, ignore: int | bool | str | None) -> Series:
     "The series with another word about what is not annotated; None: as its case says"
     if ignore is None:
         return series
     case = with_ignore(series.case, ignore)
+    if isinstance(ignore, str):
+        # truths of steps may hold several values that a convention ignores
+        known = [with_ignore(series.case.replace(truth=step.truth), ignore) for step in series]
+        steps = [replace(step, truth=own.truth, ignore=own.ignore) for step, own in zip(series, known)]
+        return replace(series, case=case, steps=tuple(steps))
     return replace(series, case=case, steps=tuple(replace(step, ignore=case.ignore) for step in series))

@@ -47,7 +47,8 @@ def _content(path: Path) -> str | None:
 
 # %% ../../nbs/eval/02_store.ipynb #3685f376
 _PLACES = ("image", "truth", "name")  # of a case in files: where they are
-_SAID = ("columns",)  # of a case, that no score depends on
+_SAID = ("columns",)  # of a case, that no score depends on, but for this one:
+_OF_SCAN = "MagneticFieldStrength"  # by which `FieldStrength` goes
 
 
 def case_key(
@@ -56,6 +57,9 @@ def case_key(
     "The cache key of a case: its pixels, or the content of its files, and all settings"
     names = [known.name for known in fields(case) if known.name not in (*_PLACES, *_SAID)]
     settings = {name: getattr(case, name) for name in names}
+    columns = dict(case.columns or {})
+    if _OF_SCAN in columns:
+        settings[_OF_SCAN] = str(columns[_OF_SCAN])
     if isinstance(case, Case):
         return checksum(settings, case.image, case.truth)
     # the ending of a file says how it is read, and the names of those in a folder may say in which order

@@ -8,8 +8,9 @@ __all__ = ['ERROR_NAMES', 'error_map']
 # %% ../../nbs/metrics/05_errors.ipynb #db1fcf6c
 import torch
 
-from ..core.cases import as_labels, checked_ignore, stored_ignore
+from ..core.cases import as_labels, stored_ignore
 from ..core.checks import Domain, check_number, checked
+from ..core.ignoring import checked_value
 from .counts import check_shapes
 
 # %% ../../nbs/metrics/05_errors.ipynb #af4ac0d9
@@ -29,7 +30,7 @@ def error_map(
     [[0, 1, 2, 3]]
     """
     check_number("label", label, Domain(0, whole=True), optional=True)
-    given = checked_ignore(ignore)
+    given = checked_value(ignore)
     given = None if given is False else given
     labels = as_labels(truth, "truth", given)
     found = as_labels(pred, "pred")

@@ -17,6 +17,7 @@ import torch
 from ..core.cases import Case
 from ..core.checks import Domain, check_choice, check_number, invalid, nearest_name
 from ..core.model import Model, as_model
+from ..core.packing import check_not_overlapping
 from ..core.reference import with_own_reference
 from ..core.transform import Transform
 from .attacks import ATTACK_LOSSES, ATTACKS, Problem, Worst, found_worst
@@ -209,6 +210,8 @@ class Attack(Transform):
             how = "get_series(model, case, ...) and evaluate(...) say it, or .for_model(model)"
             raise invalid(f"the model of {self}", f"known ({how})", None)
         model = self._model
+        check_not_overlapping(model, f"masks of model {model.name!r}", f"{self} is of classes")
+        check_not_overlapping(case, f"truth of case {case.name!r}", f"{self} is of classes")
         try:
             ready = model.prepare(case)
             _check_seen(case, ready, model)

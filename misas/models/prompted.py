@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from ..core.cases import Case, to_source
 from ..core.checks import check_callable, check_choice, check_flag, check_type, invalid, label_names, label_values
 from ..core.model import Model, adapter, own_name, takes_prompt
+from ..core.packing import structures_present
 from ..core.prompts import Prompt, checked_click, clipped_box, prompt_of
 from .fast import evaluation_mode
 from .inputs import to_eight_bits
@@ -46,6 +47,7 @@ class PromptModel(Model):
         prompted: Sequence[int] | None = None,  # labels that it is asked for; None: all in the truth or the prompt
         components: bool = False,  # a prompt for each connected part of a label, rather than one for the label?
         version: str | None = None,  # stands for what a cache key cannot see
+        overlapping: bool = False,  # keep masks of labels apart where they overlap? False: the surest one counts
     ):
         check_choice("kind", kind, ("box", "click"))
         check_flag("components", components)
@@ -60,10 +62,13 @@ class PromptModel(Model):
         self.labels = label_names(labels)
         self.prompted = None if prompted is None else label_values(prompted, "prompted")
         self.components = components
+        check_flag("overlapping", overlapping)
+        self.packs = overlapping
         self.version = version
 
     def fingerprint(self) -> tuple:
-        return (self.name, self.kind, self.prompted, self.components, self._predict)
+        kept = (self.packs,) if self.packs else ()
+        return (self.name, self.kind, self.prompted, self.components, self._predict, *kept)
 
     def prepare(self, case: Case) -> Case:
         "The case with what the model is told of it"
@@ -71,6 +76,14 @@ class PromptModel(Model):
 
     def prompt_for(self, case: Case) -> Prompt:
         return prompt_of(case, self.prompted, self.components)
+
+    def prompt_for_part(self, case: Case) -> Prompt:
+        truth = case.known_truth
+        if case.prompt is not None or truth is None:
+            return self.prompt_for(case)
+        there = structures_present(truth) if case.overlapping else set(truth.unique().tolist())
+        wanted = [label for label in sorted(there - {0}) if self.prompted is None or label in self.prompted]
+        return prompt_of(case, wanted, self.components) if wanted else Prompt()
 
     def object_mask(self, image: torch.Tensor, prompt: np.ndarray, template: Case) -> torch.Tensor:
         "Mask or probabilities `(*S)` of one object in an image `(C, *S)`"
@@ -87,6 +100,9 @@ class PromptModel(Model):
             what = f"the {self.kind} of label {label} in case {template.name!r}"
             given = _given_form(place, self.kind, shape, what)
             mask = self.object_mask(images[0], given, template).detach().cpu().reshape(shape).float()
+            if self.packs:
+                labels |= (mask > 0.5).to(torch.int32) << (label - 1)
+                continue
             labels[mask > best] = label
             best = torch.maximum(best, mask)
         return labels[None]
@@ -124,17 +140,19 @@ class PromptSAM(PromptModel):
         prompted: Sequence[int] | None = None,  # labels that it is asked for; None: all in the truth or the prompt
         components: bool = False,  # a prompt for each connected part of a label?
         version: str | None = None,
+        overlapping: bool = False,  # keep masks of labels apart where they overlap? False: the surest one counts
     ):
         if not callable(getattr(net, "get_image_embeddings", None)):
             raise invalid("net", "a SamModel of transformers", type(net).__name__, TypeError)
         check_callable("processor", processor, "a SamProcessor of transformers")
-        super().__init__(self._of_image, kind, name, labels, prompted, components, version)
+        super().__init__(self._of_image, kind, name, labels, prompted, components, version, overlapping)
         self.net = net
         self.processor = processor
         self._seen: Any = None  # the last image, and what was made of it
 
     def fingerprint(self) -> tuple:
-        return (self.name, self.kind, self.prompted, self.components, self.net, self.processor)
+        kept = (self.packs,) if self.packs else ()
+        return (self.name, self.kind, self.prompted, self.components, self.net, self.processor, *kept)
 
     def __getstate__(self) -> dict:
         return vars(self) | dict(_seen=None)

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from ..core.cases import Case
 from ..core.checks import Domain, invalid
 from ..core.model import Model
+from ..core.prompts import moved_prompt
 from ..core.wrapper import Wrapper
 from ..transforms.basic import resize_image, resize_mask
 from ..transforms.spatial import check_fill
@@ -39,7 +40,12 @@ class InSize(Wrapper):
         spacing = template.spacing
         if self.size.rescales:
             spacing = tuple(d * s / t for d, s, t in zip(spacing, images.shape[2:], resized.shape[2:]))
-        return resized, template.replace(image=resized[0].detach(), truth=None, spacing=spacing)
+        prompt = template.prompt
+        if prompt is not None:
+            shape = tuple(images.shape[2:])
+            prompt = moved_prompt(prompt, shape, self.size.scaled(shape), tuple(resized.shape[2:]))
+        like = dict(image=resized[0].detach(), truth=None, spacing=spacing, prompt=prompt)
+        return resized, template.replace(**like)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple:
         shape = tuple(images.shape[2:])
@@ -68,6 +74,10 @@ class Size:
     def wrap(self, model: Model) -> InSize:
         "The model, for images of any size"
         return InSize(model, self)
+
+    def scaled(self, shape: tuple) -> tuple:
+        "The size to which an image is scaled, before it is padded or cropped"
+        return shape
 
     def apply(self, images: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
         "Images `(B, C, *S)` as `(B, C, *T)`; `fill` `(B, C)`, or `(C,)` for all, is what comes in from outside"
@@ -182,6 +192,9 @@ class ResizeTo(Size):
             return wanted, wanted
         factor = min(t / s for s, t in zip(shape, wanted))
         return tuple(max(1, round(s * factor)) for s in shape), wanted
+
+    def scaled(self, shape: tuple) -> tuple:
+        return self._shapes(shape)[0]
 
     def apply(self, images: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
         scaled, wanted = self._shapes(images.shape[2:])

@@ -15,6 +15,8 @@ import torch
 
 from ..core.cases import Case
 from ..core.checks import Domain, check_choice, check_number, import_optional, invalid, renamed_arguments
+from ..core.packing import check_not_overlapping
+from ..core.prompts import prompt_of_slice, prompt_of_slices
 from ..core.wrapper import Wrapper
 from .outputs import check_finite_scores
 from .pytorch import TorchModel
@@ -36,7 +38,8 @@ def _slice_of(
     "Slice `k` of a volume"
     truth = None if case.truth is None else case.truth.select(axis, k)
     spacing = _without(case.spacing, axis)
-    return case.replace(image=case.image.select(axis + 1, k), truth=truth, spacing=spacing, affine=None)
+    prompt = None if case.prompt is None else prompt_of_slice(case.prompt, axis, k)
+    return case.replace(image=case.image.select(axis + 1, k), truth=truth, spacing=spacing, affine=None, prompt=prompt)
 
 # %% ../../nbs/models/15_windows.ipynb #0e644776
 class SliceWise(Wrapper):
@@ -66,9 +69,21 @@ class SliceWise(Wrapper):
     def fingerprint(self) -> tuple:
         return (self.axis, self.model.identity())
 
+    @property
+    def slice_axis(self) -> int | None:  # type: ignore[override]
+        return self.axis
+
+    def prompt_for(self, case: Case):
+        if case.ndim == 2 or case.prompt is not None or not self.prompt_kinds:
+            return super().prompt_for(case)
+        slices = [_slice_of(case, self.axis, k) for k in range(case.shape[self.axis])]
+        return prompt_of_slices([self.model.prompt_for_part(s) for s in slices], self.axis)
+
     def prepare(self, case: Case) -> Case:
         if case.ndim == 2:
             return self.model.prepare(case)
+        prompt = self.prompt_for(case)
+        case = case if prompt is case.prompt else case.replace(prompt=prompt)
         slices = [_slice_of(case, self.axis, k) for k in range(case.shape[self.axis])]
         ready = [self.model.prepare(s) for s in slices]
         if all(r is s for r, s in zip(ready, slices)):
@@ -78,20 +93,29 @@ class SliceWise(Wrapper):
         truth = None if case.truth is None else torch.stack(truths, self.axis)
         spacing = list(ready[0].spacing)
         spacing.insert(self.axis, case.spacing[self.axis])
-        return ready[0].replace(image=image, truth=truth, spacing=tuple(spacing))
+        if self.prompt_kinds:
+            prompt = prompt_of_slices([r.prompt for r in ready], self.axis)
+        affine = case.affine if image.shape[1:] == case.image.shape[1:] else None
+        return ready[0].replace(image=image, truth=truth, spacing=tuple(spacing), prompt=prompt, affine=affine)
 
     def slices(self, images: torch.Tensor, template: Case) -> tuple:
         "All slices of volumes `(B, C, *S)`, one after the other, and a case like them"
         slices = images.movedim(2 + self.axis, 1).flatten(0, 1)
         spacing = _without(template.spacing, self.axis)
-        return slices, template.replace(image=slices[0].detach(), truth=None, spacing=spacing, affine=None)
+        return slices, template.replace(image=slices[0].detach(), truth=None, spacing=spacing, affine=None, prompt=None)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple | None:
         return (images, template, lambda maps: maps) if images.ndim == 4 else None
 
     def _run(self, run, images, template):
         "What `run` gives for every slice, in a list of batches"
+        prompt = template.prompt
         slices, template = self.slices(images, template)
+        if prompt is not None and self.prompt_kinds:
+            # each slice has its own
+            own = [prompt_of_slice(prompt, self.axis, k) for k in range(images.shape[2 + self.axis])]
+            with self.model.session():
+                return [run(s[None], template.replace(prompt=own[k % len(own)])) for k, s in enumerate(slices)]
         with self.model.session():
             return [run(batch, template) for batch in slices.split(self.slices_at_once or self.model.batch_size)]
 
@@ -152,6 +176,9 @@ class SlidingWindow(Wrapper):
         self.stitch = stitch
         self.model: Any
         self._has_scores = type(self.model) is TorchModel
+        if not self._has_scores:
+            why = "put SlidingWindow around the network itself, and sizes and slices around SlidingWindow"
+            check_not_overlapping(self.model, f"masks of model {self.name!r}, of which windows are averaged", why)
         _sliding_window_inference()  # said now, if MONAI is not there
 
     @property

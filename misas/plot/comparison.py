@@ -15,7 +15,7 @@ import pandas as pd
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
 from ..analysis.deltas import per_metric
 from ..analysis.groups import GROUP, shared_columns, titled_groups
-from ..core.checks import Domain, check_number
+from ..core.checks import Domain, check_number, naming
 from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
 from misas.plot.charts import (
     MOST_SCORES,
@@ -61,6 +61,22 @@ def _both_tables(solid: pd.DataFrame, dashed: pd.DataFrame, pairs: pd.DataFrame)
     both = pd.concat([_paired_rows(t, keyed).astype(dict(value=object)) for t in (solid, dashed)], ignore_index=True)
     return with_facts(both, solid, dashed)
 
+# %% ../../nbs/plot/07_comparison.ipynb #07546e88
+def _floor_of_both(
+    floor,  # as the user gave it
+    scores_a: pd.DataFrame,
+    scores_b: pd.DataFrame,
+    names: Sequence,  # what the two models are called in the chart
+) -> pd.DataFrame:
+    "A noise floor under the names of the chart"
+    with naming("floor"):
+        known = check_scores(floor)
+    own = [check_scores(scores).model.iloc[0] for scores in (scores_a, scores_b)]
+    if own[0] != own[1]:
+        return known
+    # one name for both: what was measured counts for both
+    return with_facts(pd.concat([known.assign(model=name) for name in names], ignore_index=True), known)
+
 # %% ../../nbs/plot/07_comparison.ipynb #92079bea
 def plot_compare(
     scores_a: pd.DataFrame,  # score table of model A, drawn with solid lines
@@ -68,6 +84,7 @@ def plot_compare(
     cases: bool = False,  # draw the curves of single cases too?
     join: str = "strict",  # as in `compare`: with "inner", the curves are of what both tables have
     by: str | Sequence[str] | None = None,  # column (scanner, site ...), or list of columns: panels of each group
+    floor: pd.DataFrame | None = None,  # from `noise_floor`, of the same models and cases: a band under each curve
     **options,  # of `plot_scores`: kind, labels, colours, columns, width, height
 ) -> "alt.ConcatChart":
     "The score curves of two models on one chart"
@@ -75,7 +92,9 @@ def plot_compare(
         scores_a, scores_b = shared_columns(check_scores(scores_a), check_scores(scores_b), by)
     solid, dashed = _told_apart(scores_a, scores_b)
     pairs = pair_scores(solid, dashed, join)
-    return plot_scores(_both_tables(solid, dashed, pairs), cases=cases, by=by, **options)
+    if floor is not None:
+        floor = _floor_of_both(floor, scores_a, scores_b, pairs.attrs["models"])
+    return plot_scores(_both_tables(solid, dashed, pairs), cases=cases, by=by, floor=floor, **options)
 
 # %% ../../nbs/plot/07_comparison.ipynb #a9178036
 @dataclass(frozen=True, eq=False)

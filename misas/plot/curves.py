@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.groups import GROUP, titled_groups
-from ..analysis.noise import FloorCurves, floor_curves
+from ..analysis.noise import FloorCurves, floor_band, floor_curves
 from ..core.checks import check_choice, check_flag, check_type
 from misas.eval.table import (
     all_metric_facts,
@@ -236,32 +236,13 @@ def _tooltip(names: bool, param: str, metric: str) -> list:
     ]
 
 # %% ../../nbs/plot/04_curves.ipynb #a3e8082b
-def _floor_rows(rows: pd.DataFrame, facts: dict, metric: "_Metric", noise: FloorCurves) -> pd.DataFrame:
-    "From the score of the unchanged image to what is left where all of the loss is noise, at each value"
-    parts = []
-    for (model, label), own in rows.groupby(["model", "label"], sort=False):
-        values = np.sort(own.value.astype(float).unique())
-        clean = own.score[own.value.astype(float) == facts["neutral"]].mean()
-        key = model, rows["transform"].iloc[0], label, metric.name
-        again = noise.repeated(model, label, metric.name)
-        losses = noise.resampling(key, values, clean, metric.better)
-        known = ~np.isnan(losses) | (not np.isnan(again))
-        if not known.any():
-            continue
-        worse = -1 if metric.better == "higher" else 1
-        ends = clean + worse * (np.nan_to_num(losses) + np.nan_to_num(again))
-        part = pd.DataFrame(dict(value=values, low=np.minimum(clean, ends), high=np.maximum(clean, ends)))
-        parts.append(part[known].assign(model=model, label=label))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
 def _floor_layers(rows: pd.DataFrame, facts: dict, metric: "_Metric", panels: _Panels, look: tuple) -> list:
     "The band of what is no matter of the transform; `look`: values are names, encoding of the values, axis of scores"
     names, x, y = look
     if panels.noise is None or names or facts["neutral"] is None:
         return []
-    band = _floor_rows(rows, facts, metric, panels.noise)
-    if not len(band) or not (band.high > band.low + 1e-9).any():
+    band = floor_band(rows, facts["neutral"], metric.better, panels.noise)
+    if not len(band):
         return []
     seen = dict(color=panels.style["color"], detail=[chart_field("model:N")], opacity=panels.clicked(0.35))
     encoding = dict(x=x, y=y("low"), y2=dict(field="high")) | seen
@@ -370,6 +351,10 @@ def plot_scores(
     check_type("x", x, str, "'value', or the name of a column of numbers")
     scores = check_scores(scores)
     if x != "value":
+        if floor is not None:
+            raise ValueError(
+                f"floor must be None where x is {x!r}: the noise floor is known by the values of a transform"
+            )
         return common_axis(scores, x, columns, (width, height))
     noise = None if floor is None else floor_curves(floor)
     scores, groups = (scores, []) if by is None else titled_groups(scores, by)

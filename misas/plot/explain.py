@@ -96,13 +96,15 @@ def only_label(explanation: Explanation) -> Explanation:
     "The explanation with masks of its own label only"
     label = explanation.label
 
-    def of_label(mask):
-        return None if mask is None else torch.where(mask == label, mask, 0)
+    def of_label(mask, ignore=None):
+        if mask is None:
+            return None
+        own = mask == label
+        return torch.where(own if ignore is None else own | (mask == ignore), mask, 0)
 
     kept = []
     for step in explanation:
-        truth = of_label(step.known_truth)
-        kept.append(replace(step, pred=of_label(step.pred), truth=truth, ignore=None))
+        kept.append(replace(step, pred=of_label(step.pred), truth=of_label(step.truth, step.ignore)))
     return replace(explanation, steps=tuple(kept))
 
 

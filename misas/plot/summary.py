@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..analysis.floor import with_floor
 from misas.analysis.summary import (
     check_summary,
     fewest_text,
@@ -237,6 +238,8 @@ def plot_summary(
     summary: pd.DataFrame,  # from `summarise`
     width: int = 300,  # of the bars, in pixels
     by: str | Sequence[str] | None = None,  # columns by which the summary was split; None: all of these
+    # from `noise_floor`, of the same models and cases: says of each drop how much is resampling; None: as `summary` has
+    floor: pd.DataFrame | None = None,
 ) -> "alt.Chart":
     """What a model tolerates: a bar per transform and label
 
@@ -245,7 +248,7 @@ def plot_summary(
     >>> scores = ms.evaluate(ms.demo_model(), case, [ms.Rotate()], values=[-30, 0, 30], progress=False)
     >>> chart = ms.plot_summary(ms.summarise(scores, resamples=50))
     """
-    summary = check_summary(summary)
+    summary = check_summary(summary if floor is None else with_floor(summary, floor))
     check_number("width", width, Domain(1))
     columns = summary_groups(summary, by)
     models = list(map(str, summary.model.unique()))

@@ -244,6 +244,7 @@ def _methods_text(findings: Findings) -> str:
     names = ", ".join(findings.models)
     models = f"the model {names}" if len(findings.models) == 1 else f"the models {names}"
     reference = findings.facts.get("reference", "the reference masks")
+    drawn = findings.summary.attrs.get("resampled", "cases")
     return (
         f"Sensitivity of {models} was analysed with misas on {count} {'case' if count == 1 else 'cases'}. "
         f"Each image was changed step by step by {', '.join(tried)}; spatial changes were applied to image and "
@@ -251,7 +252,7 @@ def _methods_text(findings: Findings) -> str:
         f"segmented the changed image, and its prediction was compared with {reference} by "
         f"{', '.join(findings.metrics)}. A change is called tolerated where the mean over the cases loses at most "
         f"{findings.delta:g}; ranges end where the linearly interpolated mean crosses this limit first, seen from the "
-        "unchanged image. Intervals are percentiles of a bootstrap over cases."
+        f"unchanged image. Intervals are percentiles of a bootstrap over {drawn}."
     )
 
 # %% ../../nbs/report/07_chapters.ipynb #268fac3f

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..analysis.noise import floor_band, floor_curves
 from misas.eval.table import (
     all_metric_facts,
     has_named_values,
@@ -88,6 +89,25 @@ def _single_cases(rows: pd.DataFrame, names: bool) -> pd.DataFrame:
     values = [plain_column(v) for v in plain.value] if names else pd.to_numeric(plain.value)
     return plain.assign(value=values, score=plain.score.replace([np.inf, -np.inf], np.nan))
 
+# %% ../../nbs/report/06_curves.ipynb #521e94e9
+def _noise_layer(
+    findings: Findings,
+    rows: pd.DataFrame,  # of one transform and one metric
+    neutral,  # value that changes nothing
+    encoding: dict,  # of the band of percentiles
+) -> list[dict]:
+    "A grey band below the score of the unchanged image: what resampling and asking again cost"
+    if findings.floor is None or not len(findings.floor) or not isinstance(neutral, (int, float)):
+        return []
+    better = all_metric_facts(findings.scores)[rows.metric.iloc[0]]["better"]
+    noise = floor_band(without_facts(rows), neutral, better, floor_curves(findings.floor), "median")
+    if not len(noise):
+        return []
+    own = {name: channel for name, channel in encoding.items() if name != "color"}
+    # the rules are seen where there is one value only
+    marks = [dict(type="area", opacity=0.3), dict(type="rule", strokeWidth=3, opacity=0.6)]
+    return [dict(data=dict(values=_records(noise)), mark=mark | dict(color="#888888"), encoding=own) for mark in marks]
+
 # %% ../../nbs/report/06_curves.ipynb #8f8fe9d4
 def score_curve(
     findings: Findings,
@@ -119,13 +139,18 @@ def score_curve(
         dict(mark=dict(type="point", filled=True, size=36), encoding=line | dict(tooltip=tips)),
         *_neutral_rule(facts, names, x),
     ]
+    noise = [] if names else _noise_layer(findings, rows, facts["neutral"], band)
+    layers = [*noise, *layers]
     if single:
         own: dict[str, Any] = dict(x=x, y=dict(field="score", type="quantitative") | y, color=colour)
         own["detail"] = [dict(field="case", type="nominal"), *detail]
         data = dict(values=_records(_single_cases(rows, names)))
-        layers.insert(1, dict(data=data, mark=dict(type="line", strokeWidth=0.6, opacity=0.4), encoding=own))
+        layers.insert(
+            1 + len(noise), dict(data=data, mark=dict(type="line", strokeWidth=0.6, opacity=0.4), encoding=own)
+        )
     spec = dict(data=dict(values=_records(table)), width="container", height=240, layer=layers)
     drawn = "median and 10th to 90th percentile of the cases" if (table.cases > 1).any() else "one case"
+    drawn += "; grey: noise floor (resampling, asking again)" * bool(noise)
     return Chart(spec, f"{metric} along {transform}: {drawn}")
 
 

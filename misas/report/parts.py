@@ -25,7 +25,7 @@ import pandas as pd
 from .. import __version__
 from ..analysis.augmentation import suggest_augmentation
 from ..analysis.comparison import compare
-from ..analysis.floor import noise_floor
+from ..analysis.floor import noise_floor, with_floor
 from ..analysis.guarantees import guarantee
 from ..analysis.preparation import suggest_preparation
 from ..analysis.summary import summarise
@@ -66,7 +66,6 @@ class Plan:
             labels=self.labels,
             store=self.store,
             n_jobs=self.said.jobs,
-            ignore=self.said.ignore,
             progress=self.progress,
         )
 
@@ -178,7 +177,8 @@ def compared(plan: Plan, scores: pd.DataFrame) -> pd.DataFrame | None:
 
 def grouped(plan: Plan, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:  # {column: summary}
     "The summary of each group, worst first"
-    return {name: summarise(scores, plan.deltas, by=name, seed=plan.said.seed) for name in plan.said.by}
+    said = plan.said
+    return {name: summarise(scores, plan.deltas, by=name, seed=said.seed, patient=said.patient) for name in said.by}
 
 # %% ../../nbs/report/13_parts.ipynb #4e767b0c
 FLOOR_CASES = 12  # on which the noise floor is measured
@@ -206,6 +206,14 @@ def guaranteed(plan: Plan, scores: pd.DataFrame) -> pd.DataFrame:
             f"there must be at least {FEWEST_PATIENTS} patients for a statement on 90 % of them, got {patients}"
         )
     return guarantee(scores, plan.deltas, patient=plan.said.patient)
+
+# %% ../../nbs/report/13_parts.ipynb #35aa174a
+def of_which_noise(
+    summary: pd.DataFrame,
+    floor: pd.DataFrame | None,  # from `floor_of`
+) -> pd.DataFrame:
+    "A summary that says of each drop how much is resampling, or another answer to the same image"
+    return summary if floor is None or not len(floor) else with_floor(summary, floor)
 
 # %% ../../nbs/report/13_parts.ipynb #cf1001a5
 PREPARATION_CASES = 3

@@ -77,6 +77,12 @@ def _drawn(series: Series, size: int) -> list:  # of `(h, w, 3)`, uint8
     return series_pictures(series, view, size)
 
 
+def _unknown(series: Series, words: str) -> str:
+    "The words, where pixels of the reference are not annotated"
+    truth, ignore = series.case.truth, series.case.ignore
+    return words if truth is not None and ignore is not None and bool((truth == ignore).any()) else ""
+
+
 def _places(count: int, needed: Sequence[int], most: int = 5) -> tuple[int, ...]:
     "Which pictures of an animation are printed"
     return tuple(spread_values(range(count), needed, most))
@@ -99,7 +105,7 @@ def _animation(series: Series, worst: pd.Series, size: int) -> ReportPicture:
         kind="animation",
         data=_webp(sheet),
         mime="image/webp",
-        caption=f"{text} (filled) and the reference (outlined)",
+        caption=f"{text} (filled) and the reference (outlined){_unknown(series, ', not annotated (hatched)')}",
         width=sheet.shape[1],
         height=sheet.shape[0] // count,
         captions=captions,
@@ -114,6 +120,7 @@ def _same(a, b) -> bool:
 def _thumbnails(series: Series, worst: pd.Series, size: int) -> list[ReportPicture]:
     "A case unchanged, where it has a neutral value, and where it loses most"
     found = []
+    hatched = _unknown(series, ", not annotated hatched")
     for step, picture in zip(series, _drawn(series, size)):
         value = value_text(series.transform, step.value)
         found.append(
@@ -125,7 +132,7 @@ def _thumbnails(series: Series, worst: pd.Series, size: int) -> list[ReportPictu
                 kind="thumbnail",
                 data=_webp(picture),
                 mime="image/webp",
-                caption=f"{worst.case}, {worst['transform']} {value}: prediction filled, reference outlined",
+                caption=f"{worst.case}, {worst['transform']} {value}: prediction filled, reference outlined{hatched}",
                 width=picture.shape[1],
                 height=picture.shape[0],
             )

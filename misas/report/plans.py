@@ -102,7 +102,7 @@ def make_plan(said: StudyFile, models: dict, cases, transforms: list, values, me
     check_about(requirements, transforms, list(known), None if named is None else list(named.values()))
     if isinstance(cases, (str, Path)) and not Path(user_path(cases, "cases")).exists():
         raise invalid("cases", "a folder, a CSV file or an image that exists, or a list of cases", str(cases))
-    found = as_cases(cases)
+    found = as_cases(cases, said.ignore)  # for pictures and all else, not only for scores
     if not found:
         raise invalid("cases", "at least one case", cases)
     check_columns("by", said.by, found)
@@ -150,11 +150,11 @@ def cases_of(said: StudyFile):
     demo = DEMO_CASES.fullmatch(said.cases)
     if demo:
         return [phantom(seed=said.seed + k) for k in range(int(demo[1] or 1))]
-    if said.masks is None and said.rois is None:
+    if said.masks is None and said.rois is None and not said.overlapping:
         return said.cases
     path = Path(said.cases)
     if path.is_dir():
-        return find_cases(said.cases, said.masks, said.rois)
+        return find_cases(said.cases, said.masks, said.rois, overlapping=said.overlapping)
     if path.suffix.lower() in (".csv", ".tsv", ".json"):
-        return read_cases(said.cases, said.rois)
-    return CaseFile(said.cases, said.masks, rois=said.rois)
+        return read_cases(said.cases, said.rois, overlapping=said.overlapping)
+    return CaseFile(said.cases, said.masks, rois=said.rois, overlapping=said.overlapping)

@@ -48,6 +48,7 @@ from misas.report.parts import (
     floor_of,
     grouped,
     guaranteed,
+    of_which_noise,
     prepared,
     stage,
     versions,
@@ -185,13 +186,14 @@ def conduct(
     with stage(plan, "scores", "scores: " + " × ".join(f"{n} {name}{'s' * (n != 1)}" for name, n in sizes.items())):
         scores = _scored(plan) if scores is None else scores
     save_tables(dict(scores=scores), plan.out)
+    floor = attempt(plan, "noise floor", lambda: floor_of(plan)) if said.floor else None
     with stage(plan, "summary"):
-        summary = summarise(scores, plan.deltas, seed=said.seed)
+        summary = of_which_noise(summarise(scores, plan.deltas, seed=said.seed, patient=said.patient), floor)
         judged = verdict_table(summary)
-    parts: dict[str, Any] = dict(verdicts=judged)
+    parts: dict[str, Any] = dict(verdicts=judged, floor=floor)
     parts["comparison"] = attempt(plan, "comparison", lambda: compared(plan, scores)) if len(plan.models) > 1 else None
-    parts["groups"] = (attempt(plan, "groups", lambda: grouped(plan, scores)) if said.by else None) or {}
-    parts["floor"] = attempt(plan, "noise floor", lambda: floor_of(plan)) if said.floor else None
+    groups = (attempt(plan, "groups", lambda: grouped(plan, scores)) if said.by else None) or {}
+    parts["groups"] = {name: of_which_noise(table, floor) for name, table in groups.items()}
     wanted = dict(
         guarantees=(said.guarantee, lambda: guaranteed(plan, scores)),
         preparation=(said.preparation, lambda: prepared(plan)),
@@ -259,7 +261,7 @@ def study(
     fail_under=(),  # requirements: see `parse_requirement`; their result is in the answer
     patient: str | None = None,  # column that names the patient; None: "patient", where there is one
     seed: int = 0,  # of the bootstrap
-    ignore: int | None = None,  # as for `evaluate`
+    ignore: int | str | None = None,  # as for `evaluate`
     floor: bool = True,  # measure what resampling alone costs, on 12 cases?
     guarantee: bool = True,  # ranges with a stated confidence, where there are at least 29 patients?
     preparation: bool = True,  # look for a preparation that serves a model better, on 3 cases?

@@ -27,6 +27,7 @@ from misas.core.checks import (
     short_repr,
     user_path,
 )
+from ..core.ignoring import CONVENTIONS, checked_ignore
 from ..core.transform import Transform, as_transform
 from ..metrics.base import as_metrics
 from ..models.sizes import size_for_network
@@ -83,6 +84,7 @@ class StudyFile:
         None,
         example='rois = ["LV", "MY"]',
     )
+    overlapping: bool = _key("true where masks are of structures that may overlap, and each counts for itself", False)
     transforms: list[str | dict[str, Any]] = _key(
         'names (see misas transforms), or {name = "spike", position = [0.3, 0.3]} where a field is not the default',
         make=lambda: list(PAPER_TRANSFORMS),
@@ -115,8 +117,8 @@ class StudyFile:
         example='fail_under = ["rotation ±10° loses ≤ 0.05 dice"]',
     )
     seed: int = _key("an integer >= 0, the seed of the bootstrap", 0)
-    ignore: int | None = _key(
-        "the value of pixels in truths that are not annotated",
+    ignore: int | str | None = _key(
+        f"the value of pixels in truths that are not annotated, or a convention: {', '.join(map(repr, CONVENTIONS))}",
         None,
         example="ignore = 255",
     )
@@ -308,6 +310,7 @@ _CHECKS: dict[str, Callable] = dict(
     delta=_check_delta,
     seed=lambda study: check_number("seed", study.seed, Domain(0, whole=True)),
     jobs=_check_jobs,
+    ignore=lambda study: checked_ignore(study.ignore),
 )
 
 # %% ../../nbs/report/11_studyfile.ipynb #403083de

@@ -13,6 +13,7 @@ import torch
 
 from ..core.cases import Case
 from ..core.checks import Domain, as_numbers, invalid, warn_user
+from ..core.packing import is_structure
 from ..core.transform import Intensity
 from .ct import expect_hu
 
@@ -107,7 +108,8 @@ class ContrastPhase(Intensity):
             )
         share = torch.zeros_like(image[0])
         for label, part in self.tissues:
-            share[case.truth == _label_value(label, case)] = part
+            value = _label_value(label, case)
+            share[is_structure(case.truth, value) if case.overlapping else case.truth == value] = part
         return share if self.window is None else share * _window_share(image, self.window)
 
     def change(self, image: torch.Tensor, enhancement: float, case: Case) -> torch.Tensor:

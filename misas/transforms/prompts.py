@@ -52,7 +52,11 @@ class OfPrompt(Transform):
     def steps(self, value: float, case: Case) -> np.ndarray:  # one for each axis
         "A distance, in pixels along each axis"
         spacing = case.spacing if self.units == "mm" else checked_spacing(None, case.ndim)
-        return value / np.array(spacing)
+        steps = value / np.array(spacing)
+        thin = getattr(self._model, "slice_axis", None)
+        if case.ndim == 3 and thin is not None:
+            steps[thin] = 0  # prompts are those of slices
+        return steps
 
     def places(self, prompt: Prompt, value: float, case: Case) -> Callable:  # (label, number, place) -> place or None
         "What becomes of each place"
@@ -85,6 +89,10 @@ class BoxShift(OfPrompt):
 
     def places(self, prompt: Prompt, value: float, case: Case) -> Callable:
         (axis,) = resolve_axes((self.axis,), case.ndim)
+        if case.ndim == 3 and axis == getattr(self._model, "slice_axis", None):
+            raise ValueError(
+                f"axis of {self} must be one within slices, which the model sees along {axis}, got {self.axis}"
+            )
         moved = np.zeros(case.ndim)
         moved[axis] = self.steps(value, case)[axis]
         return lambda label, i, box: tuple(map(float, np.array(box) + np.tile(moved, 2)))

@@ -133,14 +133,15 @@ class SNR(_NoisierScan):
 
 # %% ../../nbs/transforms/18_snr.ipynb #9613df40
 _ASSUMED_TESLA = 3.0
-_COLUMN = "MagneticFieldStrength"  # of a table of cases
+_COLUMN = "MagneticFieldStrength"  # of a table of cases, or of the header of a DICOM file (0018,0087)
 
 
 @dataclass(frozen=True)
 class FieldStrength(_NoisierScan):
     "The scan at a field of so many `tesla`, as far as noise goes: SNR in proportion to the field strength"
 
-    own: float | None = None  # field strength of the scan in T; None: as the table of cases says, else 3 T
+    # field strength of the scan in T; None: as the table of cases says, else its DICOM header, else 3 T, and a warning
+    own: float | None = None
     name, param, unit, domain = "field-strength", "tesla", "T", Domain(0, open=True)
 
     def __post_init__(self):
@@ -173,8 +174,9 @@ class FieldStrength(_NoisierScan):
         own = self.neutral_for(case)
         if self._stated(case) is None:
             warn_user(
-                f"case {case.name!r}: nothing says at which field strength it was made, 3 T is assumed "
-                "(FieldStrength(own=1.5) says otherwise)"
+                f"case {case.name!r}: nothing says at which field strength it was made, neither its header nor a "
+                "column MagneticFieldStrength of the table of cases, so 3 T is assumed (FieldStrength(own=1.5) says "
+                "otherwise)"
             )
         if tesla > own:
             raise invalid(f"tesla of {self}", f"at most {own:g}, the scan's own, as noise cannot be removed", tesla)

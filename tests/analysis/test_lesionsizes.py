@@ -8,6 +8,7 @@ from scipy.stats import beta
 
 from misas.analysis.lesionsizes import lesion_table, recall_by_volume
 from misas.core.cases import Case
+from misas.core.model import as_model
 from misas.metrics.base import measure
 from misas.plot.lesioncharts import plot_recall_by_volume
 
@@ -73,3 +74,29 @@ def test_bad_input():
         lesion_table(bright, three(), least=2, progress=False)
     with pytest.raises(ValueError, match="size must be"):
         plot_recall_by_volume(table, size=0)
+
+
+def test_label_by_its_name():
+    case = three().replace(labels=("background", "metastasis"))
+    named = lesion_table(bright, case, label="metastasis", progress=False)
+    assert set(named.label) == {"metastasis"}
+    pd.testing.assert_frame_equal(named, lesion_table(bright, case, progress=False))
+    model = as_model(bright, labels=["none", "lesion"])
+    assert set(lesion_table(model, case, label="lesion", progress=False).label) == {"lesion"}
+    # a name of the case counts, too, where the model has none of it
+    assert len(lesion_table(model, case, label="metastasis", progress=False)) == 3
+    with pytest.raises(ValueError, match="label must be one of 'background', 'metastasis', got 'metastases'"):
+        lesion_table(bright, case, label="metastases", progress=False)
+    with pytest.raises(TypeError, match="label must be"):
+        lesion_table(bright, case, label=1.5, progress=False)
+
+
+def test_what_is_not_annotated_is_no_lesion():
+    case = three()
+    truth = case.truth.clone()
+    truth[18:] = 255  # the largest one
+    known = lesion_table(bright, case.replace(truth=truth, ignore=255), progress=False)
+    assert known.volume.tolist() == [4, 16]
+    truth[10:12, 10:14] = 255  # half of the second one
+    half = lesion_table(bright, case.replace(truth=truth, ignore=255), progress=False)
+    assert half.volume.tolist() == [4, 8] and half.found.tolist() == [False, True]
