@@ -459,9 +459,8 @@ def study_command(
     )
     said = _said(file, given)
     if values:
-        said = replace(
-            said, values=said.values | values_by_name(values, [transform_of(each) for each in said.transforms])
-        )
+        chosen = values_by_name(values, [transform_of(each) for each in said.transforms])
+        said = replace(said, values={**said.values, **chosen})
     try:
         found = run_study(said, progress, announce=say)
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from misas.core.checks import check_choice, invalid
+from misas.core.sweeps import is_adaptive
 from misas.core.transform import Transform, as_transform, known_transforms
 from misas.metrics.base import METRICS
 from misas.models.loading import model_specs
@@ -64,7 +65,9 @@ def values_by_name(
         if not equals:
             raise invalid("values", "NAME=NUMBER,NUMBER,...", setting)
         check_choice("name in values", name, [transform.name for transform in transforms])
-        chosen.setdefault(name, []).extend(_as_number(word, name) for word in split_words(numbers))
+        words = split_words(numbers)
+        start = [word for word in words[:1] if is_adaptive(word)]
+        chosen.setdefault(name, []).extend([*start, *(_as_number(word, name) for word in words[len(start) :])])
     return chosen
 
 # %% ../nbs/89_options.ipynb #06e3bfdb
@@ -156,7 +159,9 @@ Transforms = Annotated[str, typer.Option(help=f"{_NAMES}; see 'misas transforms'
 Values = Annotated[
     list[str] | None,
     typer.Option(
-        "--values", help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones. May be repeated."
+        "--values",
+        help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones; NAME=adaptive in a study. "
+        "May be repeated.",
     ),
 ]
 Metrics = Annotated[str, typer.Option(help=f"{_NAMES}: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from .deltas import per_metric
 from .groups import FEWEST_CASES, NOT_STATED
 from ..core.checks import Domain, as_names, check_choice, checked, invalid, nearest_name, warn_user
+from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, case_columns, check_scores, with_facts, without_facts
 
 # %% ../../nbs/analysis/10_arms.ipynb #ab302eb7

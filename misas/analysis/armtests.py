@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from .arms import KEYS, group_columns, replicate_medians, with_other_keys, worst_groups_first
-from .deltas import per_metric
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, is_several, nearest_name
+from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/11_armtests.ipynb #bd13a189

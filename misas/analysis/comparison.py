@@ -13,10 +13,10 @@ import pandas as pd
 
 from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
 from .armtests import better_arm, chosen_test, mood_p, shapiro_of
-from .deltas import per_metric
 from .groups import shared_columns
 from .grouptest import holm
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
+from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
 # %% ../../nbs/analysis/04_comparison.ipynb #13266198

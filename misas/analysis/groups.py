@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .measures import upright
 from ..core.checks import as_names, check_choice, checked, invalid, is_several, warn_user
+from ..eval.deltas import upright
 from misas.eval.table import (
     ARM_COLUMNS,
     COLUMNS,

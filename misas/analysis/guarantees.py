@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
-from .deltas import per_metric, starts_at_0
 from .groups import Group, as_one_group, joined_groups, split_by
 from .grouptest import group_of_cases, interactions
 from .patients import losses_of, of_patients, patient_names, with_nothing_to_lose
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, warn_user
+from ..eval.deltas import per_metric, starts_at_0
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,

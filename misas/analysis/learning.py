@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from .armtests import mood_p
-from .deltas import per_metric
 from .splits import check_plan
 from .summary import summarise
 from ..core.cases import Case, as_case
@@ -38,6 +37,7 @@ from ..core.fingerprint import checksum
 from ..core.model import as_model, own_name
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
+from ..eval.deltas import per_metric
 from ..eval.scoring import UNCHANGED_IMAGES, evaluate
 from ..eval.store import Store, file_name, open_store
 from misas.eval.table import (

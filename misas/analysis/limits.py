@@ -6,46 +6,25 @@
 __all__ = ['tolerance']
 
 # %% ../../nbs/analysis/30_limits.ipynb #5771bb34
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .deltas import per_metric, starts_at_0
-from .measures import mean_curve, tolerance_interval, upright
+from .measures import mean_curve, tolerance_interval
 from .noise import FloorCurves, above_floor, floor_curves
-from .walk import Walk, walk_outwards
 from ..core.cases import as_case
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, naming, warn_user
 from ..core.model import as_model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases
+from ..eval.deltas import per_metric, starts_at_0, upright
+from ..eval.refining import Seen, brackets, first_points, next_points, suspects, widest_gap
 from ..eval.scoring import evaluate
 from ..eval.table import all_metric_facts, check_scores, concat_scores, without_facts
-
-# %% ../../nbs/analysis/30_limits.ipynb #9dadc539
-def _one_way(neutral: float, end: float, resolution: float, log: bool) -> list[float]:
-    "Values from the neutral one to an end, which is the last of them"
-    if end == neutral:
-        return [neutral]
-    if log:
-        steps = int(np.floor(abs(np.log(end / neutral)) / np.log1p(resolution) + 1e-9))
-        values = [neutral * (1 + resolution) ** (k if end > neutral else -k) for k in range(steps + 1)]
-    else:
-        steps = int(np.floor(abs(end - neutral) / resolution + 1e-9))
-        values = [neutral + k * resolution * np.sign(end - neutral) for k in range(steps + 1)]
-    values = [float(f"{value:.12g}") for value in values]
-    return values if abs(values[-1] - end) <= 1e-9 * max(1, abs(end)) else [*values, end]
-
-
-def _as_allowed(transform: Transform, values: list[float]) -> list:
-    "Values in the form that the transform takes: whole numbers where it has no others"
-    if not transform.domain.whole:
-        return values
-    if any(value != round(value) for value in values):
-        raise invalid("resolution", f"a whole number for {transform}, whose {transform.param} is one", "a fraction")
-    return [int(value) for value in values]
+from ..eval.valuegrids import Grid, grid_of
 
 # %% ../../nbs/analysis/30_limits.ipynb #8648650f
 @dataclass(eq=False)
@@ -57,123 +36,118 @@ class _Asked:
     transform: Transform
     deltas: Any  # as the user gave them
     options: dict  # of `evaluate`
+    grid: Grid
     noise: FloorCurves | None = None
-    tables: dict = field(default_factory=dict)  # {value: score table}
-    start: Any = None
+    tables: list = field(default_factory=list)  # score tables
+    points: list = field(default_factory=list)  # numbers of the values tried, in their order
 
-    def table_at(self, value) -> pd.DataFrame:
-        "The score table of one value"
-        if value not in self.tables:
-            table = evaluate(self.model, self.cases, self.transform, [value], progress=False, **self.options)
-            self.tables[value] = table
-        return self.tables[value]
+    def look(self, points: Iterable[int]) -> None:
+        "Score some values; the first time, the unchanged images among them"
+        values = [self.grid.value(point) for point in sorted(points)]
+        self.tables.append(evaluate(self.model, self.cases, self.transform, values, progress=False, **self.options))
+        self.points = sorted({*self.points, *points})
+        if len(self.tables) == 1:
+            self.facts = all_metric_facts(self.tables[0])
+            self.delta_of = per_metric("delta", self.deltas, self.facts, 0.05, Domain(0, open=True))
+            self.keys = list(dict.fromkeys(zip(self.tables[0].label, self.tables[0].metric)))
 
-    def begin(self, neutral) -> None:
-        "Look at the unchanged images, with which all others are compared"
-        table = self.table_at(neutral)
-        self.facts = all_metric_facts(table)
-        self.delta_of = per_metric("delta", self.deltas, self.facts, 0.05, Domain(0, open=True))
-        self.neutral = neutral
-        self.keys = list(dict.fromkeys(zip(table.label, table.metric)))
+    @property
+    def start(self) -> int:
+        "Which of the points is the unchanged image"
+        return self.points.index(0)
 
-    def margins(self, value) -> np.ndarray:  # (K,), of each label and metric
-        "How far above what is tolerated the mean over cases is"
-        both = [self.neutral, value] if value != self.neutral else [value]
-        means = self.means(both)
-        margins = [means[key][-1] - means[key][0] + self.delta_of[key[1]] for key in self.keys]
-        return np.where([self.nothing_to_lose(*key) for key in self.keys], np.nan, margins)
+    def seen(self) -> Seen:
+        "How far above what is tolerated each label and metric is, in parts of it"
+        means = self.means()
+        margins = [(means[key] - means[key][self.start]) / self.delta_of[key[1]] + 1 for key in self.keys]
+        for k, key in enumerate(self.keys):
+            if self.nothing_to_lose(*key, means[key][self.start]):
+                margins[k] = np.full(len(self.points), np.nan)
+        return Seen(np.array(self.points), np.stack(margins, axis=1), widest_gap(len(self.grid)))
 
-    def nothing_to_lose(self, label: str, metric: str) -> bool:
-        "Is a label hardly found in the unchanged images? Then no limit of tolerance is known"
+    def nothing_to_lose(self, label: str, metric: str, clean: float) -> bool:
+        "Is a label hardly found in the unchanged image? Then no limit of tolerance is known"
         about = self.facts[metric]
-        clean = self.means([self.neutral])[label, metric][0]
         return starts_at_0(about["better"], about["unit"]) and bool(clean <= self.delta_of[metric])
 
-    def means(self, values: list) -> dict:  # {(label, metric): mean score at each value, more is better}
+    def means(self) -> dict:  # {(label, metric): mean score at each value, more is better}
         "Mean curves over cases, as `summarise` takes them"
-        rows = pd.concat([without_facts(self.table_at(value)) for value in values], ignore_index=True)
+        rows = pd.concat(map(without_facts, self.tables), ignore_index=True)
+        rows = rows.assign(point=rows.value.map(self.grid.points()))
         curves = {}
         for (label, metric), own in rows.groupby(["label", "metric"], sort=False):
-            matrix = own.pivot(index="case", columns="value", values="score").reindex(columns=values).to_numpy(float)
-            good = upright(matrix, self.facts[metric]["better"])
-            known = good[~np.isnan(good[:, values.index(self.neutral)])]
+            matrix = own.pivot(index="case", columns="point", values="score").reindex(columns=self.points)
+            good = upright(matrix.to_numpy(float), self.facts[metric]["better"])
+            known = good[~np.isnan(good[:, self.start])]
             if len(known):
-                mean = mean_curve(known, neutral=values.index(self.neutral))
-                curves[label, metric] = self.lifted(mean, values, label, metric)
-        nothing = np.full(len(values), np.nan)
+                curves[label, metric] = self.lifted(mean_curve(known, neutral=self.start), label, metric)
+        nothing = np.full(len(self.points), np.nan)
         return {key: curves.get(key, nothing) for key in self.keys}
 
-    def lifted(self, mean: np.ndarray, values: list, label: str, metric: str) -> np.ndarray:  # (V,)
+    def lifted(self, mean: np.ndarray, label: str, metric: str) -> np.ndarray:  # (V,)
         "A mean curve, more is better, in which a loss within the noise floor is none"
         if self.noise is None:
             return mean
-        clean = mean[values.index(self.neutral)]
+        clean = mean[self.start]
         better = self.facts[metric]["better"]
         key = self.model.name, str(self.transform), label, metric
+        values = [self.grid.value(point) for point in self.points]
         return above_floor(mean, clean, self.noise.losses(key, values, clean if better == "higher" else -clean, better))
 
 # %% ../../nbs/analysis/30_limits.ipynb #e5c71a51
-def _limits_of(asked: _Asked, sides: list, longest: int, budget: int | None) -> list[dict]:
-    "Walk in both directions, and read the limits of each label and metric"
-    reaches, looked = [], 0
-    for values in sides:
-        left = None if budget is None else max(0, budget - looked)
-        walk = Walk(lambda point, values=values: asked.margins(values[point]), len(values) - 1, longest, left)
-        reaches.append(walk_outwards(walk))
-        looked += len(walk.seen) - 1
-    spent = budget is not None and looked >= budget
-    rows = []
-    tried = sorted(asked.tables)
-    means = asked.means(tried)
-    for i, (label, metric) in enumerate(asked.keys):
-        inside = [value for side, reach in zip(sides, reaches) for value in side[: max(reach[i], 0) + 2]]
-        known = [value for value in tried if min(inside) <= value <= max(inside)]
-        curve = np.array([means[label, metric][tried.index(value)] for value in known])
-        rows.append(dict(label=label, metric=metric) | _interval(asked, known, curve, metric, sides, reaches, i, spent))
-    return rows
+def _onwards(seen: Seen, grid: Grid) -> list[int]:
+    "On each side the next of the first points, where a curve has not failed on the way there"
+    order = first_points(grid.low, grid.high)
+    reached = [seen.stretch(curve) for curve in seen.curves()]
+    above = [point for point in order if point > seen.points[-1]]
+    below = [point for point in order if point < seen.points[0]]
+    onwards = [min(above)] if above and any(last == len(seen.points) - 1 for _, last in reached) else []
+    return [*onwards, max(below)] if below and any(first == 0 for first, _ in reached) else onwards
+
+
+def _search(asked: _Asked, budget: int | None) -> None:
+    "Go outwards from the unchanged image, and look between where that is needed"
+    asked.look([0])
+    while True:
+        seen = asked.seen()
+        most = None if budget is None else budget - len(asked.points) + 1
+        between = next_points(seen, None, None, shape=False)
+        wanted = list(dict.fromkeys([*between, *_onwards(seen, asked.grid)]))[:most]
+        if not wanted:
+            return
+        asked.look(wanted)
 
 # %% ../../nbs/analysis/30_limits.ipynb #2ecc01bc
-def _interval(asked: _Asked, known: list, curve: np.ndarray, metric: str, sides, reaches, i: int, spent: bool) -> dict:
+def _limits(asked: _Asked) -> list[dict]:
+    "The limits of each label and metric"
+    values = [asked.grid.value(point) for point in asked.points]
+    means, seen = asked.means(), asked.seen()
+    return [
+        dict(label=label, metric=metric) | _interval(asked, values, means[label, metric], seen.margins[:, k], metric)
+        for k, (label, metric) in enumerate(asked.keys)
+    ]
+
+
+def _interval(asked: _Asked, values: list, curve: np.ndarray, margins: np.ndarray, metric: str) -> dict:
     "The limits of one curve"
-    log = bool(asked.transform.log)
-    facts = asked.facts[metric]
-    low, high, *_ = tolerance_interval(known, curve, asked.neutral, asked.delta_of[metric], log)
-    if any(reach[i] < 0 for reach in reaches):
-        low = high = np.nan
-    ends = [bool(reach[i] == len(side) - 1) for side, reach in zip(sides, reaches)]
-    sign = 1 if facts["better"] == "higher" else -1
+    own = Seen(np.array(asked.points), margins[:, None], widest_gap(len(asked.grid)))
+    delta, neutral = asked.delta_of[metric], asked.grid.value(0)
+    low, high, *_ = tolerance_interval(values, curve, neutral, delta, bool(asked.transform.log))
+    known = bool(margins[asked.start] >= 0)
+    first, last = own.stretch(margins)
+    inside = [known and first == 0, known and last == len(values) - 1]
+    at_ends = [asked.points[0] == asked.grid.low, asked.points[-1] == asked.grid.high]
+    cut = [stays and at_end for stays, at_end in zip(inside, at_ends)]
+    sign = 1 if asked.facts[metric]["better"] == "higher" else -1
     return dict(
-        delta=asked.delta_of[metric],
-        neutral_score=sign * float(curve[known.index(asked.neutral)]) + 0.0,
-        low=low,
-        high=high,
-        low_cut=ends[0] and not np.isnan(low),
-        high_cut=ends[1] and not np.isnan(high),
-        resolved=not spent,
+        delta=delta,
+        neutral_score=sign * float(curve[asked.start]) + 0.0,
+        low=low if known else np.nan,
+        high=high if known else np.nan,
+        low_cut=cut[0],
+        high_cut=cut[1],
+        resolved=inside == cut and not brackets(own) and not suspects(own),
     )
-
-# %% ../../nbs/analysis/30_limits.ipynb #744f35c5
-def _ends(transform: Transform, case, values) -> tuple[float, float]:
-    "The range to look at"
-    own = transform.values_for(case) if values is None else values
-    try:
-        numbers = [float(value) for value in own]
-    except (TypeError, ValueError) as e:
-        raise invalid("values", "the lowest and the highest value to try", values, TypeError) from e
-    if not numbers:
-        raise invalid("values", f"the lowest and the highest value to try, as {transform} has none of its own", values)
-    return min(numbers), max(numbers)
-
-
-def _sides(transform: Transform, case, values, resolution: float) -> list[list]:
-    "Values from the neutral one downwards, and upwards"
-    neutral = transform.neutral_for(case)
-    if transform.categorical or neutral is None:
-        raise invalid("transform", "one with a neutral value, and with numbers for values", str(transform))
-    low, high = _ends(transform, case, values)
-    if not low <= neutral <= high:
-        raise invalid("values", f"a range around the neutral value {neutral:g} of {transform}", f"{low:g} to {high:g}")
-    return [_as_allowed(transform, _one_way(float(neutral), end, resolution, transform.log)) for end in (low, high)]
 
 # %% ../../nbs/analysis/30_limits.ipynb #3c59abe6
 _COLUMNS = [
@@ -195,21 +169,18 @@ _COLUMNS = [
 ]
 
 
-def _walked(asked: _Asked, values, resolution: float, budget: int | None, name: str) -> pd.DataFrame:
+def _found(asked: _Asked, budget: int | None, name: str) -> pd.DataFrame:
     "The limits of some cases together"
     transform = asked.transform
-    sides = _sides(transform, asked.cases[0], values, resolution)
-    longest = max(1, (len(sides[0]) + len(sides[1])) // 44)
     with asked.model.session():
-        asked.begin(sides[0][0])
-        rows = _limits_of(asked, sides, longest, budget)
-    table = pd.DataFrame(rows).assign(
+        _search(asked, budget)
+    table = pd.DataFrame(_limits(asked)).assign(
         model=asked.model.name,
         case=name,
         transform=str(transform),
         param=transform.param,
         unit=transform.unit,
-        calls=len(asked.tables) * len(asked.cases),
+        calls=len(asked.points) * len(asked.cases),
     )
     return table[_COLUMNS]
 
@@ -243,8 +214,8 @@ def tolerance(
 ) -> pd.DataFrame:  # a row per label and metric; `.attrs["scores"]` is the score table of all that was tried
     """How far the image may be changed: limits as of a sweep in steps of `resolution`, with few calls of the model
 
-    Assumed: between two values that were tried, no curve falls below its limit and recovers. Where a curve is near its
-    limit, values lie closer together; a dip of a single step may be missed all the same.
+    Assumed: between two values that were tried a curve goes on as it does beside them. Where it may have fallen below
+    its limit and recovered, values lie closer together; a narrow dip in a calm curve may be missed all the same.
 
     >>> import misas as ms
     >>> case = ms.phantom((64, 64), seed=1)
@@ -260,6 +231,8 @@ def tolerance(
     known = [as_case(case).replace(name=case.name) for case in as_cases(cases)]
     if not known:
         raise invalid("cases", "at least one case", cases)
+    if transform.categorical or transform.neutral_for(known[0]) is None:
+        raise invalid("transform", "one with a neutral value, and with numbers for values", str(transform))
     chosen = dict(metrics=metrics, labels=labels, **options)
     groups = {f"mean of {len(known)}" if len(known) > 1 else known[0].name: known}
     if per == "case":
@@ -267,9 +240,9 @@ def tolerance(
     tables, scores = [], list[pd.DataFrame]()
     for name, group in groups.items():
         noise = None if floor is None else _noise_of(floor, group)
-        asked = _Asked(own, group, transform, delta, chosen, noise)
-        tables.append(_walked(asked, values, resolution, budget, name))
-        scores += asked.tables.values()
+        asked = _Asked(own, group, transform, delta, chosen, grid_of(transform, group, values, resolution), noise)
+        tables.append(_found(asked, budget, name))
+        scores += asked.tables
     found = pd.concat(tables, ignore_index=True)
     if not found.resolved.all():
         warn_user(f"budget of {budget} values is used up: some limits are known less exactly (resolved=False)")

@@ -14,16 +14,6 @@ import numpy as np
 
 from ..core.checks import Domain, check_flag, check_number, invalid, is_several
 
-# %% ../../nbs/analysis/00_measures.ipynb #93cbd80e
-def upright(
-    scores: Any,  # a number, an array or a column
-    better: str,  # "higher", "lower", or "zero" for a difference, of which the size counts
-) -> Any:
-    "Scores of which more is better"
-    if better == "higher":
-        return scores
-    return -scores if better == "lower" else -abs(scores)
-
 # %% ../../nbs/analysis/00_measures.ipynb #7acf0af9
 def on_log_axis(
     values,  # `(V,)`

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import case_curves, coded_table, curve_rows
-from .measures import mean_curve, upright
+from .measures import mean_curve
 from ..core.checks import naming
+from ..eval.deltas import upright
 from ..eval.table import all_metric_facts, check_scores, without_facts
 
 # %% ../../nbs/analysis/37_noise.ipynb #f536d550

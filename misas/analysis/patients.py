@@ -9,8 +9,8 @@ __all__ = []
 import numpy as np
 import pandas as pd
 
-from .measures import upright
 from ..core.checks import invalid, nearest_name
+from ..eval.deltas import upright
 
 # %% ../../nbs/analysis/35_patients.ipynb #9aadd25f
 def losses_of(

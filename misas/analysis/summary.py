@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from .casecurves import CaseCurves, CodedTable, case_curves, coded_table, curve_rows, neutral_column
-from .deltas import check_metric_names, per_metric, starts_at_0
 from misas.analysis.groups import (
     FEWEST_CASES,
     Group,
@@ -36,7 +35,6 @@ from misas.analysis.measures import (
     normalised_area,
     on_log_axis,
     tolerance_interval,
-    upright,
     worst_score,
 )
 from .noise import FloorCurves, above_floor, floor_columns, floor_curves
@@ -52,6 +50,7 @@ from misas.core.checks import (
     naming,
     warn_user,
 )
+from ..eval.deltas import check_metric_names, per_metric, starts_at_0, upright
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,

@@ -51,12 +51,24 @@ class Step:
         return replace(self, **moved)
 
 # %% ../../nbs/core/07_sweeps.ipynb #2a6404e3
+ADAPTIVE = "adaptive"
+
+
+def is_adaptive(values: Any) -> bool:
+    "Are values to be placed where they matter: the name alone, or before a range?"
+    first = next(iter(values), None) if isinstance(values, (list, tuple)) else values
+    return isinstance(first, str) and first == ADAPTIVE
+
+
 def checked_values(
     transform: Transform,
     values,  # one value or several in an order; None: the transform's own
     case: Case,
 ) -> list:
     "The values to try, each of them checked"
+    if is_adaptive(values) and not transform.categorical:
+        remedy = "evaluate(..., values='adaptive') finds them: then values=scores.value.unique()"
+        raise invalid(f"values for {transform}", f"numbers here ({remedy})", ADAPTIVE)
     values = list(transform.values_for(case)) if values is None else as_value_list(values)
     if not values:
         raise invalid(f"values for {transform}", "at least one value", values)

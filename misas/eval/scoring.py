@@ -8,9 +8,11 @@ __all__ = ['score', 'evaluate', 'get_confusion']
 # %% ../../nbs/eval/06_scoring.ipynb #99d20c23
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import cast
 
@@ -40,6 +42,7 @@ from ..core.sweeps import Series, Step
 from ..core.thresholds import cases_of_threshold
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
+from .adaptive import Wish, adaptive_results, wish_of
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .steps import Pixels, check_absent, check_truth, ignoring, score_step, with_reference_as_truth
 from .store import Store
@@ -229,7 +232,7 @@ def _named_models(models: dict) -> list[tuple[Model, dict]]:
     return named
 
 # %% ../../nbs/eval/06_scoring.ipynb #16ab13f7
-def _noted(results: Iterable, pixels: Pixels, runs: list) -> Iterator:  # runs: pairs (job, case)
+def _noted(results: Iterable, runs: list, pixels: Pixels) -> Iterator:  # runs: pairs (job, case)
     "The results of the cases, as they pass by, with the columns of case and arm"
     for (tables, error), (job, case) in zip(results, runs, strict=True):
         for table in tables:
@@ -306,6 +309,31 @@ def _run_here(jobs: list[Job], cases: list, folder) -> Iterator:
             yield from in_processes(_run_one, [(shared, case) for case in cases], 1)
 
 
+def _run_part(job_and_store: tuple, item: tuple) -> tuple[list, Exception | None]:
+    "One case of one round"
+    job, store = job_and_store
+    case, transforms, values = item
+    return evaluate_case(replace(job, transforms=transforms, values=values), case, store)
+
+
+def _in_rounds(job: Job, cases: list, wish: Wish, folder, n_jobs: int, progress: bool, note: Callable) -> list:
+    "Pairs (tables, error or None) of all cases; `note` looks at the results of each round"
+    n_jobs = min(n_jobs, len(cases))
+    # sent once, not with each round
+    shared = Shared((job, store_of(folder, job)))
+
+    def run(part: Job, going: list) -> Iterable:
+        tasks = [(shared, (case, part.transforms, part.values)) for case in going]
+        results: Iterable = in_processes(_run_part, tasks, n_jobs)
+        if folder is not None:
+            results = _packing(results, Store(Path(folder), settings=""))
+        shown = progress_bar(results, progress, total=len(going), desc="cases")
+        return note(shown, [(part, case) for case in going])
+
+    with job.model.session() if n_jobs == 1 else nullcontext():
+        return adaptive_results(job, cases, wish, run, stored=folder is not None)
+
+
 def _packing(results: Iterable, store: Store) -> Iterator:
     "Results as they pass by; many small files of a store are brought together meanwhile"
     store.pack()
@@ -351,7 +379,9 @@ def evaluate(
     model,
     cases,  # one or a list of: `Case`, path, PIL image, array, pair (image, truth); or a folder, or a CSV: `read_cases`
     transforms=None,  # one or a list of: a `Transform`, its name, or a function; None: the unchanged images
-    values=None,  # to try: a list for all transforms, or a dict {name of transform: list}; None: each transform's own
+    # to try: a list for all transforms, or a dict {name of transform: list}; None: each transform's own; "adaptive", or
+    # ("adaptive", lowest, highest), in place of a list: placed where limits of tolerance are
+    values=None,
     metrics=("dice",),  # names (dice, iou, hd95, nsd@2mm ...), functions `f(truth, pred)` of boolean masks, or a dict
     labels=None,  # names of the labels 0, 1, 2 ..., or a dict {value: name} of those to score; None: all that occur
     store: str | Path | None = None,  # folder for results: an interrupted run goes on where it stopped; None: no folder
@@ -364,8 +394,20 @@ def evaluate(
     # "nnunet", see `load_case`; False: none; None: as the cases say, and 255 where it looks so
     ignore: int | bool | str | None = None,
     empty_truth: float | None = None,  # Dice, IoU and recall of a label that is predicted, not in the truth; None: 0
+    # of adaptive values: how exactly limits are to be known, > 0, of values spaced by a factor 0.05 is 5 %; or a dict
+    # {name of transform: number}; None: 200 to 500 steps in the range
+    resolution: float | dict | None = None,
+    # of adaptive values: most values of each transform, >= 3, the unchanged image among them (each case is one call of
+    # the model at each of them); None: as many as the limits need, and at most a sixth of the steps for more than that
+    budget: int | None = None,
+    delta=None,  # of adaptive values: drop that is tolerated, as for `summarise`; None: 0.05 without unit
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score, and those of arms and cases
     """Sweep every transform over every case and score every step; `.attrs["errors"]` lists the cases that failed
+
+    With values="adaptive", a coarse sweep is refined where the mean of the cases falls by more than `delta`, then where
+    it may have done so unseen, then at steep parts and lowest scores. All labels, metrics and cases share the values.
+    Assumed: between two values a curve goes on as it does beside them. A dip that is narrower than the coarse values
+    are apart, in a curve that is calm around it, is missed; a warning says where limits are not certain.
 
     >>> import misas as ms
     >>> def model(image):
@@ -383,6 +425,8 @@ def evaluate(
     _check_settings(store, n_jobs, absent, batch_size, progress, keep_memory)
     transforms = _checked_transforms(transforms, values)
     chosen_labels(labels)
+    known_metrics = with_empty_truth(as_metrics(metrics), empty_truth)
+    wish, values = wish_of(transforms, values, known_metrics, resolution, budget, delta)
     models = _as_models(model)
     allowed = "a folder, a CSV file or an image that exists, or a list of cases"
     cases = user_path(cases, "cases", allowed)
@@ -399,7 +443,7 @@ def evaluate(
     settings = (
         transforms,
         _value_lists(values),
-        with_empty_truth(as_metrics(metrics), empty_truth),
+        known_metrics,
         labels,
         absent,
         batch_size,
@@ -410,8 +454,13 @@ def evaluate(
     runs = [(job, case) for job in jobs for case in cases]
     _check_chosen_values(jobs[0], store is not None)
     pixels = Pixels(jobs[0].metrics, transforms)
-    results = _run(jobs, cases, store, n_jobs, progress and not show_each)
-    tables, errors = _gather(_noted(results, pixels, runs))
+    if wish is None:
+        results = _noted(_run(jobs, cases, store, n_jobs, progress and not show_each), runs, pixels)
+    else:
+        note = partial(_noted, pixels=pixels)
+        rounds = (_in_rounds(job, cases, wish, store, n_jobs, progress and not show_each, note) for job in jobs)
+        results = chain.from_iterable(rounds)
+    tables, errors = _gather(results)
     failed = _report_failures(runs, errors)
     pixels.warn()
     return with_errors(_with_typed_columns(joined_tables(tables)), failed)

@@ -113,6 +113,17 @@ def _label_texts(
     return {label: plain_text(label_text(label, names)) for label in found}
 
 # %% ../../nbs/eval/00_table.ipynb #eefafd6c
+def nowhere_scores(
+    metrics: dict,  # {name: Metric}
+    absent: float,  # the score of a label that is in neither mask
+    ndim: int = 2,  # of the masks
+) -> dict:  # {metric: score}
+    "What each metric says of a label that is in neither mask"
+    empty = torch.zeros((1,) * ndim, dtype=torch.int32)
+    nowhere = measure(empty, empty, [1], metrics, absent, (1,) * ndim)
+    return {metric: float(nowhere[metric][0]) for metric in metrics}
+
+
 def score_rows(
     scored: list,  # pairs (value, {(label, metric): score})
     metrics: dict,  # {name: Metric}
@@ -126,9 +137,7 @@ def score_rows(
     texts = _label_texts(occurring, names)
     if labels:
         texts = {label: plain_text(name) for label, name in labels.items()}
-    empty = torch.zeros((1,) * ndim, dtype=torch.int32)
-    nowhere = measure(empty, empty, [1], metrics, absent, (1,) * ndim)
-    known = {metric: float(nowhere[metric][0]) for metric in metrics}
+    known = nowhere_scores(metrics, absent, ndim)
     pairs = list(product(texts, metrics))
     count = len(scored)
     columns = dict(

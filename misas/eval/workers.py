@@ -106,7 +106,7 @@ def _module_of(file: str) -> str | None:
 
 
 @contextmanager
-def _listening() -> Iterator[dict]:  # of `Said`, each once
+def listening() -> Iterator[dict]:  # of `Said`, each once
     "While it lasts, warnings are kept instead of shown"
     heard: dict[Said, None] = {}
     # what other threads warn of meanwhile would be taken for this one's
@@ -120,7 +120,7 @@ def _listening() -> Iterator[dict]:  # of `Said`, each once
         heard[Said(str(w.message), w.category, w.filename, w.lineno, _module_of(w.filename))] = None
 
 # %% ../../nbs/eval/04_workers.ipynb #f7279a95
-def _say(said: Iterable[Said], before: set) -> None:
+def say_once(said: Iterable[Said], before: set) -> None:
     "Warn of what other processes warned of, unless it was said before"
     for warning in said:
         if warning[:2] in before:
@@ -185,7 +185,7 @@ def _call(
     "One task"
     if os.getpid() == parent:
         return function(shared.get(), item), ()
-    with _listening() as said:
+    with listening() as said:
         result, error = function(shared.get(), item)
     return (result, error and _portable(_with_lines(error))), tuple(said)
 
@@ -211,7 +211,7 @@ def in_processes(
     settings = dict(return_as=order, initializer=_begin_of(parent))
     try:
         for result, said in Parallel(n_jobs=n_jobs, **settings)(calls):
-            _say(said, before)
+            say_once(said, before)
             yield result
     except TerminatedWorkerError as e:
         reason = "was it killed for want of memory? A smaller n_jobs needs less of it"

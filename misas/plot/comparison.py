@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
-from ..analysis.deltas import per_metric
 from ..analysis.groups import GROUP, shared_columns, titled_groups
 from ..core.checks import Domain, check_number, naming
+from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
 from misas.plot.charts import (
     MOST_SCORES,

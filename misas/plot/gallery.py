@@ -13,10 +13,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.groups import NOT_STATED, is_missing
-from ..analysis.measures import upright
 from ..core.checks import AnyFunction, Domain, check_number, checked, invalid
 from ..core.model import Model, as_model
 from ..core.sweeps import Series
+from ..eval.deltas import upright
 from ..metrics.base import Metric, as_metrics
 from misas.plot.casefigures import (
     CaseLook,

@@ -32,7 +32,9 @@ from ..analysis.summary import summarise
 from ..core.cases import Case, as_case
 from ..core.checks import nearest_name, warn_user
 from ..core.model import Model
+from ..core.sweeps import is_adaptive
 from ..core.transform import Transform
+from ..eval.table import rows_by
 from .requirements import Requirement
 from .studyfile import StudyFile
 
@@ -68,6 +70,19 @@ class Plan:
             n_jobs=self.said.jobs,
             progress=self.progress,
         )
+
+    @property
+    def adaptive(self) -> dict:
+        "Of `evaluate`, for values that it places; empty where there are none"
+        if not any(map(is_adaptive, self.values.values())):
+            return {}
+        return dict(resolution=self.said.resolution, budget=self.said.budget, delta=self.deltas)
+
+    def with_tried(self, scores: pd.DataFrame) -> "Plan":
+        "The plan with the values that were tried in place of adaptive ones"
+        tried = {name: sorted(own.value.unique().tolist()) for name, own in rows_by(scores, "transform").items()}
+        values = {name: tried[name] if is_adaptive(own) else own for name, own in self.values.items()}
+        return replace(self, values=values)
 
 # %% ../../nbs/report/13_parts.ipynb #9bb05f8d
 _QUOTED = re.compile(r"(['\"])((?:[A-Za-z]:[\\/]|[\\/]|~[\\/])[^'\"]*)\1")

@@ -9,11 +9,12 @@ __all__ = []
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ..analysis.summary import per_metric
 from ..core.checks import Domain, as_value_list, chosen_labels, invalid, user_path
 from ..core.model import Model, as_model
-from ..core.sweeps import chosen_values
+from ..core.sweeps import chosen_values, is_adaptive
 from ..core.transform import Function, Transform
 from ..data.folders import as_cases, as_list, find_cases, read_cases
 from ..data.loading import CaseFile
@@ -81,11 +82,23 @@ def named_models(models) -> dict[str, Model]:
     return named
 
 
-def _values_by_name(transforms: list[Transform], values, requirements: list[Requirement]) -> dict[str, list]:
+def _adaptive_values(transform: Transform, chosen: list, requirements: list[Requirement]) -> list:
+    "Values that are placed where limits are; no requirement can rest on one that may not be tried"
+    about = [requirement.text for requirement in requirements if requirement.is_about(str(transform))]
+    if about:
+        allowed = f"about transforms whose values are listed, as those of {transform} are not"
+        raise invalid("fail_under", allowed, about[0])
+    return chosen
+
+
+def _values_by_name(transforms: list[Transform], values, requirements: list[Requirement]) -> dict[str, Any]:
     "Values to try, by transform; those that have their own are left out"
     found = {}
     for transform in transforms:
         chosen = as_value_list(chosen_values(transform, values))
+        if chosen is not None and is_adaptive(chosen):
+            found[str(transform)] = _adaptive_values(transform, chosen, requirements)
+            continue
         tried = with_required_values(transform, chosen, requirements)
         if tried is not None:
             found[str(transform)] = [transform.check(value) for value in tried]

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.casecurves import case_curves, coded_table, curve_rows
-from ..analysis.measures import mean_curve, upright
+from ..analysis.measures import mean_curve
 from ..analysis.summary import starts_at_0
 from ..core.checks import checked, invalid, is_several, nearest_name, same_value
 from ..core.transform import Transform, known_transforms
+from ..eval.deltas import upright
 from misas.eval.table import (
     all_metric_facts,
     all_transform_facts,

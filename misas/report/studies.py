@@ -98,7 +98,7 @@ def _scored(plan: Plan) -> pd.DataFrame:
     "The score table; where no case can be scored, the folder says why"
     before = _notes(plan)
     try:
-        scores = evaluate(plan.models, plan.cases, plan.transforms, plan.values, **plan.options)
+        scores = evaluate(plan.models, plan.cases, plan.transforms, plan.values, **plan.options, **plan.adaptive)
     except Exception as e:
         failed = [json.loads(path.read_text(encoding="utf-8")) for _, path in sorted(_notes(plan) - before)]
         _write_failure(plan, e, failed)
@@ -185,6 +185,7 @@ def conduct(
     sizes = dict(model=len(plan.models), case=len(plan.cases), transform=len(plan.transforms))
     with stage(plan, "scores", "scores: " + " × ".join(f"{n} {name}{'s' * (n != 1)}" for name, n in sizes.items())):
         scores = _scored(plan) if scores is None else scores
+    plan = plan.with_tried(scores)
     save_tables(dict(scores=scores), plan.out)
     floor = attempt(plan, "noise floor", lambda: floor_of(plan)) if said.floor else None
     with stage(plan, "summary"):
@@ -268,6 +269,8 @@ def study(
     augmentation: bool = True,  # suggest the augmentation that a model still needs?
     pictures: bool = True,  # overlays and animations in the report?
     progress: bool = True,  # show progress bars, with the time left?
+    resolution: float | dict | None = None,  # as for `evaluate`, where values are "adaptive"
+    budget: int | None = None,  # likewise
 ) -> Findings:
     """Sweep, score, judge and compare models, and write report, tables, answer and study file into a folder
 
@@ -309,6 +312,8 @@ def study(
         store=None if store is None else str(user_path(store, "store")),
         jobs=n_jobs,
         resume=resume,
+        resolution=resolution,
+        budget=budget,
     )
     return conduct(make_plan(said, named, cases, swept, values, metrics, labels, progress=progress))
 
@@ -324,13 +329,18 @@ def run_study(
     return conduct(_plan_of(said, progress, announce))
 
 
+def _as_values(own: str | list) -> str | list:
+    "Values of a study file as a transform takes them"
+    return own if isinstance(own, str) else [tuple(v) if isinstance(v, list) else v for v in own]
+
+
 def _plan_of(said: StudyFile, progress: bool, announce: Callable | None) -> Plan:
     "What a study file says, as objects"
     models = loaded_models(said)
     _warn_of_changes(said, models)
     transforms = [transform_of(each) for each in said.transforms]
     labels = as_labels_argument(said.labels)
-    values = {name: [tuple(v) if isinstance(v, list) else v for v in own] for name, own in said.values.items()}
+    values = {name: _as_values(own) for name, own in said.values.items()}
     more = dict(progress=progress, announce=announce or (lambda text: None))
     return make_plan(said, models, cases_of(said), transforms, values, said.metrics, labels, **more)
 

@@ -28,6 +28,7 @@ from misas.core.checks import (
     user_path,
 )
 from ..core.ignoring import CONVENTIONS, checked_ignore
+from ..core.sweeps import ADAPTIVE, is_adaptive
 from ..core.transform import Transform, as_transform
 from ..metrics.base import as_metrics
 from ..models.sizes import size_for_network
@@ -89,10 +90,21 @@ class StudyFile:
         'names (see misas transforms), or {name = "spike", position = [0.3, 0.3]} where a field is not the default',
         make=lambda: list(PAPER_TRANSFORMS),
     )
-    values: dict[str, list[int | float | str | list[int | float]]] = _key(
-        "a table {transform = [value, value, ...]}; transforms that are not in it have their own values",
+    values: dict[str, str | list[int | float | str | list[int | float]]] = _key(
+        'a table {transform = [value, value, ...]}; "adaptive", or ["adaptive", lowest, highest], places values where '
+        "limits are; transforms that are not in it have their own values",
         make=dict,
         example="values.rotation = [-20, -10, 0, 10, 20]",
+    )
+    resolution: int | float | dict[str, int | float] | None = _key(
+        'a number > 0, how exactly limits are to be known where values are "adaptive", or a table {transform = number}',
+        None,
+        example="resolution.rotation = 1",
+    )
+    budget: int | None = _key(
+        'an integer >= 3, the most values of each transform where they are "adaptive"',
+        None,
+        example="budget = 60",
     )
     metrics: list[str] = _key('names such as "dice", "hd95", "nsd@2mm"', make=lambda: ["dice"])
     labels: list[str] | dict[str, str] | None = _key(
@@ -278,8 +290,18 @@ def _check_models(study: StudyFile) -> None:
 
 def _check_values(study: StudyFile) -> None:
     names = [name for each in map(transform_of, study.transforms) for name in (str(each), each.name)]
-    for name in study.values:
+    for name, values in study.values.items():
         check_choice("key of values", name, dict.fromkeys(names))
+        if isinstance(values, str) and not is_adaptive(values):
+            raise invalid(f"values of {name}", f"a list, or {ADAPTIVE!r}", values)
+
+
+def _check_resolution(study: StudyFile) -> None:
+    if study.resolution is not None or study.budget is not None:
+        if not any(map(is_adaptive, study.values.values())):
+            raise invalid("resolution and budget", f"left out where no values are {ADAPTIVE!r}", study.resolution)
+    for number in study.resolution.values() if isinstance(study.resolution, dict) else [study.resolution]:
+        check_number("resolution", number, Domain(0, open=True), optional=True)
 
 
 def _check_transforms(study: StudyFile) -> None:
@@ -304,6 +326,8 @@ _CHECKS: dict[str, Callable] = dict(
     models=_check_models,
     transforms=_check_transforms,
     values=_check_values,
+    resolution=_check_resolution,
+    budget=lambda study: check_number("budget", study.budget, Domain(3, whole=True), optional=True),
     metrics=lambda study: as_metrics(study.metrics),
     labels=lambda study: chosen_labels(as_labels_argument(study.labels)),
     fail_under=lambda study: [parse_requirement(text) for text in study.fail_under],

@@ -426,3 +426,19 @@ def test_wrong_arguments(tmp_path, options, error, words):
     with pytest.raises(error, match=words):
         ms.study(**given)
     assert not Path(tmp_path / "o").exists()
+
+
+def test_adaptive_values_reach_every_part(tmp_path):
+    cases = [ms.phantom((48, 48), seed=seed) for seed in (0, 1)]
+    chosen = dict(labels={1: "LV"}, preparation=False, augmentation=False, pictures=False, progress=False)
+    adaptive = dict(values={"brightness": ["adaptive", 0.5, 4]}, resolution=0.1, budget=12)
+    model = ms.as_model(lambda image: image > 0.4, name="threshold")
+    found = ms.study(model, cases, ["brightness", "rotation"], out=tmp_path, **adaptive, **chosen)
+    tried = found.scores[found.scores["transform"] == "brightness"].groupby("case").value.apply(tuple)
+    assert tried.nunique() == 1 and 3 < len(tried.iloc[0]) <= 12 and max(tried.iloc[0]) == 4
+    said = ms.read_study_file(tmp_path / "study.toml")
+    assert said.values == {"brightness": ["adaptive", 0.5, 4]} and (said.resolution, said.budget) == (0.1, 12)
+    with pytest.raises(ValueError, match="fail_under must be about transforms whose values are listed"):
+        ms.study(
+            model, cases, "brightness", out=tmp_path, fail_under="brightness loses ≤ 0.1 dice", **adaptive, **chosen
+        )

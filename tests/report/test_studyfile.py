@@ -149,3 +149,22 @@ def test_init_in_an_empty_folder(tmp_path):
     assert 'models = ["demo"]' in text
     with pytest.raises(ValueError, match="folder must be a folder that exists"):
         ms.init_study(tmp_path / "none")
+
+
+def test_adaptive_values(tmp_path):
+    path = tmp_path / "study.toml"
+    lines = 'models = "demo"\ncases = "demo"\ntransforms = ["rotation"]\nvalues.rotation = {}\n{}\n'
+    path.write_text(lines.format('"adaptive"', "resolution.rotation = 2\nbudget = 40"))
+    assert ms.read_study_file(path).values == {"rotation": "adaptive"}
+    path.write_text(lines.format('["adaptive", -30, 30]', ""))
+    assert ms.read_study_file(path).values == {"rotation": ["adaptive", -30, 30]}
+    wrong = [
+        ('"all"', "", "values of rotation must be a list, or 'adaptive', got 'all'"),
+        ("[0, 1]", "resolution = 2", "left out where no values are 'adaptive'"),
+        ('"adaptive"', "resolution = 0", "resolution must be a number > 0"),
+        ('"adaptive"', "budget = 2", "budget must be an integer >= 3"),
+    ]
+    for values, more, message in wrong:
+        path.write_text(lines.format(values, more))
+        with pytest.raises(ValueError, match=message):
+            ms.read_study_file(path)
