@@ -462,10 +462,12 @@ def _notes(trials: Trials, choices: tuple, judge: str, cases: list, after: float
     return tuple(notes)
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7f08066f
-def _note_of_end(best: Preparation) -> str:
+def _note_of_end(best: Preparation, choices: tuple) -> str:
     "In words: the search ended before its end, and how to go on"
     turns = [best.orientation] if best.orientation else []
-    return f"no more may be tried, though the search was not at its end: orientations={turns} goes on from the best"
+    narrower = len(choices[0]) > 1 + len(turns)
+    how = f"orientations={turns} goes on from the best" if narrower else "search='grid' tries all"
+    return f"no more may be tried, though the search was not at its end: {how}"
 
 # %% ../../nbs/analysis/07_preparation.ipynb #7b77652f
 @checked
@@ -522,5 +524,5 @@ def suggest_preparation(
     before, after = trials.mean(Preparation()), trials.rank(best)
     calls = trials.calls * (2 if judge == "agreement" else 1)
     scored_by = ", ".join(metrics) if judge == "truth" else judge
-    notes = (*_notes(trials, choices, judge, cases, after), *([_note_of_end(best)] if cut else []))
+    notes = (*_notes(trials, choices, judge, cases, after), *([_note_of_end(best, choices)] if cut else []))
     return PreparationAdvice(best, before, after, _ranked(trials), calls, scored_by, notes)

@@ -223,6 +223,7 @@ def test_a_search_that_the_budget_ends_says_so_and_how_to_go_on():
     assert "the search was not at its end" in found.notes[-1] and hint in found.notes[-1]
     again = suggest_preparation(knows_one_frame(STACK), case, orientations=[found.best.orientation], **tried)
     assert again.after >= found.after and again.calls < 70
+    assert hint not in " ".join(again.notes)
     tried["sizes"] = (None, 32)
     short = suggest_preparation(knows_one_frame(STACK), case, orientations=[], **tried, search="grid")
     assert "at its end" not in " ".join(short.notes)
