@@ -1,6 +1,7 @@
-"""Measure misas against the bare model and against misas 0.1.1, and write RESULTS.md.
+"""Measure misas against the bare model and against misas 0.1.1, and write SWEEPS.md.
 
-    python benchmarks/run.py
+    python benchmarks/run.py            # an hour
+    python benchmarks/run.py --quick    # a minute: rotation against misas 0.1.1, printed only
 
 Every figure is a ratio measured in one run: the two sides take turns, at least five times, and the medians are divided.
 The bare loops run in processes of their own, as misas keeps memory for the next image in the process that it runs in.
@@ -75,7 +76,9 @@ class Other:
         np.savez(self.data, image=image, mask=mask)
         self.data.flush()
         command = [python, HERE / script, self.data.name, str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # a misas that PYTHONPATH finds would stand before the one of the other environment
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own)
 
     def __call__(self, name, **options) -> float:
         "Seconds that a job took there"
@@ -167,11 +170,12 @@ def same_labels(case) -> float:
     return (torch.stack([s.pred for s in series]) == plain).float().mean().item()
 
 
-def against_old(case, old, rounds) -> list:
+def against_old(case, old, rounds, names=(*STEPS,)) -> list:
     "(c): every transform that both have"
     model = model_of(unet(), SIZE)
     rows = []
-    for name, (values, *_) in STEPS.items():
+    for name in names:
+        values = STEPS[name][0]
         jobs = {
             "misas": partial(evaluate, model, case, name, values, labels=LABELS),
             "misas 0.1.1": partial(old, name),
@@ -299,14 +303,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="only rotation against misas 0.1.1")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     heart = phantom((SIZE, SIZE), seed=0)
     image = (heart.image[0] * 255).byte().numpy()
     mask = heart.truth.byte().numpy()
     case = load_case(image, mask)
-    bare = [Other(sys.executable, "bare.py", image, mask, args.threads) for _ in range(args.rounds)]
     old = Other(environment(), "old.py", image, mask, args.threads)
+    if args.quick:
+        against_old(case, old, args.rounds, ["rotation"])
+        return
+    bare = [Other(sys.executable, "bare.py", image, mask, args.threads) for _ in range(args.rounds)]
     results = dict(ab=against_bare(case, bare, args.rounds), same=same_labels(case))
     print(results, flush=True)
     results["c"] = against_old(case, old, args.rounds)
@@ -318,14 +326,14 @@ def main():
     results["deep"] = [peak((160, 256, 256), steps, args.threads) for steps in (12, 90)]
     results["imports"] = {what: import_seconds(what, args.rounds) for what in ("torch", "torch, misas", "misas.all")}
     results["h"] = growth(args.rounds)
-    (HERE / "RESULTS.md").write_text(report(args, **results))
+    (HERE / "SWEEPS.md").write_text(report(args, **results))
     draw(results["ab"], results["c"], results["h"])
 
 
 def report(args, ab, same, c, de, b16, flat, deep, imports, h) -> str:
-    "RESULTS.md"
+    "SWEEPS.md"
     paragraphs = [
-        "# Benchmarks",
+        "# Sweeps against the bare model and against misas 0.1.1",
         f"Made by `python benchmarks/run.py`; {machine(args.threads)}. "
         f"Each ratio is of medians of {args.rounds} turns taken in one run. "
         f"The network is a U-Net with 16-32-64-128 channels, the image a phantom of {SIZE} × {SIZE} pixels.",
@@ -354,7 +362,7 @@ def report(args, ab, same, c, de, b16, flat, deep, imports, h) -> str:
         f"`misas.all` {imports['misas.all']:.2f} s.",
         "## Growth",
         table(["what grows", "to", "seconds"], h),
-        "![Speed-ups and growth](results.png)",
+        "![Speed-ups and growth](sweeps.png)",
         "",
     ]
     return "\n\n".join(paragraphs)
@@ -375,7 +383,7 @@ def draw(ab, c, h):
         right.plot([x / xs[0] for x in xs], [y / ys[0] for y in ys], marker=marker, color=colour, label=name)
     right.set(title="Growth of cost", xlabel="times as many", ylabel="times as long", xscale="log", yscale="log")
     right.legend(loc="center right", bbox_to_anchor=(1, 0.32))
-    fig.savefig(HERE / "results.png", dpi=90)
+    fig.savefig(HERE / "sweeps.png", dpi=90)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ __all__ = ['save_scores', 'read_scores']
 # %% ../../nbs/eval/01_files.ipynb #649a4fbb
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from misas.eval.table import (
     value_from_text,
     value_to_text,
     with_recorded,
+    without_facts,
 )
 
 # %% ../../nbs/eval/01_files.ipynb #f0a012bb
@@ -161,8 +163,15 @@ def _footer(data: bytes) -> int:
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
 
 
-def sealed(data: bytes) -> bytes:
+def sealed_parquet(
+    table,  # of Arrow
+) -> bytes:
     "A Parquet file with its checksum before the last part, where readers of Parquet do not look"
+    from pyarrow.parquet import write_table
+
+    file = io.BytesIO()
+    write_table(table, file)
+    data = file.getvalue()
     cut = _footer(data)
     return data[:cut] + _MARK + sha256(data).digest() + data[cut:]
 
@@ -174,12 +183,26 @@ def is_whole(data: bytes) -> bool:
     return data[cut - _SEAL : cut] == _MARK + sha256(content).digest()
 
 # %% ../../nbs/eval/01_files.ipynb #e40734db
+FACTS = b"PANDAS_ATTRS"  # where pandas keeps what a table knows in a Parquet file
+
+
+def arrow_table(
+    scores: pd.DataFrame,
+):
+    "A score table with its facts as a table of Arrow, as `pandas.DataFrame.to_parquet` makes it, in half the time"
+    from pyarrow import Table
+
+    # pandas would copy the facts with each column
+    table = Table.from_pandas(without_facts(scores))
+    return table.replace_schema_metadata({**table.schema.metadata, FACTS: json.dumps(scores.attrs)})
+
+
 def to_parquet(
     scores: pd.DataFrame,
 ) -> bytes:
     "A score table as a Parquet file with a checksum"
     try:
-        return sealed(_with_texts(scores).to_parquet(None))
+        return sealed_parquet(arrow_table(_with_texts(scores)))
     except Exception as e:
         what = "columns and attrs that Parquet can hold, one kind of things in each"
         raise ValueError(f"scores must have {what}, got {type(e).__name__}: {e}") from e

@@ -25,7 +25,7 @@ from ..core.sweeps import checked_values, chosen_values, of_one_kind, sweep
 from ..core.transform import Transform
 from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
-from .table import can_be_kept, make_table, score_rows, with_unchanged
+from .table import can_be_kept, make_table, score_columns, score_rows, with_unchanged
 
 # %% ../../nbs/eval/05_jobs.ipynb #24c18e4c
 def with_reference(
@@ -98,8 +98,8 @@ def _sweep_scores(
     swept = iter([score_step(step, job.metrics, labels, job.absent) for step in steps])
     scored = [(value, unchanged() if neutral else next(swept)) for value, neutral in zip(values, is_neutral)]
     names = job.model.labels or case.labels
-    rows = score_rows(scored, job.metrics, labels, names, job.absent, case.ndim)
-    table = make_table(rows, job.model.name, case, transform, job.metrics)
+    columns = score_columns(scored, job.metrics, labels, names, job.absent, case.ndim)
+    table = make_table(columns, job.model.name, case, transform, job.metrics)
     if transform.neutral_for(case) is not None:
         return table
     known = score_rows([(None, unchanged())], job.metrics, labels, names, job.absent, case.ndim)

@@ -53,7 +53,7 @@ from misas.eval.table import (
     joined_tables,
     make_table,
     plain_text,
-    score_rows,
+    score_columns,
     typed_column,
     with_columns,
     with_errors,
@@ -101,8 +101,8 @@ def score(
     series = ignoring(series, ignore)
     check_truth(series.case, labels)
     scored = [(step.value, score_step(step, metrics, wanted, absent)) for step in with_reference_as_truth(series)]
-    rows = score_rows(scored, metrics, wanted, series.labels, absent, series.case.ndim)
-    table = make_table(rows, cast(str, series.model), series.case, series.transform, metrics)
+    columns = score_columns(scored, metrics, wanted, series.labels, absent, series.case.ndim)
+    table = make_table(columns, cast(str, series.model), series.case, series.transform, metrics)
     check_case_columns([series.case])
     table = _with_typed_columns(with_columns(table, series.case.columns))
     pixels = Pixels(metrics, [series.transform])
@@ -341,8 +341,9 @@ def _packing(results: Iterable, store: Store) -> Iterator:
     for tables, error in results:
         yield tables, error
         waiting += len(tables)
-        if waiting >= 1000:
-            store.pack()
+        # soon: many disks never write what is removed within seconds
+        if waiting >= 250:
+            store.pack(least=250)
             waiting = 0
     store.pack()
 

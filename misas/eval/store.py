@@ -154,7 +154,7 @@ class Store:
         warn_user(f"{path.name} in the store is damaged, and is computed again ({reason})")
         return None
 
-    def pack(self, least: int = 500) -> None:
+    def pack(self, least: int = 100) -> None:
         "Bring tables together if there are at least so many files"
         paths = [path for path in self.folder.glob("[!.]*.parquet") if not path.name.endswith(PACKED)]
         if len(paths) >= least and self.can_be_written:

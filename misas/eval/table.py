@@ -124,14 +124,14 @@ def nowhere_scores(
     return {metric: float(nowhere[metric][0]) for metric in metrics}
 
 
-def score_rows(
+def score_columns(
     scored: list,  # pairs (value, {(label, metric): score})
     metrics: dict,  # {name: Metric}
     labels: dict | None,  # {value: name} of the labels to score; None: all that occur
     names: Sequence | None,  # known names of the labels 0, 1, 2 ...
     absent: float,  # the score of a label that is in neither mask
     ndim: int,  # of the masks
-) -> pd.DataFrame:  # columns value, label, metric, score
+) -> dict:  # columns value, label, metric, score
     "One row per value, label and metric, also for a label that does not occur at some value"
     occurring = sorted({label for _, scores in scored for label, _ in scores})
     texts = _label_texts(occurring, names)
@@ -140,13 +140,17 @@ def score_rows(
     known = nowhere_scores(metrics, absent, ndim)
     pairs = list(product(texts, metrics))
     count = len(scored)
-    columns = dict(
+    return dict(
         value=value_column([value for value, _ in scored for _ in pairs]),
         label=[texts[label] for label, _ in pairs] * count,
         metric=[metric for _, metric in pairs] * count,
         score=[scores.get(pair, known[pair[1]]) for _, scores in scored for pair in pairs],
     )
-    return pd.DataFrame(columns)
+
+# %% ../../nbs/eval/00_table.ipynb #101ae20c
+def score_rows(*scored_and_settings) -> pd.DataFrame:
+    "The columns of `score_columns` as a table"
+    return pd.DataFrame(score_columns(*scored_and_settings))
 
 # %% ../../nbs/eval/00_table.ipynb #d51eb21a
 def plain_column(value) -> str:
@@ -177,7 +181,7 @@ def _from_json(fact):
 
 # %% ../../nbs/eval/00_table.ipynb #6fffb4ec
 def make_table(
-    rows: pd.DataFrame,  # columns value, label, metric, score
+    rows: pd.DataFrame | dict,  # columns value, label, metric, score
     model: str,
     case: Case,
     transform: Transform,
@@ -188,7 +192,8 @@ def make_table(
     param = plain_text(transform.param)
     same = dict(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)
     # made at once: each column that is added to a table costs more than the row of a small case
-    table = pd.DataFrame({column: same.get(column, rows.get(column)) for column in COLUMNS}, rows.index)
+    count = len(rows["score"])
+    table = pd.DataFrame({column: [same[column]] * count if column in same else rows[column] for column in COLUMNS})
     facts = dict(
         param=param,
         unit=plain_text(in_pixels(transform.unit) if case.unit == "px" else transform.unit),
