@@ -399,7 +399,7 @@ def evaluate(
     # {name of transform: number}; None: 200 to 500 steps in the range
     resolution: float | dict | None = None,
     # of adaptive values: most values of each transform, >= 3, the unchanged image among them (each case is one call of
-    # the model at each of them); None: as many as the limits need, and at most a sixth of the steps for more than that
+    # the model at each of them); None: as many as the limits need; more only up to a sixth of the steps, or 32
     budget: int | None = None,
     delta=None,  # of adaptive values: drop that is tolerated, as for `summarise`; None: 0.05 without unit
 ) -> pd.DataFrame:  # columns model, case, transform, param, value, label, metric, score, and those of arms and cases
