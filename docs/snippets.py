@@ -19,7 +19,7 @@ from pathlib import Path
 from palette import with_palette
 
 DOCS = Path(__file__).resolve().parent
-LIMIT = 60_000  # bytes of a picture
+LIMIT = 80_000  # bytes of a picture
 # a block, a comment with code that makes what the page takes as given, or a picture
 PART = re.compile(r"^(?:```python|<!-- setup)\n(.*?)^(?:```|-->)$|^!\[[^\]]*\]\(made/([\w.-]+)\)", re.M | re.S)
 NEEDS = re.compile(r"^<!-- needs: (.+) -->$", re.M)
