@@ -2297,6 +2297,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'misas.eval.jobs.store_of': ('eval/jobs.html#store_of', 'misas/eval/jobs.py'),
                                  'misas.eval.jobs.with_reference': ('eval/jobs.html#with_reference', 'misas/eval/jobs.py')},
             'misas.eval.packs': { 'misas.eval.packs.Pack': ('eval/packs.html#pack', 'misas/eval/packs.py'),
+                                  'misas.eval.packs.Pack.has_mixed_values': ( 'eval/packs.html#pack.has_mixed_values',
+                                                                              'misas/eval/packs.py'),
                                   'misas.eval.packs.Pack.part': ('eval/packs.html#pack.part', 'misas/eval/packs.py'),
                                   'misas.eval.packs.Packs': ('eval/packs.html#packs', 'misas/eval/packs.py'),
                                   'misas.eval.packs.Packs.__init__': ('eval/packs.html#packs.__init__', 'misas/eval/packs.py'),

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -34,13 +35,17 @@ class Pack:
     table: pd.DataFrame
     places: dict[str, tuple]  # by name of a table: its first row, the row after its last one, and its facts
 
+    @cached_property
+    def has_mixed_values(self) -> bool:
+        "May the tables have values of several kinds?"
+        return self.table.dtypes["value"] == object
+
     def part(self, name: str) -> pd.DataFrame:
         "A table as it was"
         start, stop, facts = self.places[name]
         part = self.table.iloc[start:stop]
         part.index = pd.RangeIndex(stop - start)
-        if part.value.dtype == object:
-            # other tables of the pack may have values of other kinds
+        if self.has_mixed_values:
             part = part.assign(value=value_column(part.value.tolist()))
         part.attrs = facts
         return part
