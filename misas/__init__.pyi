@@ -691,8 +691,6 @@ from .report.page import (
     save_report,
 )
 from .report.pictures import (
-    MOST_CASES,
-    drawn_rows,
     make_pictures,
 )
 from .report.requirements import (
@@ -803,7 +801,6 @@ __all__ = [
     "Lightness",
     "MEASURES",
     "METRICS",
-    "MOST_CASES",
     "Masks",
     "MetalStreaks",
     "Metric",
@@ -950,7 +947,6 @@ __all__ = [
     "difference_table",
     "direction_letters",
     "draw_tissues",
-    "drawn_rows",
     "equal_severity",
     "error_map",
     "evaluate",

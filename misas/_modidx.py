@@ -605,6 +605,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'misas.analysis.measures._array': ('analysis/measures.html#_array', 'misas/analysis/measures.py'),
                                          'misas.analysis.measures._check_curve': ( 'analysis/measures.html#_check_curve',
                                                                                    'misas/analysis/measures.py'),
+                                         'misas.analysis.measures._checked_patients': ( 'analysis/measures.html#_checked_patients',
+                                                                                        'misas/analysis/measures.py'),
                                          'misas.analysis.measures._clean': ('analysis/measures.html#_clean', 'misas/analysis/measures.py'),
                                          'misas.analysis.measures._drawn': ('analysis/measures.html#_drawn', 'misas/analysis/measures.py'),
                                          'misas.analysis.measures._interpolated': ( 'analysis/measures.html#_interpolated',

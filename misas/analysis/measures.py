@@ -317,6 +317,15 @@ def _drawn(n: int, size: int, seed: int) -> np.ndarray:  # `(size, n)`
     return times
 
 
+def _checked_patients(patient, cases: int) -> np.ndarray:  # `(C,)`
+    "Whose image each case is, as whole numbers, or an error that says what they are"
+    allowed = f"{cases} whole numbers from 0 to {cases - 1}, one for each case"
+    codes = _array("patient", patient, allowed)
+    if codes.shape != (cases,) or not np.isin(codes, np.arange(cases)).all():
+        raise invalid("patient", allowed, patient)
+    return codes.astype(int)
+
+
 def bootstrap_curves(
     matrix,  # `(C, V)`, a curve per case
     resamples: int = 1000,
@@ -331,7 +340,7 @@ def bootstrap_curves(
     n, resamples, seed = len(matrix), int(resamples), int(seed)
     if not n:
         raise invalid("matrix", "a curve for each of one or more cases", matrix)
-    whose = np.arange(n) if patient is None else np.asarray(patient)
+    whose = np.arange(n) if patient is None else _checked_patients(patient, n)
     many = int(whose.max()) + 1
     most = max(1, 2_000_000 // n)  # resamples at once: not more than some million numbers
     if resamples <= most:

@@ -36,6 +36,8 @@ def checked_value(
         raise ValueError(f"ignore must be {allowed}, got {ignore!r}{nearest_name(ignore, names)}")
     if isinstance(ignore, bool) or not isinstance(ignore, (int, np.integer)):
         raise invalid("ignore", allowed, ignore, TypeError)
+    if not -(2**63) <= ignore < 2**63:
+        raise invalid("ignore", f"{allowed}, of 64 bits at most", ignore)
     return int(ignore)
 
 

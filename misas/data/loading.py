@@ -212,7 +212,8 @@ def _wanted_window(
         return raw.window
     allowed = "(centre, width) with width > 0, or True for the window that the file names"
     centre, width = as_numbers(window, 2, "window", allowed)
-    if width <= 0:
+    # images are of 32 bits, and so must be the window's ends
+    if width <= 0 or abs(centre) + width > np.finfo(np.float32).max:
         raise invalid("window", allowed, window)
     return centre, width
 
