@@ -9,7 +9,7 @@ __all__ = []
 import numpy as np
 import pandas as pd
 
-from ..core.checks import invalid, nearest_name
+from ..core.checks import check_type, invalid, nearest_name
 from ..eval.deltas import upright
 
 # %% ../../nbs/analysis/35_patients.ipynb #9aadd25f
@@ -44,6 +44,7 @@ def patient_names(rows: pd.DataFrame, patient: str | None) -> dict | None:  # {c
         if "patient" not in rows:
             return None
         patient = "patient"
+    check_type("patient", patient, str, "the name of a column of scores")
     if patient not in rows:
         allowed = f"a column of scores ({', '.join(map(str, rows))})"
         raise invalid("patient", f"{allowed}{nearest_name(patient, list(rows))}", patient)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .checks import checked, invalid, is_several
+from .ignoring import checked_value
 
 if TYPE_CHECKING:
     from misas.core.cases import Case
@@ -115,7 +116,10 @@ def pack_regions(
     labels = torch.as_tensor(mask)
     masks = [torch.isin(labels, torch.tensor(own, device=labels.device)) for own in checked_regions(regions).values()]
     packed = packed_bits(torch.stack(masks), 0)
-    return packed if ignore is None else packed.masked_fill(labels == ignore, IGNORED)
+    ignore = checked_value(ignore)
+    if ignore is None or ignore is False:
+        return packed
+    return packed.masked_fill(labels == ignore, IGNORED)
 
 # %% ../../nbs/core/12_packing.ipynb #09a6f2a2
 def checked_regions(

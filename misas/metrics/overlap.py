@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from ..core.checks import Domain, check_number, checked
+from ..core.checks import Domain, check_number, checked, invalid
 from .base import METRICS, Metric, register_metric
 from .counts import Counts, label_counts
 
@@ -134,6 +134,8 @@ def with_empty_truth(
     empty_truth: float | None,  # 0 to 1, or NaN: Dice, IoU and recall where the truth has no pixel; None: 0, as ever
 ) -> dict[str, Metric]:
     "Metrics with a convention for labels that are predicted and not in the truth"
+    if not all(isinstance(metric, Metric) for metric in metrics.values()):
+        raise invalid("metrics", "a dict of metrics, as as_metrics makes it", metrics, TypeError)
     if empty_truth is None:
         return metrics
     if not (isinstance(empty_truth, float) and np.isnan(empty_truth)):

@@ -262,3 +262,11 @@ def test_volumes_are_drawn_and_scored(tmp_path):
     ms.gif_series(series, tmp_path / "x.gif")
     ms.save_viewer(series, tmp_path / "x.html")
     ms.plot_planes(series[0])
+
+
+@pytest.mark.parametrize("ignore, packed", [(None, [0, 1, 0]), (False, [0, 1, 0]), (0, [-1, 1, 0]), (255, [0, 1, -1])])
+def test_regions_keep_what_is_not_annotated(ignore, packed):
+    mask = np.array([0, 1, 255])
+    assert ms.pack_regions(mask, {"lesion": 1}, ignore).tolist() == packed
+    with pytest.raises(ValueError, match="ignore must be .* 64 bits at most, got 1000"):
+        ms.pack_regions(mask, {"lesion": 1}, 10**30)

@@ -332,7 +332,7 @@ def own() -> dict:
             model=threshold, cases=[t.case], transform="brightness", resolution=0.5, values=(0.5, 2), labels={1: "s"}
         ),
         with_arms=dict(scores=t.scores, arms={"a": t.scores.model.unique().tolist()}),
-        with_empty_truth=dict(metrics=dict(dice=ms.known_metric("dice")), value=0.0),
+        with_empty_truth=dict(metrics=dict(dice=ms.known_metric("dice")), empty_truth=0.0),
         with_floor=dict(summary=ms.summarise(t.scores, resamples=20), floor=_floor()),
         evaluate_plan=dict(train=_train, cases=_many(), plan=ms.partitions(_many(), halvings=1), progress=False),
         fewest_images=dict(scores=learned()),
