@@ -134,6 +134,8 @@ def with_severity(
 ) -> pd.DataFrame:  # the score table with that column, for `plot_scores(..., x=name)`
     "A score table that says how severe each value is; NaN where the table does not say it"
     scores = check_scores(scores)
+    if not {"transform", "value", "severity"} <= set(table):
+        raise invalid("table", "what severities makes, with the columns transform, value and severity", list(table))
     known = {(row.transform, plain_column(row.value)): row.severity for row in table.itertuples()}
     keys = zip(scores["transform"], map(plain_column, scores.value))
     if name in COLUMNS:

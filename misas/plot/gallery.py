@@ -239,6 +239,7 @@ def plot_gallery(
     """
     for name, amount in (("most", most), ("page", page), ("columns", columns)):
         check_number(name, amount, Domain(1, whole=True))
+    check_number("panel", panel, Domain(0, open=True))
     answers = Answers(as_model(model), listed_cases(cases), most)
     names = known_names(labels, [answers(0)])
     metrics = {} if metric is None else as_metrics(metric)

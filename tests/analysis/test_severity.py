@@ -107,3 +107,6 @@ def test_bad_input():
         equal_severity(case, Rotate(), [0])
     with pytest.raises((TypeError, ValueError), match="scores must have"):
         with_severity(pd.DataFrame(), severities(case, "rotation", [0]))
+    scores = evaluate(lambda x: x > 0.4, case, "rotation", [0, 10], labels={1: "LV"}, progress=False)
+    with pytest.raises(ValueError, match="table must be what severities makes"):
+        with_severity(scores, scores)
