@@ -4,10 +4,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 # several processes that each use all cores wait for each other most of the time
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # plugins of pytest import numpy before this is read; threads of its OpenBLAS can wait for one another forever
+    threadpool_limits(1, user_api="blas")
 # no progress bars and no windows, here and in the processes that tests start
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
