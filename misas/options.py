@@ -66,8 +66,9 @@ def values_by_name(
             raise invalid("values", "NAME=NUMBER,NUMBER,...", setting)
         check_choice("name in values", name, [transform.name for transform in transforms])
         words = split_words(numbers)
-        start = [word for word in words[:1] if is_adaptive(word)]
-        chosen.setdefault(name, []).extend([*start, *(_as_number(word, name) for word in words[len(start) :])])
+        placed = words[:1] if is_adaptive(words) else []
+        listed = [_as_number(word, name) for word in words[len(placed) :]]
+        chosen.setdefault(name, []).extend([*placed, *listed])
     return chosen
 
 # %% ../nbs/89_options.ipynb #06e3bfdb

@@ -262,10 +262,8 @@ def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names 
             continue  # a column of every table, or an error below
         if name in cases:
             raise ValueError(f"by must not be a column that the result has itself, got {name!r}: rename it")
-        entries: dict = {}
-        for table in tables:
-            entries |= dict(zip(text_column(table.case), table[name]))
-        cases[name] = cases.case.map(entries)
+        stated = pd.concat([without_facts(table)[["case", name]] for table in tables]).drop_duplicates("case")
+        cases[name] = cases.case.map(dict(zip(text_column(stated.case), stated[name])))
     return group_columns(cases, by, own)
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d

@@ -65,11 +65,14 @@ def lesion_table(
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = as_case(case).replace(name=case.name)
-        names = own.labels if own.labels and (label in own.labels or not isinstance(label, str)) else case.labels
-        value_of = label_number(label, names)
-        name = label_text(value_of, names)
+        names = own.labels or case.labels
+        if isinstance(label, str) and label not in (own.labels or ()):
+            # the model does not know the name, the case may
+            names = case.labels
+        number = label_number(label, names)
+        name = label_text(number, names)
         for transform, param, value, changed in changed_cases(case, several, values):
-            for volume, unit, found in _lesions_in(own, changed, value_of, least):
+            for volume, unit, found in _lesions_in(own, changed, number, least):
                 rows.append((own.name, case.name, transform, param, value, name, volume, unit, found))
     columns = ["model", "case", "transform", "param", "value", "label", "volume", "unit", "found"]
     table = pd.DataFrame(rows, columns=columns)

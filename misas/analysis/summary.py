@@ -220,17 +220,8 @@ def _tried(curve: "_Curve") -> dict:
 def _judged(
     curve: CaseCurves,
     neutral: int | None,  # index of the neutral value
-) -> tuple[np.ndarray, int | None]:  # scores of some cases `(cases, values)`, index of the neutral value
+) -> tuple[np.ndarray, int | None]:  # numbers of the cases, index of the neutral value
     "The cases with a score at the neutral value; if no case has one, all cases, and nothing to compare them with"
-    judged, neutral = _judged_cases(curve, neutral)
-    return curve.scores[judged], neutral
-
-
-def _judged_cases(
-    curve: CaseCurves,
-    neutral: int | None,  # index of the neutral value
-) -> tuple[np.ndarray, int | None]:  # indices of the cases, index of the neutral value
-    "Which cases are judged: see `_judged`"
     scored = np.flatnonzero(~np.isnan(curve.scores).all(1))
     if neutral is None:
         return scored, None
@@ -498,7 +489,7 @@ def _one_curve(
     curve = case_curves(table, at, names)
     transform = table.rows["transform"].iat[at[0]]
     neutral = None if facts["neutral"] is None else neutral_column(curve, facts["neutral"], transform)
-    judged, judged_at = _judged_cases(curve, neutral)
+    judged, judged_at = _judged(curve, neutral)
     scores = curve.scores[judged]
     value = None if neutral is None else curve.values[neutral]
     error = np.nan
@@ -546,13 +537,20 @@ def _curves_of(
     return curves
 
 # %% ../../nbs/analysis/01_summary.ipynb #6d0fe75e
-def _summary_of(group: Group, deltas: dict, reference: pd.DataFrame, sampling: dict, noise) -> pd.DataFrame:
+def _summary_of(
+    group: Group,
+    deltas: dict,  # {metric: drop that is tolerated}
+    reference: pd.DataFrame,  # the rows of the reference model
+    sampling: dict,  # confidence, resamples and seed of the bootstrap
+    noise: FloorCurves | None,
+    patients: dict | None,  # {case: patient}
+) -> pd.DataFrame:
     "The summary of one group, largest drop first, without guarantees"
     scores = group.scores
     transforms, metrics = all_transform_facts(scores), all_metric_facts(scores)
     bare = without_facts(scores)
-    curves = _curves_of(bare, transforms, metrics, deltas, reference, noise, sampling["patients"])
-    found = _measured(curves, *(sampling[name] for name in ("confidence", "resamples", "seed")))
+    curves = _curves_of(bare, transforms, metrics, deltas, reference, noise, patients)
+    found = _measured(curves, **sampling)
     measured = [_summary_row(curve, own) for curve, own in zip(curves, found)]
     first = [curve.first for curve in curves]
     about = bare.iloc[first][["model", "transform", "label", "metric"]].reset_index(drop=True)
@@ -576,12 +574,19 @@ def _largest_drop(summary: pd.DataFrame) -> float:
     return (summary["drop"] / summary.delta).fillna(-np.inf).max()
 
 
-def _summarise_groups(groups: list, deltas: dict, reference: pd.DataFrame, sampling: dict, noise) -> pd.DataFrame:
+def _summarise_groups(
+    groups: list,
+    deltas: dict,  # as in `_summary_of`, like all that follow
+    reference: pd.DataFrame,
+    sampling: dict,
+    noise: FloorCurves | None,
+    patients: dict | None,
+) -> pd.DataFrame:
     "The summary of each group, that with the largest drop first"
     found = []
     for group in groups:
         own = {metric: deltas[metric] for metric in group.scores.metric.unique()}
-        found.append((group, _summary_of(group, own, reference, sampling, noise)))
+        found.append((group, _summary_of(group, own, reference, sampling, noise, patients)))
     found.sort(key=lambda pair: -_largest_drop(pair[1]))
     many = bool(sampling["resamples"])
     warn_of_few(groups, FEWEST_CASES if many else 2, _ROUGH if many else _ALONE)
@@ -651,11 +656,11 @@ def summarise(
     of_reference = _reference_rows(without_facts(scores), reference)
     noise = None if floor is None else floor_curves(floor)
     patients, known = _patients_or_none(scores, patient)
-    sampling = dict(confidence=float(confidence), resamples=int(resamples), seed=int(seed), patients=patients)
+    sampling = dict(confidence=float(confidence), resamples=int(resamples), seed=int(seed))
     if by is None:
-        table = _summary_of(groups[0], deltas, of_reference, sampling, noise)
+        table = _summary_of(groups[0], deltas, of_reference, sampling, noise, patients)
     else:
-        table = _summarise_groups(groups, deltas, of_reference, sampling, noise)
+        table = _summarise_groups(groups, deltas, of_reference, sampling, noise, patients)
     if known:
         table = _with_guarantees(table, groups, patients, Claims(deltas, share, confidence))
         table.attrs["correction"] = named_corrections(table)

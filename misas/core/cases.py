@@ -98,6 +98,10 @@ def stored_ignore(ignore: int) -> int:
     "The value that stands in a truth for pixels that are ignored: -1 where theirs is too large for 32 bits"
     return int(ignore) if -(2**31) <= ignore < 2**31 else -1
 
+# %% ../../nbs/core/03_cases.ipynb #0e137d95
+# the column of a case that says at how many tesla it was made, called as in DICOM (0018,0087)
+FIELD_STRENGTH = "MagneticFieldStrength"
+
 # %% ../../nbs/core/03_cases.ipynb #16fe7473
 def _unrounded(array: np.ndarray) -> np.ndarray:
     "Labels that a file has stored with a slope, 0.99998 for 1, as integers; other fractions stay"
@@ -272,23 +276,22 @@ def _as_structures(
     return packed.masked_fill(torch.from_numpy(unknown.any(0)), IGNORED), IGNORED
 
 
-def _as_array(truth) -> np.ndarray:
-    "A mask as an array, whatever it holds"
+def _as_array(
+    truth,
+    allowed: str = "have labels that are integers >= 0",  # what it must be, for an error
+) -> np.ndarray:
+    "A mask as an array, whatever it holds; a masked array stays one"
     if isinstance(truth, torch.Tensor):
         truth = to_numpy_dtype(truth.detach().cpu())
     with naming("truth"):
         array = np.asanyarray(truth)
-    check_real(array, "truth", "have labels that are integers >= 0")
+    check_real(array, "truth", allowed)
     return array
 
 
 def as_numbers_of(truth) -> np.ndarray:  # `(K, *S)`
     "Masks of structures as an array; the error says what they must be"
-    if isinstance(truth, torch.Tensor):
-        truth = to_numpy_dtype(truth.detach().cpu())
-    with naming("truth"):
-        array = np.asarray(truth)
-    check_real(array, "truth", "be boolean masks (K, *S) of structures")
+    array = np.asarray(_as_array(truth, "be boolean masks (K, *S) of structures"))
     if array.ndim not in (3, 4):
         raise ValueError(f"truth must have shape (K, *S) where overlapping=True, got {array.shape}")
     return array

@@ -246,7 +246,8 @@ def prompt_of_slices(
     for k, prompt in enumerate(prompts):
         for label, _, box in prompt.places("box"):
             half = len(box) // 2
-            lows, highs = list(box[:half]), list(box[half:])
+            lows = box[:half]
+            highs = box[half:]
             boxes.setdefault(label, []).append((*lows[:axis], k, *lows[axis:], *highs[:axis], k, *highs[axis:]))
         for label, _, click in prompt.places("click"):
             clicks.setdefault(label, []).append((*click[:axis], k, *click[axis:]))
@@ -272,8 +273,11 @@ def moved_prompt(
     def box(place: tuple):
         low, high = np.array(place).reshape(2, -1)
         # the edges of the outermost pixels go to edges; of less than a pixel, the middle counts
-        low, high = low * factors + shifts, (high + 1) * factors - 1 + shifts
-        low, high = np.minimum(low, (low + high) / 2), np.maximum(high, (low + high) / 2)
+        low = low * factors + shifts
+        high = (high + 1) * factors - 1 + shifts
+        middle = (low + high) / 2
+        low = np.minimum(low, middle)
+        high = np.maximum(high, middle)
         if (high < 0).any() or (low > edge).any():
             return None
         return (*np.clip(low, 0, edge).tolist(), *np.clip(high, 0, edge).tolist())

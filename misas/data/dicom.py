@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.cases import FIELD_STRENGTH
 from .files import InvalidImageError, Raw, raw_volume, tidy_affine
 from misas.data.headers import (
     as_number,
@@ -403,9 +404,9 @@ _MOST_TESLA = 30  # more is no field strength in tesla: some write it in gauss
 
 def _of_scan(raw: Raw, frames: list) -> Raw:
     "With the field strength of an MR scan, if all frames say the same"
-    said = {as_number(f.get("MagneticFieldStrength")) for _, f in frames}
+    said = {as_number(f.get(FIELD_STRENGTH)) for _, f in frames}
     tesla = said.pop() if len(said) == 1 else math.nan
-    return replace(raw, columns=dict(MagneticFieldStrength=tesla)) if 0 < tesla <= _MOST_TESLA else raw
+    return replace(raw, columns={FIELD_STRENGTH: tesla}) if 0 < tesla <= _MOST_TESLA else raw
 
 # %% ../../nbs/data/03_dicom.ipynb #6b315451
 def _about_frames(frames: list) -> tuple[str, ...]:  # for warnings

@@ -129,9 +129,11 @@ class CaseFile:
 
     def _set_truth(self):
         "Keep the truth as a path, or as several and the names of their structures"
-        truth, names = self.truth, self.structures
+        truth = self.truth
+        names = self.structures
         if isinstance(truth, Mapping):
-            truth, names = tuple(truth.values()), tuple(map(str, truth))
+            names = tuple(map(str, truth))
+            truth = tuple(truth.values())
         if isinstance(truth, (list, tuple)):
             if not truth:
                 raise invalid("truth", "a path, or a path for each of one or several structures", truth)
@@ -318,13 +320,12 @@ def structure_masks(
         parts = _grouped_rois(rois, truth)
         names = tuple(" + ".join(own) for own in parts)
         raws = [cast(Raw, read_truth(truth, image, dict.fromkeys(own, 1), reading)) for own in parts]
-    elif isinstance(truth, Mapping) or isinstance(truth, (list, tuple)) and any(map(is_path, truth)):
-        named = truth if isinstance(truth, Mapping) else {}
-        masks = list(named.values() if named else truth)
-        names = tuple(map(str, named)) or tuple(
-            file_stem(mask) if is_path(mask) else str(k) for k, mask in enumerate(masks, 1)
-        )
-        raws = [cast(Raw, read_truth(mask, image, None, reading)) for mask in masks]
+    elif isinstance(truth, Mapping):
+        names = tuple(map(str, truth))
+        raws = [cast(Raw, read_truth(mask, image, None, reading)) for mask in truth.values()]
+    elif isinstance(truth, (list, tuple)) and any(map(is_path, truth)):
+        names = tuple(file_stem(mask) if is_path(mask) else str(k) for k, mask in enumerate(truth, 1))
+        raws = [cast(Raw, read_truth(mask, image, None, reading)) for mask in truth]
     elif isinstance(truth, (np.ndarray, torch.Tensor, list)) and not hasattr(truth, "affine"):
         return as_numbers_of(truth), None, ()
     else:
@@ -391,7 +392,10 @@ def _one_structure(
 ) -> np.ndarray:  # 0, 1, and `ignore`
     "A mask of 0 and one other value, such as 1 or 255, as 0 and 1"
     ignored = checked_value(ignore)
-    unknown = np.zeros(mask.shape, bool) if ignored in (None, False) else mask == ignored
+    if ignored is None or ignored is False:
+        unknown = np.zeros(mask.shape, bool)
+    else:
+        unknown = mask == ignored
     values = [value for value in np.unique(mask[~unknown]).tolist() if value]
     if len(values) > 1:
         raise invalid(f"truth of structure {name!r}", "a mask of 0 and one other value", [0, *values])
@@ -486,8 +490,11 @@ def _by_convention(
     name: str,  # of the case
 ) -> tuple:  # mask, a value that is ignored, and labels
     "A mask in which what a convention ignores has one value, and what its files call the labels"
-    if mask is None or not isinstance(ignore, str):
-        return mask, None if mask is None and isinstance(ignore, str) else ignore, labels
+    if not isinstance(ignore, str):
+        return mask, ignore, labels
+    if mask is None:
+        # there is nothing of which the convention could say what it is
+        return None, None, labels
     names = label_names(mask.labels if labels is None else labels)
     if is_path(truth):
         ignore, names = told_ignore(ignore, truth, names)
@@ -545,7 +552,7 @@ def load_case(
     if isinstance(image, CaseFile):
         ignore = image.ignore if ignore is None else ignore
         columns = image.columns
-        overlapping = overlapping or truth is None and image.overlapping
+        overlapping = overlapping or (truth is None and image.overlapping)
         truth = image.masks if truth is None else truth
         name = name or image.name
         rois = image.rois if rois is None else rois

@@ -25,7 +25,7 @@ from ..core.sweeps import checked_values, chosen_values, of_one_kind, sweep
 from ..core.transform import Transform
 from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
-from .table import can_be_kept, make_table, score_columns, score_rows, with_unchanged
+from .table import can_be_kept, make_table, score_columns, with_unchanged
 
 # %% ../../nbs/eval/05_jobs.ipynb #24c18e4c
 def with_reference(
@@ -102,7 +102,7 @@ def _sweep_scores(
     table = make_table(columns, job.model.name, case, transform, job.metrics)
     if transform.neutral_for(case) is not None:
         return table
-    known = score_rows([(None, unchanged())], job.metrics, labels, names, job.absent, case.ndim)
+    known = score_columns([(None, unchanged())], job.metrics, labels, names, job.absent, case.ndim)
     return with_unchanged(table, known)
 
 

@@ -292,6 +292,11 @@ def _run(jobs: list[Job], cases: list, folder: str | Path | None, n_jobs: int, p
     else:
         tasks = [(shared, case) for shared in _shared(jobs, folder) for case in cases]
         results = in_processes(_run_one, tasks, min(n_jobs, count))
+    return _passing_by(results, folder, count, progress)
+
+
+def _passing_by(results: Iterable, folder, count: int, progress: bool) -> Iterable:
+    "Results with a progress bar; small files of a store are brought together meanwhile"
     if folder is not None:
         # for this the settings do not matter, and to find them takes a look at all weights
         results = _packing(results, Store(Path(folder), settings=""))
@@ -324,11 +329,8 @@ def _in_rounds(job: Job, cases: list, wish: Wish, folder, n_jobs: int, progress:
 
     def run(part: Job, going: list) -> Iterable:
         tasks = [(shared, (case, part.transforms, part.values)) for case in going]
-        results: Iterable = in_processes(_run_part, tasks, n_jobs)
-        if folder is not None:
-            results = _packing(results, Store(Path(folder), settings=""))
-        shown = progress_bar(results, progress, total=len(going), desc="cases")
-        return note(shown, [(part, case) for case in going])
+        results = _passing_by(in_processes(_run_part, tasks, n_jobs), folder, len(going), progress)
+        return note(results, [(part, case) for case in going])
 
     with job.model.session() if n_jobs == 1 else nullcontext():
         return adaptive_results(job, cases, wish, run, stored=folder is not None)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core.cases import Case
+from ..core.cases import FIELD_STRENGTH, Case
 from ..core.checks import atomic_path, invalid, warn_user
 from ..core.fingerprint import checksum
 from ..core.transform import Transform
@@ -47,8 +47,7 @@ def _content(path: Path) -> str | None:
 
 # %% ../../nbs/eval/02_store.ipynb #3685f376
 _PLACES = ("image", "truth", "name")  # of a case in files: where they are
-_SAID = ("columns",)  # of a case, that no score depends on, but for this one:
-_OF_SCAN = "MagneticFieldStrength"  # by which `FieldStrength` goes
+_SAID = ("columns",)  # of a case, that no score depends on, but for the field strength, by which `FieldStrength` goes
 
 
 def case_key(
@@ -58,8 +57,8 @@ def case_key(
     names = [known.name for known in fields(case) if known.name not in (*_PLACES, *_SAID)]
     settings = {name: getattr(case, name) for name in names}
     columns = dict(case.columns or {})
-    if _OF_SCAN in columns:
-        settings[_OF_SCAN] = str(columns[_OF_SCAN])
+    if FIELD_STRENGTH in columns:
+        settings[FIELD_STRENGTH] = str(columns[FIELD_STRENGTH])
     if isinstance(case, Case):
         return checksum(settings, case.image, case.truth)
     # the ending of a file says how it is read, and the names of those in a folder may say in which order

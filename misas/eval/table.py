@@ -147,11 +147,6 @@ def score_columns(
         score=[scores.get(pair, known[pair[1]]) for _, scores in scored for pair in pairs],
     )
 
-# %% ../../nbs/eval/00_table.ipynb #101ae20c
-def score_rows(*scored_and_settings) -> pd.DataFrame:
-    "The columns of `score_columns` as a table"
-    return pd.DataFrame(score_columns(*scored_and_settings))
-
 # %% ../../nbs/eval/00_table.ipynb #d51eb21a
 def plain_column(value) -> str:
     "A value of a categorical axis as text; 2.0 from a file is 2"
@@ -181,7 +176,7 @@ def _from_json(fact):
 
 # %% ../../nbs/eval/00_table.ipynb #6fffb4ec
 def make_table(
-    rows: pd.DataFrame | dict,  # columns value, label, metric, score
+    columns: pd.DataFrame | dict,  # value, label, metric, score, as `score_columns` gives them
     model: str,
     case: Case,
     transform: Transform,
@@ -192,8 +187,8 @@ def make_table(
     param = plain_text(transform.param)
     same = dict(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)
     # made at once: each column that is added to a table costs more than the row of a small case
-    count = len(rows["score"])
-    table = pd.DataFrame({column: [same[column]] * count if column in same else rows[column] for column in COLUMNS})
+    count = len(columns["score"])
+    table = pd.DataFrame({name: [same[name]] * count if name in same else columns[name] for name in COLUMNS})
     facts = dict(
         param=param,
         unit=plain_text(in_pixels(transform.unit) if case.unit == "px" else transform.unit),
@@ -254,10 +249,11 @@ def with_columns(
 # %% ../../nbs/eval/00_table.ipynb #65bc0e2f
 def with_unchanged(
     table: pd.DataFrame,  # of one case, model and transform
-    rows: pd.DataFrame,  # columns label, metric, score: of the unchanged image
+    columns: dict,  # label, metric, score: of the unchanged image, as `score_columns` gives them
 ) -> pd.DataFrame:
     "A table with the score of the unchanged image beside each row"
-    scores = {(label, metric): score for label, metric, score in zip(rows.label, rows.metric, rows.score)}
+    keys = zip(columns["label"], columns["metric"])
+    scores = dict(zip(keys, columns["score"]))
     known = [scores.get(key, np.nan) for key in zip(table.label, table.metric)]
     return table.assign(**{UNCHANGED: pd.Series(known, table.index, float)})
 

@@ -49,7 +49,8 @@ def _one_way(neutral: float, end: float, resolution: float, log: bool) -> list[f
 def _round_number(number: float) -> float:
     "The largest of 1, 2, 5, 10, 20, 50 ... that is not larger"
     power = 10.0 ** np.floor(np.log10(number))
-    return float(f"{power * next(k for k in (5, 2, 1) if k * power <= number * (1 + 1e-9)):.12g}")
+    first = next(k for k in (5, 2, 1) if k * power <= number * (1 + 1e-9))
+    return float(f"{first * power:.12g}")
 
 # %% ../../nbs/eval/10_valuegrids.ipynb #63a3151f
 @dataclass(frozen=True)

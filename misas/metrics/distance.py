@@ -42,10 +42,12 @@ def _points_of_labels(
     on_edge = _edge(mask).flatten().nonzero()[:, 0]
     there = mask.flatten()[on_edge].cpu().numpy()
     wanted = np.isin(there, labels)
-    where, there = on_edge.cpu().numpy()[wanted], there[wanted]
+    where = on_edge.cpu().numpy()[wanted]
+    there = there[wanted]
     # numbers of 16 bits are sorted much faster
     order = (there.astype(np.int16) if max(labels, default=0) < 1 << 15 else there).argsort(kind="stable")
-    where, there = where[order], there[order]
+    where = where[order]
+    there = there[order]
     first = np.searchsorted(there, labels, side="left")
     last = np.searchsorted(there, labels, side="right")
     return [np.unravel_index(where[i:j], mask.shape) for i, j in zip(first, last)]
@@ -75,7 +77,8 @@ class Distances:
 
 # %% ../../nbs/metrics/04_distance.ipynb #718707f1
 # what a point of either side costs a tree, in pixels of a map: measured on smooth and on fragmented masks
-_PIXELS_PER_POINT, _PIXELS_PER_OTHER = 40, 5
+_PIXELS_PER_POINT = 40
+_PIXELS_PER_OTHER = 5
 _MARGIN = 8  # pixels around points within which the nearest other is looked for first
 _LONGEST = 100  # times the smallest side of a pixel; beyond it, single precision does not do
 
@@ -89,7 +92,9 @@ class _Surface:
         spacing: tuple,  # mm along each axis
         kept: int = 0,  # the largest map, in pixels, that is kept for other points
     ):
-        self.points, self.spacing, self.kept = points, spacing, kept
+        self.points = points
+        self.spacing = spacing
+        self.kept = kept
         self.count = len(points[0])
         self.tree: Any = None
         self.map: Any = None  # a box, and the squared distance of each pixel in it
@@ -134,7 +139,8 @@ class _Surface:
         return tree.query(others.positions)[0]
 
     def _from_map(self, box: tuple, others: "_Surface") -> np.ndarray:
-        if not self.kept and (near := self._nearby(box, others)) is not None:
+        near = None if self.kept else self._nearby(box, others)
+        if near is not None:
             return near
         return self._read(self._map_of(*box), others)
 
@@ -164,7 +170,8 @@ class _Surface:
             return self.map
         if self.map is not None:
             start, squared = self.map
-            low, high = np.minimum(low, start), np.maximum(high, start + squared.shape)
+            low = np.minimum(low, start)
+            high = np.maximum(high, start + squared.shape)
         elsewhere = np.ones(high - low, dtype=np.uint8)
         elsewhere[tuple(p - start for p, start in zip(self.points, low))] = 0
         sides = tuple(s / min(self.spacing) for s in self.spacing)

@@ -44,8 +44,7 @@ class InSize(Wrapper):
         if prompt is not None:
             shape = tuple(images.shape[2:])
             prompt = moved_prompt(prompt, shape, self.size.scaled(shape), tuple(resized.shape[2:]))
-        like = dict(image=resized[0].detach(), truth=None, spacing=spacing, prompt=prompt)
-        return resized, template.replace(**like)
+        return resized, template.replace(image=resized[0].detach(), truth=None, spacing=spacing, prompt=prompt)
 
     def inside(self, images: torch.Tensor, template: Case) -> tuple:
         shape = tuple(images.shape[2:])

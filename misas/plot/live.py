@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from misas.analysis.explore import one_parameter
 from misas.core.cases import Case
@@ -24,8 +23,8 @@ from misas.core.transform import Transform
 from misas.data.folders import as_cases
 from misas.eval.jobs import with_reference
 from misas.eval.steps import check_truth, score_step, unchanged_step
-from misas.eval.table import make_table, score_rows, with_unchanged
-from misas.metrics.base import as_metrics, measure
+from misas.eval.table import make_table, nowhere_scores, score_columns, with_unchanged
+from misas.metrics.base import as_metrics
 from misas.plot.figures import legend_entries, mask_styles
 from misas.plot.text import amount_text
 from misas.plot.viewer import (
@@ -196,9 +195,7 @@ class Live:
         self.names = self.model.labels or self.case.labels
         self.unchanged = unchanged_step(self.model, self.case).cpu()
         self.unchanged_scores = self._scores(self.unchanged)
-        empty = torch.zeros((1,) * self.case.ndim, dtype=torch.int32)
-        nowhere = measure(empty, empty, [1], self.metrics, math.nan, (1,) * self.case.ndim)
-        self.nowhere = {name: float(scores[0]) for name, scores in nowhere.items()}
+        self.nowhere = nowhere_scores(self.metrics, math.nan, self.case.ndim)
         self.series = Series((self.unchanged,), self.joint, self.case, self.model.name, self.names)
         masks = common_look([self.series], self.names, look)
         errors = common_look([self.series], self.names, {**look, "pred": "errors", "colours": None})
@@ -226,16 +223,15 @@ class Live:
     def _scores(self, step: Step) -> dict:
         return score_step(step, self.metrics, self.chosen, math.nan)
 
-    def _score_rows(self, pairs: list) -> pd.DataFrame:
+    def _score_columns(self, pairs: list) -> dict:
         "Rows of a score table, from pairs (value, scores)"
-        return score_rows(pairs, self.metrics, self.chosen, self.names, math.nan, self.case.ndim)
+        return score_columns(pairs, self.metrics, self.chosen, self.names, math.nan, self.case.ndim)
 
     def rows(self, step: Step) -> pd.DataFrame:
         "The setting as rows of a score table, with the score of the unchanged image"
-        table = make_table(
-            self._score_rows([(step.value, self._scores(step))]), self.model.name, self.case, self.joint, self.metrics
-        )
-        return with_unchanged(table, self._score_rows([(None, self.unchanged_scores)]))
+        columns = self._score_columns([(step.value, self._scores(step))])
+        table = make_table(columns, self.model.name, self.case, self.joint, self.metrics)
+        return with_unchanged(table, self._score_columns([(None, self.unchanged_scores)]))
 
     def changes(self, step: Step) -> pd.DataFrame:  # label, metric, score, unchanged, change, worse
         "What a setting does to the score of each label"

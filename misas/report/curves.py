@@ -94,12 +94,12 @@ def _noise_layer(
     findings: Findings,
     rows: pd.DataFrame,  # of one transform and one metric
     neutral,  # value that changes nothing
+    better: str,  # of the metric
     encoding: dict,  # of the band of percentiles
 ) -> list[dict]:
     "A grey band below the score of the unchanged image: what resampling and asking again cost"
     if findings.floor is None or not len(findings.floor) or not isinstance(neutral, (int, float)):
         return []
-    better = all_metric_facts(findings.scores)[rows.metric.iloc[0]]["better"]
     noise = floor_band(without_facts(rows), neutral, better, floor_curves(findings.floor), "median")
     if not len(noise):
         return []
@@ -122,7 +122,8 @@ def score_curve(
     names = has_named_values(rows, facts)
     table = aggregated(rows, names)
     labels, models = (list(dict.fromkeys(table[column])) for column in ("label", "model"))
-    metric_unit = all_metric_facts(scores)[metric]["unit"]
+    about = all_metric_facts(scores)[metric]
+    metric_unit = about["unit"]
     y = dict(title=param_text(metric, metric_unit), scale=_domain(table, metric_unit))
     x = _axis_of_values(table, facts, names)
     shown = dict(opacity=dict(condition=dict(param="chosen", value=1), value=0.08))
@@ -139,15 +140,15 @@ def score_curve(
         dict(mark=dict(type="point", filled=True, size=36), encoding=line | dict(tooltip=tips)),
         *_neutral_rule(facts, names, x),
     ]
-    noise = [] if names else _noise_layer(findings, rows, facts["neutral"], band)
+    noise = [] if names else _noise_layer(findings, rows, facts["neutral"], about["better"], band)
     layers = [*noise, *layers]
     if single:
         own: dict[str, Any] = dict(x=x, y=dict(field="score", type="quantitative") | y, color=colour)
         own["detail"] = [dict(field="case", type="nominal"), *detail]
         data = dict(values=_records(_single_cases(rows, names)))
-        layers.insert(
-            1 + len(noise), dict(data=data, mark=dict(type="line", strokeWidth=0.6, opacity=0.4), encoding=own)
-        )
+        thin = dict(type="line", strokeWidth=0.6, opacity=0.4)
+        # behind the curves, before the bands
+        layers.insert(1 + len(noise), dict(data=data, mark=thin, encoding=own))
     spec = dict(data=dict(values=_records(table)), width="container", height=240, layer=layers)
     drawn = "median and 10th to 90th percentile of the cases" if (table.cases > 1).any() else "one case"
     drawn += "; grey: noise floor (resampling, asking again)" * bool(noise)

@@ -80,9 +80,12 @@ class Plan:
 
     def with_tried(self, scores: pd.DataFrame) -> "Plan":
         "The plan with the values that were tried in place of adaptive ones"
-        tried = {name: sorted(own.value.unique().tolist()) for name, own in rows_by(scores, "transform").items()}
-        values = {name: tried[name] if is_adaptive(own) else own for name, own in self.values.items()}
-        return replace(self, values=values)
+        if not self.adaptive:
+            return self
+        rows = rows_by(scores, "transform")
+        placed = [name for name, own in self.values.items() if is_adaptive(own)]
+        tried = {name: sorted(rows[name].value.unique().tolist()) for name in placed}
+        return replace(self, values=self.values | tried)
 
 # %% ../../nbs/report/13_parts.ipynb #9bb05f8d
 _QUOTED = re.compile(r"(['\"])((?:[A-Za-z]:[\\/]|[\\/]|~[\\/])[^'\"]*)\1")

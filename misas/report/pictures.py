@@ -79,8 +79,11 @@ def _drawn(series: Series, size: int) -> list:  # of `(h, w, 3)`, uint8
 
 def _unknown(series: Series, words: str) -> str:
     "The words, where pixels of the reference are not annotated"
-    truth, ignore = series.case.truth, series.case.ignore
-    return words if truth is not None and ignore is not None and bool((truth == ignore).any()) else ""
+    truth = series.case.truth
+    ignore = series.case.ignore
+    if truth is None or ignore is None:
+        return ""
+    return words if bool((truth == ignore).any()) else ""
 
 
 def _places(count: int, needed: Sequence[int], most: int = 5) -> tuple[int, ...]:

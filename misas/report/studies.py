@@ -212,7 +212,8 @@ def _pictures(plan: Plan, scores: pd.DataFrame) -> tuple:
     # of the cases those that are drawn: the others need not be read
     rows = pd.concat(drawn_rows(scores, metric))
     models = [model.cache_key() for model in plan.models.values()]
-    cases = [(case.name, case_key(case)) for case in plan.cases if plain_text(case.name) in set(rows.case)]
+    drawn = set(rows.case)
+    cases = [(case.name, case_key(case)) for case in plan.cases if plain_text(case.name) in drawn]
     transforms = [transform.fingerprint() for transform in plan.transforms]
     tried = {name: list(map(str, own.value.unique())) for name, own in rows_by(scores, "transform").items()}
     key = checksum(models, cases, transforms, tried, metric, rows.to_csv(index=False))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.cases import Case
+from ..core.cases import FIELD_STRENGTH, Case
 from ..core.checks import Domain, check_number, invalid, warn_user
 from .ct import SeededPattern
 from .kspace import black_level
@@ -133,7 +133,6 @@ class SNR(_NoisierScan):
 
 # %% ../../nbs/transforms/18_snr.ipynb #9613df40
 _ASSUMED_TESLA = 3.0
-_COLUMN = "MagneticFieldStrength"  # of a table of cases, or of the header of a DICOM file (0018,0087)
 
 
 @dataclass(frozen=True)
@@ -150,15 +149,15 @@ class FieldStrength(_NoisierScan):
 
     def _stated(self, case: Case) -> float | None:
         "The field of the scan, if anybody says"
-        if self.own is not None or _COLUMN not in case.columns:
+        if self.own is not None or FIELD_STRENGTH not in case.columns:
             return self.own
-        text = case.columns[_COLUMN]
+        text = case.columns[FIELD_STRENGTH]
         try:
             tesla = float(text)
         except (TypeError, ValueError):
             tesla = math.nan
         if tesla not in Domain(0, open=True):
-            raise invalid(f"{_COLUMN} of case {case.name!r}", "a number > 0, in tesla", text)
+            raise invalid(f"{FIELD_STRENGTH} of case {case.name!r}", "a number > 0, in tesla", text)
         return tesla
 
     def neutral_for(self, case: Case) -> float:

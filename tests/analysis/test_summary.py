@@ -81,8 +81,9 @@ def curve_of(rows):
 
 
 def test_a_case_without_scores_does_not_count(rows):
-    assert _judged(curve_of(rows), None)[0].tolist() == [[1, 0.5]]
-    assert _judged(curve_of(rows[2:]), None)[0].shape == (0, 2)
+    both, other = curve_of(rows), curve_of(rows[2:])
+    assert both.scores[_judged(both, None)[0]].tolist() == [[1, 0.5]]
+    assert other.scores[_judged(other, None)[0]].shape == (0, 2)
 
 
 def test_a_case_has_one_row_at_each_value_and_one_at_the_neutral_value(rows):
