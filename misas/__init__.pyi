@@ -371,6 +371,13 @@ from .eval.jobs import (
     Job,
     with_reference,
 )
+from .eval.journal import (
+    FILES,
+    Journal,
+)
+from .eval.rows import (
+    Rows,
+)
 from .eval.scoring import (
     evaluate,
     get_confusion,
@@ -767,6 +774,7 @@ __all__ = [
     "Ensemble",
     "ExplainedStep",
     "Explanation",
+    "FILES",
     "FastaiModel",
     "FeatureMap",
     "FieldOfView",
@@ -791,6 +799,7 @@ __all__ = [
     "JPEG",
     "Job",
     "Joint",
+    "Journal",
     "KSpaceLines",
     "KerasModel",
     "LABELS",
@@ -848,6 +857,7 @@ __all__ = [
     "Rotate",
     "Rotate3D",
     "RoundTrip",
+    "Rows",
     "SEVERITIES",
     "SNR",
     "SPREADS",

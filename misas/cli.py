@@ -28,6 +28,7 @@ from .core.transform import Transform, known_transforms
 from .data.loading import load_case
 from .eval.files import save_scores
 from .eval.jobs import Job, store_of, with_reference
+from .eval.rows import rows_of, with_typed_columns
 from .eval.scoring import score
 from .eval.steps import check_truth
 from .eval.store import Store, file_name, remove_unfinished
@@ -137,13 +138,13 @@ def _make_or_find(
     out: Path,
 ) -> pd.DataFrame:
     "The same, from a store where an earlier run put it there"
-    path = store.paths(case, [(transform, job.chosen_values(transform))])[str(transform)]
-    kept = path.with_suffix("")
+    name = store.names(case, [(transform, job.chosen_values(transform))])[str(transform)]
+    kept = store.folder / name
     is_drawn = all(_picture(kept, ending).exists() for ending in _ENDINGS)
-    table = store.read(path) if is_drawn else None
-    if table is None:
-        table = _make(job, case, reference, transform, kept)
-        store.write(path, table)
+    rows = store.read(name) if is_drawn else None
+    table = _make(job, case, reference, transform, kept) if rows is None else with_typed_columns(rows.table())
+    if rows is None:
+        store.write(name, rows_of(table))
     out.mkdir(parents=True, exist_ok=True)
     for ending in _ENDINGS:
         with atomic_path(_picture(out / file_name(transform.name), ending)) as part:

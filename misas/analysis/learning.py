@@ -32,12 +32,14 @@ from misas.core.checks import (
     nearest_name,
     progress_bar,
     short_repr,
+    warn_user,
 )
 from ..core.fingerprint import checksum
 from ..core.model import as_model, own_name
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
 from ..eval.deltas import per_metric
+from ..eval.files import read_scores, save_scores
 from ..eval.scoring import UNCHANGED_IMAGES, evaluate
 from ..eval.store import Store, file_name, open_store
 from misas.eval.table import (
@@ -87,8 +89,8 @@ def _trained(train: Callable, cases: list[Case], seed: int, name: str):
 
 
 def _key_of_case(store: Store, case) -> str:
-    "What tells a case from others: the name of its file in a store"
-    return store.paths(case, [(UNCHANGED_IMAGES, None)])[str(UNCHANGED_IMAGES)].name
+    "What tells a case from others: its name in a store"
+    return store.names(case, [(UNCHANGED_IMAGES, None)])[str(UNCHANGED_IMAGES)]
 
 # %% ../../nbs/analysis/16_learning.ipynb #89aa698a
 def _entries(plan: pd.DataFrame) -> Iterator[tuple[dict, list, list]]:  # facts, names to train and to test with
@@ -194,7 +196,7 @@ def _entry_scores(train: Callable, parts: list, facts: dict, settings: dict, sto
         key = checksum(training, keys, facts, _settings_key(settings))
         name = f"{file_name(facts['arm'])}.{file_name(facts['entry'])}"
         path = kept.folder / f"{name}.{key}.parquet"
-        found = kept.read(path)
+        found = _kept_scores(path)
         if found is not None:
             return found
     start = perf_counter()
@@ -203,10 +205,21 @@ def _entry_scores(train: Callable, parts: list, facts: dict, settings: dict, sto
     table = evaluate(model, parts[1], **settings, progress=False)
     table = _with_facts_of_entry(table, facts | dict(seconds=seconds))
     if kept is not None and path is not None and not table.attrs.get("errors"):
-        kept.write(path, table)
+        save_scores(table, path)
     return table
 
 
+def _kept_scores(path: Path) -> pd.DataFrame | None:
+    "The scores of an entry as they were written, or None"
+    try:
+        return read_scores(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as e:
+        warn_user(f"{path.name} in the store is damaged, and is computed again ({e})")
+        return None
+
+# %% ../../nbs/analysis/16_learning.ipynb #d1570f61
 def _settings_key(settings: dict) -> list:
     "What scores depend on beside model and cases"
     settings = {name: value for name, value in settings.items() if name not in ("n_jobs", "batch_size")}

@@ -35,16 +35,9 @@ from ..core.packing import check_not_overlapping
 from ..core.thresholds import structure_probabilities
 from ..core.transform import Transform
 from ..data.folders import as_cases
+from ..eval.rows import make_rows, with_typed_columns
 from ..eval.steps import check_truth
-from misas.eval.table import (
-    ARM_COLUMNS,
-    case_columns,
-    check_case_columns,
-    concat_scores,
-    make_table,
-    typed_column,
-    with_columns,
-)
+from ..eval.table import ARM_COLUMNS, case_columns, check_case_columns, concat_scores
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts
 
@@ -294,10 +287,9 @@ def threshold_scores(
                 pd.DataFrame(dict(value=thresholds, label=part.name, metric=m, score=s)) for m, s in scores.items()
             ]
         check_case_columns([case])
-        table = make_table(pd.concat(rows), model.name, case, Threshold(), metrics)
-        tables.append(with_columns(table, case.columns))
-    table = concat_scores(tables)
-    return table.assign(**{column: typed_column(table[column]) for column in case_columns(table)})
+        found = make_rows(pd.concat(rows), model.name, case, Threshold(), metrics)
+        tables.append(found.with_columns(case.columns).table())
+    return with_typed_columns(concat_scores(tables))
 
 # %% ../../nbs/analysis/06_probability.ipynb #15889e09
 def _optimum(

@@ -14,8 +14,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ..core.cases import Case
 from ..core.checks import chosen_labels, invalid, warn_user
 from ..core.memory import reused_memory
@@ -23,9 +21,10 @@ from ..core.model import Model, as_model, case_for
 from ..core.reference import with_own_reference
 from ..core.sweeps import checked_values, chosen_values, of_one_kind, sweep
 from ..core.transform import Transform
+from .rows import Rows, make_rows
 from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
-from .table import can_be_kept, make_table, score_columns, with_unchanged
+from .table import can_be_kept, score_columns
 
 # %% ../../nbs/eval/05_jobs.ipynb #24c18e4c
 def with_reference(
@@ -90,8 +89,8 @@ def _sweep_scores(
     values: list,
     labels: dict | None,
     unchanged: Callable,  # gives the scores of the unchanged image
-) -> pd.DataFrame:
-    "The score table of one transform and one case"
+) -> Rows:
+    "The score rows of one transform and one case"
     is_neutral = [transform._is_neutral(value, case) for value in values]
     others = [value for value, neutral in zip(values, is_neutral) if not neutral]
     steps = sweep(job.model, case, transform, others, job.batch_size, job.progress) if others else ()
@@ -99,20 +98,20 @@ def _sweep_scores(
     scored = [(value, unchanged() if neutral else next(swept)) for value, neutral in zip(values, is_neutral)]
     names = job.model.labels or case.labels
     columns = score_columns(scored, job.metrics, labels, names, job.absent, case.ndim)
-    table = make_table(columns, job.model.name, case, transform, job.metrics)
+    rows = make_rows(columns, job.model.name, case, transform, job.metrics)
     if transform.neutral_for(case) is not None:
-        return table
+        return rows
     known = score_columns([(None, unchanged())], job.metrics, labels, names, job.absent, case.ndim)
-    return with_unchanged(table, known)
+    return rows.with_unchanged(known)
 
 
-def _case_tables(
+def _case_rows(
     job: Job,
     case: Case,
     transforms: list,  # those of the job that are not in the store
-    stored: bool = False,  # will the tables be kept?
-) -> Iterator[tuple[Transform, pd.DataFrame]]:
-    "Sweep the transforms over the case, one table after the other"
+    stored: bool = False,  # will the rows be kept?
+) -> Iterator[tuple[Transform, Rows]]:
+    "Sweep the transforms over the case, one after the other"
     check_truth(case, job.labels)
     warn_of_other_names(job.model, case)
     labels = chosen_labels(job.labels)
@@ -154,68 +153,63 @@ def store_of(
     return open_store(folder, job.model.cache_key(), metrics, job.labels, job.absent)
 
 
-def _stored_tables(
+def _stored_rows(
     store: Store,
-    paths: dict,  # {name of a transform: path}
-) -> dict[str, pd.DataFrame]:
-    "Tables that are in the store, by the names of their transforms"
-    tables = {}
-    for name, path in paths.items():
-        table = store.read(path)
-        if table is not None:
-            tables[name] = table
-    return tables
+    names: dict,  # {name of a transform: name in the store}
+) -> dict[str, Rows]:
+    "Rows that are in the store, by the names of their transforms"
+    found = {transform: store.read(name) for transform, name in names.items()}
+    return {transform: rows for transform, rows in found.items() if rows is not None}
 
 # %% ../../nbs/eval/05_jobs.ipynb #e7c1e866
-def _computed_tables(
+def _computed_rows(
     job: Job,
     case,  # a `Case` or a `CaseFile`
     transforms: list,  # those of the job that are not in the store
     store: Store | None,
-    paths: dict,  # {name of a transform: path in the store}
-) -> Iterator[pd.DataFrame]:
-    "Tables of a case, each kept as soon as it is there"
+    names: dict,  # {name of a transform: name in the store}
+) -> Iterator[Rows]:
+    "Rows of a case, kept as soon as they are there"
     if store and not store.can_be_written:
         raise OSError(f"store must be a folder that can be written to, as results are missing in it: {store.folder}")
     loaded = case_for(job.model, case).replace(name=case.name)
     with _resources(job):
-        for transform, table in _case_tables(job, loaded, transforms, stored=store is not None):
+        for transform, rows in _case_rows(job, loaded, transforms, stored=store is not None):
             if store:
-                _keep(store, paths[str(transform)], table)
-            yield table
+                _keep(store, names[str(transform)], rows)
+            yield rows
 
 
-def _keep(store: Store, path: Path, table: pd.DataFrame) -> None:
-    "Put a table into the store; on a full disk, the work goes on without"
+def _keep(store: Store, name: str, rows: Rows) -> None:
+    "Put rows into the store; on a full disk, the work goes on without"
     try:
-        store.write(path, table)
+        store.write(name, rows)
     except OSError as e:
-        warn_user(f"{path.name} cannot be written to the store ({e}): its scores are returned, but not kept")
+        warn_user(f"{name} cannot be written to the store ({e}): its scores are returned, but not kept")
 
 # %% ../../nbs/eval/05_jobs.ipynb #ef02893e
 def evaluate_case(
     job: Job,
     case,  # a `Case` or a `CaseFile`
     store: Store | None,
-) -> tuple[list, Exception | None]:  # tables, and what went wrong
-    "All tables of one case, from the store where they are there"
-    tables = {}
+) -> tuple[list, Exception | None]:  # the `Rows` of each transform, and what went wrong
+    "All rows of one case, from the store where they are there"
+    found: dict[str, Rows] = {}
     error = None
     try:
-        paths = {}
+        names = {}
         if store:
-            paths = store.paths(case, [(transform, job.chosen_values(transform)) for transform in job.transforms])
-            tables = _stored_tables(store, paths)
-        missing = [transform for transform in job.transforms if str(transform) not in tables]
+            names = store.names(case, [(transform, job.chosen_values(transform)) for transform in job.transforms])
+            found = _stored_rows(store, names)
+        missing = [transform for transform in job.transforms if str(transform) not in found]
         if missing:
-            computed = _computed_tables(job, case, missing, store, paths)
-            tables |= {str(transform): table for transform, table in zip(missing, computed, strict=True)}
+            computed = _computed_rows(job, case, missing, store, names)
+            found |= {str(transform): rows for transform, rows in zip(missing, computed, strict=True)}
     except Exception as e:
         error = e
     if store:
         _note_error(store, case, error)
-    names = map(str, job.transforms)
-    return [tables[name] for name in names if name in tables], error
+    return [found[name] for name in map(str, job.transforms) if name in found], error
 
 
 def _note_error(store: Store, case, error: Exception | None) -> None:

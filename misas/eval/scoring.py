@@ -44,30 +44,19 @@ from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
 from .adaptive import Wish, adaptive_results, wish_of
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
+from .rows import joined_rows, make_rows, with_typed_columns
 from .steps import Pixels, check_absent, check_truth, ignoring, score_step, with_reference_as_truth
-from .store import Store
 from misas.eval.table import (
-    ARM_COLUMNS,
-    case_columns,
     check_case_columns,
     joined_tables,
-    make_table,
     plain_text,
     score_columns,
-    typed_column,
-    with_columns,
     with_errors,
 )
 from .workers import Shared, in_processes
 from ..metrics.base import as_metrics
 from ..metrics.counts import annotated, as_places, confusion
 from ..metrics.overlap import with_empty_truth
-
-# %% ../../nbs/eval/06_scoring.ipynb #99758611
-def _with_typed_columns(table: pd.DataFrame) -> pd.DataFrame:
-    "A table whose columns of arms and cases are numbers where all their entries are"
-    columns = [*(column for column in ARM_COLUMNS if column in table), *case_columns(table)]
-    return table.assign(**{column: typed_column(table[column]) for column in columns}) if columns else table
 
 # %% ../../nbs/eval/06_scoring.ipynb #348be6d2
 @checked
@@ -100,15 +89,14 @@ def score(
     wanted = chosen_labels(labels)
     series = ignoring(series, ignore)
     check_truth(series.case, labels)
+    check_case_columns([series.case])
     scored = [(step.value, score_step(step, metrics, wanted, absent)) for step in with_reference_as_truth(series)]
     columns = score_columns(scored, metrics, wanted, series.labels, absent, series.case.ndim)
-    table = make_table(columns, cast(str, series.model), series.case, series.transform, metrics)
-    check_case_columns([series.case])
-    table = _with_typed_columns(with_columns(table, series.case.columns))
+    rows = make_rows(columns, cast(str, series.model), series.case, series.transform, metrics)
     pixels = Pixels(metrics, [series.transform])
-    pixels.note(table)
+    pixels.note(rows)
     pixels.warn()
-    return table
+    return with_typed_columns(rows.with_columns(series.case.columns).table())
 
 # %% ../../nbs/eval/06_scoring.ipynb #664773e8
 def _check_path(
@@ -234,29 +222,32 @@ def _named_models(models: dict) -> list[tuple[Model, dict]]:
 # %% ../../nbs/eval/06_scoring.ipynb #16ab13f7
 def _noted(results: Iterable, runs: list, pixels: Pixels) -> Iterator:  # runs: pairs (job, case)
     "The results of the cases, as they pass by, with the columns of case and arm"
-    for (tables, error), (job, case) in zip(results, runs, strict=True):
-        for table in tables:
-            pixels.note(table)
+    for (found, error), (job, case) in zip(results, runs, strict=True):
+        for rows in found:
+            pixels.note(rows)
         columns = job.columns | dict(case.columns or {})
-        yield [with_columns(table, columns) for table in tables], error
+        yield [rows.with_columns(columns) for rows in found], error
 
 # %% ../../nbs/eval/06_scoring.ipynb #8f24021b
 def _gather(
-    results: Iterable,  # of pairs (tables, error or None), one for each run
-) -> tuple[list, list]:  # tables, errors
-    "Tables of the runs that succeeded, and each run's error or None"
+    results: Iterable,  # of pairs (parts, error or None), one for each run
+    join: Callable,  # makes a table of several parts
+) -> tuple[pd.DataFrame | None, list]:  # table, errors
+    "One table of the runs that succeeded, and each run's error or None"
+    parts: list = []
     tables = []
-    joined = []
     errors = []
     for own, error in results:
         errors.append(error)
         if error is None:
-            tables += own
-        # thousands of small tables take much more memory than one large one
-        if len(tables) > 200:
-            joined.append(joined_tables(tables))
-            tables = []
-    return joined + tables, errors
+            parts += own
+        # thousands of small parts take much more memory than one table
+        if len(parts) > 1000:
+            tables.append(join(parts))
+            parts = []
+    if parts:
+        tables.append(join(parts))
+    return joined_tables(tables) if tables else None, errors
 
 
 def _report_failures(
@@ -285,24 +276,16 @@ def _run_one(job_and_store: tuple, case) -> tuple[list, Exception | None]:
 
 
 def _run(jobs: list[Job], cases: list, folder: str | Path | None, n_jobs: int, progress: bool) -> Iterable:
-    "Pairs (tables, error or None) of all jobs with all cases, one job after the other"
+    "Pairs (rows, error or None) of all jobs with all cases, one job after the other"
     count = len(jobs) * len(cases)
     if min(n_jobs, count) == 1:
         results = _run_here(jobs, cases, folder)
     else:
         tasks = [(shared, case) for shared in _shared(jobs, folder) for case in cases]
         results = in_processes(_run_one, tasks, min(n_jobs, count))
-    return _passing_by(results, folder, count, progress)
-
-
-def _passing_by(results: Iterable, folder, count: int, progress: bool) -> Iterable:
-    "Results with a progress bar; small files of a store are brought together meanwhile"
-    if folder is not None:
-        # for this the settings do not matter, and to find them takes a look at all weights
-        results = _packing(results, Store(Path(folder), settings=""))
     return progress_bar(results, progress, total=count, desc="cases")
 
-
+# %% ../../nbs/eval/06_scoring.ipynb #2fb3b6bf
 def _shared(jobs: list[Job], folder) -> Iterator[Shared]:
     return (Shared((job, store_of(folder, job))) for job in jobs)
 
@@ -313,7 +296,7 @@ def _run_here(jobs: list[Job], cases: list, folder) -> Iterator:
         with job.model.session():
             yield from in_processes(_run_one, [(shared, case) for case in cases], 1)
 
-
+# %% ../../nbs/eval/06_scoring.ipynb #b712bff5
 def _run_part(job_and_store: tuple, item: tuple) -> tuple[list, Exception | None]:
     "One case of one round"
     job, store = job_and_store
@@ -329,25 +312,13 @@ def _in_rounds(job: Job, cases: list, wish: Wish, folder, n_jobs: int, progress:
 
     def run(part: Job, going: list) -> Iterable:
         tasks = [(shared, (case, part.transforms, part.values)) for case in going]
-        results = _passing_by(in_processes(_run_part, tasks, n_jobs), folder, len(going), progress)
-        return note(results, [(part, case) for case in going])
+        results = in_processes(_run_part, tasks, n_jobs)
+        passing = progress_bar(results, progress, total=len(going), desc="cases")
+        noted = note(passing, [(part, case) for case in going])
+        return (([rows.table() for rows in found], error) for found, error in noted)
 
     with job.model.session() if n_jobs == 1 else nullcontext():
         return adaptive_results(job, cases, wish, run, stored=folder is not None)
-
-
-def _packing(results: Iterable, store: Store) -> Iterator:
-    "Results as they pass by; many small files of a store are brought together meanwhile"
-    store.pack()
-    waiting = 0
-    for tables, error in results:
-        yield tables, error
-        waiting += len(tables)
-        # soon: many disks never write what is removed within seconds
-        if waiting >= 250:
-            store.pack(least=250)
-            waiting = 0
-    store.pack()
 
 # %% ../../nbs/eval/06_scoring.ipynb #ac6b6b5c
 def _warn_of_no_truth(cases: list) -> None:
@@ -459,14 +430,14 @@ def evaluate(
     pixels = Pixels(jobs[0].metrics, transforms)
     if wish is None:
         results = _noted(_run(jobs, cases, store, n_jobs, progress and not show_each), runs, pixels)
+        table, errors = _gather(results, joined_rows)
     else:
         note = partial(_noted, pixels=pixels)
         rounds = (_in_rounds(job, cases, wish, store, n_jobs, progress and not show_each, note) for job in jobs)
-        results = chain.from_iterable(rounds)
-    tables, errors = _gather(results)
+        table, errors = _gather(chain.from_iterable(rounds), joined_tables)
     failed = _report_failures(runs, errors)
     pixels.warn()
-    return with_errors(_with_typed_columns(joined_tables(tables)), failed)
+    return with_errors(with_typed_columns(cast(pd.DataFrame, table)), failed)
 
 # %% ../../nbs/eval/06_scoring.ipynb #baa24ef1
 _LARGEST = 1 << 12  # matrix that is made without being asked for

@@ -11,7 +11,6 @@ from dataclasses import replace
 from numbers import Real
 from typing import cast
 
-import pandas as pd
 import torch
 
 from ..core.cases import Case, with_ignore
@@ -21,6 +20,7 @@ from ..core.packing import structures_present
 from ..core.reference import unchanged_prediction
 from ..core.sweeps import Series, Step, step_of
 from ..core.transform import Transform
+from .rows import Rows
 from ..metrics.base import in_pixels, measure, needing_mm
 from ..metrics.counts import annotated
 
@@ -153,12 +153,12 @@ class Pixels:
         self.cases: dict[str, None] = {}
         self.others = False  # are mm of some cases known?
 
-    def note(self, table: pd.DataFrame) -> None:
-        "Look at the table of one case"
-        if table.attrs.get("unit") != "px":
+    def note(self, rows: Rows) -> None:
+        "Look at the rows of one case"
+        if rows.attrs.get("unit") != "px":
             self.others = True
-        elif self.needing and len(table):
-            self.cases[table.case.iloc[0]] = None
+        elif self.needing and len(rows):
+            self.cases[rows.case] = None
 
     def warn(self) -> None:
         "Say so, once for all cases"

@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'concat_scores', 'transform_facts', 'metric_facts']
 
 # %% ../../nbs/eval/00_table.ipynb #bb1f1bbe
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from typing import Any
 
@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.cases import Case
 from ..core.checks import check_choice, check_type, checked, invalid, label_text, warn_user
 from ..core.transform import Transform, known_transforms
-from ..metrics.base import Metric, in_pixels, known_metric, measure
+from ..metrics.base import in_pixels, known_metric, measure
 
 # %% ../../nbs/eval/00_table.ipynb #32f74b60
 COLUMNS = ["model", "case", "transform", "param", "value", "label", "metric", "score"]
@@ -92,16 +91,16 @@ def without_facts(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(scores)
 
 # %% ../../nbs/eval/00_table.ipynb #895e4e0a
-def _as_plain(value):
+def as_plain(value):
     "A value with Python's numbers for those of numpy"
     if isinstance(value, tuple):
-        return tuple(map(_as_plain, value))
+        return tuple(map(as_plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
 def value_column(values: Sequence) -> pd.Series:
     "Values of a parameter as a column, in which None is not taken for a missing number"
-    column = pd.Series(list(map(_as_plain, values)), dtype=object)
+    column = pd.Series(list(map(as_plain, values)), dtype=object)
     return column if any(value is None for value in values) else column.infer_objects()
 
 
@@ -141,7 +140,7 @@ def score_columns(
     pairs = list(product(texts, metrics))
     count = len(scored)
     return dict(
-        value=value_column([value for value, _ in scored for _ in pairs]),
+        value=[as_plain(value) for value, _ in scored for _ in pairs],
         label=[texts[label] for label, _ in pairs] * count,
         metric=[metric for _, metric in pairs] * count,
         score=[scores.get(pair, known[pair[1]]) for _, scores in scored for pair in pairs],
@@ -161,49 +160,18 @@ def finite_rows(scores: pd.Series) -> pd.Series:
     return pd.to_numeric(scores).replace([np.inf, -np.inf], np.nan)
 
 # %% ../../nbs/eval/00_table.ipynb #93094573
-def _to_json(fact):
+def fact_to_json(fact):
     "A fact as JSON knows it: numbers of numpy and torch as Python's, tuples as lists, other things as text"
     if fact is None or isinstance(fact, (bool, int, float, str)):
         return fact
     if isinstance(fact, (np.ndarray, np.generic, torch.Tensor)):
         return fact.tolist()
-    return [_to_json(part) for part in fact] if isinstance(fact, (tuple, list)) else str(fact)
+    return [fact_to_json(part) for part in fact] if isinstance(fact, (tuple, list)) else str(fact)
 
 
-def _from_json(fact):
+def fact_from_json(fact):
     "A fact as transforms have it: lists as tuples"
-    return tuple(map(_from_json, fact)) if isinstance(fact, list) else fact
-
-# %% ../../nbs/eval/00_table.ipynb #6fffb4ec
-def make_table(
-    columns: pd.DataFrame | dict,  # value, label, metric, score, as `score_columns` gives them
-    model: str,
-    case: Case,
-    transform: Transform,
-    metrics: dict[str, Metric] | None = None,
-) -> pd.DataFrame:
-    "Rows with the names of what they come from, and with the facts about transform and metrics"
-    name = plain_text(transform)
-    param = plain_text(transform.param)
-    same = dict(model=plain_text(model), case=plain_text(case.name), transform=name, param=param)
-    # made at once: each column that is added to a table costs more than the row of a small case
-    count = len(columns["score"])
-    table = pd.DataFrame({name: [same[name]] * count if name in same else columns[name] for name in COLUMNS})
-    facts = dict(
-        param=param,
-        unit=plain_text(in_pixels(transform.unit) if case.unit == "px" else transform.unit),
-        neutral=_to_json(transform.neutral_for(case)),
-        log=bool(transform.log),
-        categorical=bool(transform.categorical),
-    )
-    if case.unit == "px":
-        table.attrs["unit"] = case.unit
-    table.attrs["transforms"] = {name: facts}
-    table.attrs["metrics"] = {
-        name: dict(unit=plain_text(metric.unit_in(case.unit)), better=metric.better)
-        for name, metric in (metrics or {}).items()
-    }
-    return table
+    return tuple(map(fact_from_json, fact)) if isinstance(fact, list) else fact
 
 # %% ../../nbs/eval/00_table.ipynb #d3b1d8fc
 ARM_COLUMNS = ["arm", "run"]
@@ -226,38 +194,7 @@ def check_case_columns(cases: Iterable) -> None:
                 others = f"a name other than {', '.join(_TAKEN)}"
                 raise ValueError(f"columns of case {case.name!r} must have {others}, got {column!r}: rename it")
 
-# %% ../../nbs/eval/00_table.ipynb #598af5fd
-def _entry(cell):
-    "What stands in a column; None for nothing"
-    if isinstance(cell, str):
-        return plain_text(cell) or None
-    return None if cell is None or cell is pd.NA or cell is pd.NaT else _as_plain(cell)
-
-
-def with_columns(
-    table: pd.DataFrame,
-    columns: Mapping | None,  # {name: entry}, the same in each row
-) -> pd.DataFrame:
-    "A table with the columns of a case, or of an arm"
-    if not columns:
-        return table
-    entries = {plain_text(name): _entry(entry) for name, entry in columns.items()}
-    index = table.index
-    # a column of None only has the kind of the others when tables are joined
-    return table.assign(**{name: pd.Series([entry] * len(index), index, object) for name, entry in entries.items()})
-
 # %% ../../nbs/eval/00_table.ipynb #65bc0e2f
-def with_unchanged(
-    table: pd.DataFrame,  # of one case, model and transform
-    columns: dict,  # label, metric, score: of the unchanged image, as `score_columns` gives them
-) -> pd.DataFrame:
-    "A table with the score of the unchanged image beside each row"
-    keys = zip(columns["label"], columns["metric"])
-    scores = dict(zip(keys, columns["score"]))
-    known = [scores.get(key, np.nan) for key in zip(table.label, table.metric)]
-    return table.assign(**{UNCHANGED: pd.Series(known, table.index, float)})
-
-
 def unchanged_scores(
     scores: pd.DataFrame,  # score rows
 ) -> pd.DataFrame | None:  # model, case, transform, label, metric, unchanged; None where nothing is known
@@ -309,19 +246,28 @@ def _joined_unit(unit: str, other: str) -> str | None:  # None: the two have not
     return " or ".join([*known, *(parts & pixels)])
 
 # %% ../../nbs/eval/00_table.ipynb #9ac6308e
+def _cases_with(
+    transform: str,
+    table,  # a score table, or `Rows`, which are of one case
+) -> list[str]:
+    "The names of the cases that a transform was applied to"
+    if not isinstance(table, pd.DataFrame):
+        return [table.case]
+    bare = without_facts(table)
+    return bare.case[bare["transform"] == transform].unique().tolist()
+
+
 def _neutral_by_case(
     transform: str,
     facts: dict,  # of the transform
-    table: pd.DataFrame,  # that these facts are from
+    table,  # that these facts are from
 ) -> dict:  # {name of a case: neutral value}
     "The neutral value of each case in a table"
     if "neutral_by_case" in facts:
         return facts["neutral_by_case"]
-    bare = without_facts(table)
-    cases = bare.case[bare["transform"] == transform].unique().tolist()
-    return dict.fromkeys(cases, facts.get("neutral"))
+    return dict.fromkeys(_cases_with(transform, table), facts.get("neutral"))
 
-
+# %% ../../nbs/eval/00_table.ipynb #47dd4fb8
 def _merged_facts(
     transform: str,
     described: list,  # pairs (facts of the transform, table that they are from)
@@ -345,8 +291,8 @@ def _merged_facts(
     return merged | dict(neutral=None, neutral_by_case=neutral)
 
 # %% ../../nbs/eval/00_table.ipynb #86c0e7ea
-def _joined_facts(
-    tables: Sequence[pd.DataFrame],
+def joined_facts(
+    tables: Sequence,  # score tables, or `Rows`
 ) -> dict:  # for `attrs`
     "What all tables together know about their transforms and metrics"
     described: dict[str, list] = {}
@@ -356,6 +302,8 @@ def _joined_facts(
             described.setdefault(name, []).append((facts, table))
         for name, facts in table.attrs.get("metrics", {}).items():
             known = metrics.setdefault(name, facts)
+            if known == facts:
+                continue
             unit = _joined_unit(known.get("unit", ""), facts.get("unit", ""))
             metrics[name] = known if unit is None else known | dict(unit=unit)
             if metrics[name] != facts | dict(unit=metrics[name].get("unit", "")) or unit is None:
@@ -375,7 +323,7 @@ def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     "Score tables in one, with what they know"
     whole = pd.concat(list(map(without_facts, tables)), ignore_index=True)
     errors = [table.attrs["errors"] for table in tables if "errors" in table.attrs]
-    whole.attrs = _joined_facts(tables)
+    whole.attrs = joined_facts(tables)
     if errors:
         whole.attrs["errors"] = list(chain.from_iterable(errors))
     return whole
@@ -410,7 +358,7 @@ def with_facts(
 ) -> pd.DataFrame:
     "A table that knows what its sources know about transforms and metrics"
     knows = without_facts(table)
-    knows.attrs = table.attrs | _joined_facts(sources)
+    knows.attrs = table.attrs | joined_facts(sources)
     return knows
 
 # %% ../../nbs/eval/00_table.ipynb #6c35cf95
@@ -440,7 +388,7 @@ METRIC_COLUMNS = ["metric_unit", "better"]
 
 def value_to_text(value) -> str:
     "A value of a parameter as text, from which `value_from_text` makes the same value again"
-    text = json.dumps(_to_json(value))
+    text = json.dumps(fact_to_json(value))
     if not isinstance(value, str):
         return text
     # a name stands as it is, unless it could be taken for something else
@@ -449,7 +397,7 @@ def value_to_text(value) -> str:
 
 def value_from_text(text: str):
     "The value that a text stands for: a number, a tuple or a name"
-    return _from_json(json.loads(text)) if _is_json(text) else text
+    return fact_from_json(json.loads(text)) if _is_json(text) else text
 
 # %% ../../nbs/eval/00_table.ipynb #a8301f69
 def _is_json(text: str) -> bool:
@@ -478,12 +426,12 @@ def _text_in(cell) -> str:
 
 
 def _neutral_in(cell):
-    "The neutral value in a cell of a table, in the form of `_to_json`"
+    "The neutral value in a cell of a table, in the form of `fact_to_json`"
     if isinstance(cell, str):
-        return _to_json(value_from_text(cell)) if cell else None
+        return fact_to_json(value_from_text(cell)) if cell else None
     if isinstance(cell, (tuple, list)):
-        return _to_json(cell)
-    return None if pd.isna(cell) else _to_json(cell)
+        return fact_to_json(cell)
+    return None if pd.isna(cell) else fact_to_json(cell)
 
 # %% ../../nbs/eval/00_table.ipynb #c6a9a4f8
 def transform_in_columns(
@@ -590,7 +538,7 @@ def _resolved_neutral(
 ):
     "The value that is neutral in all of the cases; None if there is none"
     by_case = facts.get("neutral_by_case", {})
-    neutral = {_from_json(by_case.get(case, facts["neutral"])) for case in cases}
+    neutral = {fact_from_json(by_case.get(case, facts["neutral"])) for case in cases}
     return neutral.pop() if len(neutral) == 1 else None
 
 # %% ../../nbs/eval/00_table.ipynb #69ae4b77

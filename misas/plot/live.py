@@ -22,8 +22,9 @@ from misas.core.sweeps import Series, Step, checked_values, chosen_values, sweep
 from misas.core.transform import Transform
 from misas.data.folders import as_cases
 from misas.eval.jobs import with_reference
+from misas.eval.rows import make_rows
 from misas.eval.steps import check_truth, score_step, unchanged_step
-from misas.eval.table import make_table, nowhere_scores, score_columns, with_unchanged
+from misas.eval.table import nowhere_scores, score_columns
 from misas.metrics.base import as_metrics
 from misas.plot.figures import legend_entries, mask_styles
 from misas.plot.text import amount_text
@@ -230,8 +231,8 @@ class Live:
     def rows(self, step: Step) -> pd.DataFrame:
         "The setting as rows of a score table, with the score of the unchanged image"
         columns = self._score_columns([(step.value, self._scores(step))])
-        table = make_table(columns, self.model.name, self.case, self.joint, self.metrics)
-        return with_unchanged(table, self._score_columns([(None, self.unchanged_scores)]))
+        rows = make_rows(columns, self.model.name, self.case, self.joint, self.metrics)
+        return rows.with_unchanged(self._score_columns([(None, self.unchanged_scores)])).table()
 
     def changes(self, step: Step) -> pd.DataFrame:  # label, metric, score, unchanged, change, worse
         "What a setting does to the score of each label"

@@ -33,7 +33,7 @@ from ..core.model import Model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_list
 from ..eval.scoring import evaluate
-from ..eval.store import case_key, file_name, remove_unfinished
+from ..eval.store import case_key, clear_store, file_name, remove_unfinished
 from ..eval.table import plain_text, rows_by, with_errors
 from ..metrics.base import as_metrics
 from .answers import save_tables, verdict_table, write_answer
@@ -86,9 +86,7 @@ def _begin(plan: Plan) -> None:
     plan.out.mkdir(parents=True, exist_ok=True)
     remove_unfinished(plan.out, _LEFT_BEHIND.fullmatch, age=60)
     if not plan.said.resume and plan.store.is_dir():
-        # only what a store has written: tables and notes on errors
-        for path in [*plan.store.glob("*.parquet"), *plan.store.glob("*.error.json")]:
-            path.unlink(missing_ok=True)
+        clear_store(plan.store)
     made_with = versions() | dict(models={name: model.cache_key() for name, model in plan.models.items()})
     said = replace(plan.said, made_with=made_with)
     write_study_file(said, plan.out / "study.toml", ["Written by misas; to run it again: misas study study.toml"])

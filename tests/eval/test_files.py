@@ -10,8 +10,9 @@ from misas.analysis.summary import summarise
 from misas.core.transform import as_transform
 from misas.data.phantoms import phantom
 from misas.eval.files import read_scores, save_scores
+from misas.eval.rows import make_rows
 from misas.eval.scoring import evaluate
-from misas.eval.table import concat_scores, make_table, metric_facts, transform_facts
+from misas.eval.table import concat_scores, metric_facts, transform_facts
 from misas.metrics.base import as_metrics
 from misas.transforms.basic import Compose, Resize, Rotate, Zoom
 
@@ -118,7 +119,7 @@ def test_tables_from_files_can_be_joined(scores, tmp_path, name):
 )
 def test_values_of_any_kind(tmp_path, name, values):
     rows = pd.DataFrame(dict(value=pd.Series(values), label="LV", metric="dice", score=1 / 3))
-    table = make_table(rows, "m", phantom((16, 16)), Compose(Rotate(), Zoom()), as_metrics("dice"))
+    table = make_rows(rows, "m", phantom((16, 16)), Compose(Rotate(), Zoom()), as_metrics("dice")).table()
     again = saved(table, tmp_path / name)
     assert again.value.tolist() == table.value.tolist() == values
     assert [type(v) for v in again.value.tolist()] == [type(v) for v in values]

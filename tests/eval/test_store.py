@@ -14,9 +14,9 @@ from misas.core.model import Model, as_model
 from misas.core.transform import Intensity
 from misas.data.loading import CaseFile
 from misas.data.phantoms import phantom
+from misas.eval.rows import make_rows
 from misas.eval.scoring import evaluate
-from misas.eval.store import case_key, file_name, open_store
-from misas.eval.table import make_table
+from misas.eval.store import case_key, clear_store, file_name, open_store
 from misas.metrics.base import Metric, as_metrics
 from misas.transforms.basic import Compose, Rotate, Zoom
 
@@ -31,14 +31,14 @@ def store(tmp_path):
     return open_store(tmp_path / "results", "threshold", 1)
 
 
-def path_of(store, case, transform=None, values=(0, 90)):
+def name_of(store, case, transform=None, values=(0, 90)):
     transform = transform or Rotate()
-    return store.paths(case, [(transform, values)])[str(transform)]
+    return store.names(case, [(transform, values)])[str(transform)]
 
 
-def table_of(case, transform, values):
-    rows = pd.DataFrame(dict(value=values, label="LV", metric="dice", score=1 / 3))
-    return make_table(rows, "m", case, transform, as_metrics("dice"))
+def rows_of(case, transform, values):
+    columns = pd.DataFrame(dict(value=values, label="LV", metric="dice", score=1 / 3))
+    return make_rows(columns, "m", case, transform, as_metrics("dice"))
 
 
 # models
@@ -81,28 +81,28 @@ def test_a_custom_model_is_known_by_what_it_holds():
     assert len({Mine(least).cache_key() for least in (0.5, 0.9, 0.5)}) == 2
 
 
-# paths
+# names
 
 
-def test_each_setting_has_its_own_path(store, case, tmp_path):
-    paths = [
-        path_of(store, case),
-        path_of(store, case, values=[0, 91]),
-        path_of(store, case, Rotate(fill=0.0)),
-        path_of(store, case.replace(image=case.image + 1)),
-        path_of(store, case.replace(name="b")),
-        path_of(store, case.replace(labels=("bg", "LV"))),
-        path_of(open_store(tmp_path / "results", "threshold", 2), case),
+def test_each_setting_has_its_own_name(store, case, tmp_path):
+    names = [
+        name_of(store, case),
+        name_of(store, case, values=[0, 91]),
+        name_of(store, case, Rotate(fill=0.0)),
+        name_of(store, case.replace(image=case.image + 1)),
+        name_of(store, case.replace(name="b")),
+        name_of(store, case.replace(labels=("bg", "LV"))),
+        name_of(open_store(tmp_path / "results", "threshold", 2), case),
     ]
-    assert len(set(paths)) == 7
-    assert path_of(store, case) == paths[0]
-    assert paths[0].name.startswith("phantom-0.rotation.")
+    assert len(set(names)) == 7
+    assert name_of(store, case) == names[0]
+    assert names[0].startswith("phantom-0.rotation.")
 
 
 def test_another_version_of_misas_finds_no_old_results(store, case, tmp_path, monkeypatch):
-    before = path_of(store, case)
+    before = name_of(store, case)
     monkeypatch.setattr(misas.core.fingerprint, "__version__", "99.0")
-    assert path_of(store, case) != before
+    assert name_of(store, case) != before
     assert open_store(tmp_path / "results", "threshold", 1).settings != store.settings
 
 
@@ -121,40 +121,40 @@ def own_transform(code):
 
 def test_a_custom_transform_is_known_by_its_code_too(store, case):
     codes = ("image + value", "image - value", "image + value")
-    assert len({path_of(store, case, own_transform(code)) for code in codes}) == 2
+    assert len({name_of(store, case, own_transform(code)) for code in codes}) == 2
 
 
 # files
 
 
-def test_tables_are_read_as_they_were_written(store, case):
-    path = path_of(store, case)
-    table = table_of(case, Rotate(), [0, 90])
-    assert store.read(path) is None
-    store.write(path, table)
-    assert store.read(path).equals(table)
-    assert store.read(path).attrs == table.attrs
-    assert len(list(store.folder.iterdir())) == 1
+def test_rows_are_read_as_they_were_written(store, case):
+    name = name_of(store, case)
+    rows = rows_of(case, Rotate(), [0, 90])
+    assert store.read(name) is None
+    store.write(name, rows)
+    assert store.read(name) == rows
+    pd.testing.assert_frame_equal(store.read(name).table(), rows.table())
+    assert [path.name for path in store.folder.iterdir()] == ["misas-scores-1.jsonl"]
 
 
 def test_fields_that_are_lists_and_values_that_are_tuples(store, case):
     both = Compose(Rotate(), Zoom())
     values = [(0, 1), (10, 1.2)]
-    paths = store.paths(case, [(Rotate(axes=[-2, -1]), None), (both, values)])
-    assert len(set(paths.values())) == 2
-    table = table_of(case, both, pd.Series(values))
-    store.write(paths["rotation+zoom"], table)
-    again = store.read(paths["rotation+zoom"])
-    assert again.equals(table)
-    assert [type(v) for v in again.value[1]] == [int, float]
+    names = store.names(case, [(Rotate(axes=[-2, -1]), None), (both, values)])
+    assert len(set(names.values())) == 2
+    rows = rows_of(case, both, pd.Series(values))
+    store.write(names["rotation+zoom"], rows)
+    again = store.read(names["rotation+zoom"])
+    assert again == rows
+    assert [type(v) for v in again.own["value"][1]] == [int, float]
 
 
-def test_a_damaged_file_is_computed_again(store, case):
-    path = path_of(store, case)
-    store.write(path, table_of(case, Rotate(), [0, 90]))
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.warns(UserWarning, match="phantom-0.rotation.* is damaged, and is computed again"):
-        assert store.read(path) is None
+def test_only_what_a_store_has_written_is_cleared_away(store, case):
+    store.write(name_of(store, case), rows_of(case, Rotate(), [0, 90]))
+    store.note_error(case, ValueError("too small"))
+    (store.folder / "mine.jsonl").write_text("[]")
+    clear_store(store.folder)
+    assert [path.name for path in store.folder.iterdir()] == ["mine.jsonl"]
 
 
 def test_why_a_case_failed_is_noted_until_it_succeeds(store, case):

@@ -10,15 +10,15 @@ import torch
 from misas.analysis.summary import summarise
 from misas.core.transform import as_transform, known_transforms
 from misas.data.phantoms import phantom
+from misas.eval.rows import make_rows
 from misas.eval.scoring import evaluate
 from misas.eval.table import (
     COLUMNS,
-    _to_json,
     check_scores,
     concat_scores,
+    fact_to_json,
     finite_rows,
     has_named_values,
-    make_table,
     metric_facts,
     plain_column,
     score_text,
@@ -230,7 +230,7 @@ def test_two_images_of_one_name_have_no_common_neutral_size():
 def test_neutral_values_that_are_tuples():
     transform = Compose(Rotate(), Zoom())
     rows = pd.DataFrame(dict(value=[(0, 1)], label="LV", metric="dice", score=[1.0]))
-    table = make_table(rows, "m", phantom((16, 16)), transform, as_metrics("dice"))
+    table = make_rows(rows, "m", phantom((16, 16)), transform, as_metrics("dice")).table()
     assert transform_facts(table, "rotation+zoom")["neutral"] == (0, 1)
     assert transform_facts(concat_scores([table, table]), "rotation+zoom")["neutral"] == (0, 1)
 
@@ -297,8 +297,8 @@ def test_derived_tables_take_facts_along(parts):
     ],
 )
 def test_facts_become_what_json_knows(fact, plain):
-    assert _to_json(fact) == plain
-    assert type(_to_json(fact)) is type(plain)
+    assert fact_to_json(fact) == plain
+    assert type(fact_to_json(fact)) is type(plain)
 
 
 @pytest.mark.parametrize(

@@ -255,9 +255,9 @@ def begin(folder, out, slow, *more, **options):
 
 
 def wait_for(folder, number, process):
-    "Until so many tables are kept"
+    "Until so many results are kept"
     for _ in range(600):
-        if len(list(folder.glob("*.parquet"))) >= number:
+        if sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl")) >= number:
             return
         assert process.poll() is None
         time.sleep(0.05)
