@@ -81,7 +81,7 @@ def store_and_parquet(folder: Path) -> Pair:
     return lambda: sweep_small(cases, folder / f"new {next(runs)}"), files
 
 
-def reopened_and_parquet(folder: Path, n: int = 260) -> Pair:  # enough for a pack
+def reopened_and_parquet(folder: Path, n: int = 260) -> Pair:
     "Many small cases from a store, and as many tables read by pandas"
     cases = small_cases(n)
     rows = BytesIO(sweep_small(cases, folder / "filled")[:3].to_parquet())
@@ -172,8 +172,8 @@ def comparisons(folder: Path) -> dict[str, tuple[Callable, float]]:
     angles, flat, deep = [5, 25, 50, 75], (256, 256), (48, 96, 96)
     return {
         "evaluate, against the forwards": (evaluate_and_forwards, 0.7),
-        "store written, against to_parquet": (partial(store_and_parquet, folder), 4.2),
-        "store reopened, against read_parquet": (partial(reopened_and_parquet, folder), 0.45),
+        "store written, against to_parquet": (partial(store_and_parquet, folder), 1.1),
+        "store reopened, against read_parquet": (partial(reopened_and_parquet, folder), 0.17),
         "summarise, against resampled means": (summary_and_means, 3.3),
         "compare, against resampled means": (comparison_and_means, 14),
         "plot_scores, against means of curves": (curves_and_means, 2.2),

@@ -371,13 +371,6 @@ from .eval.jobs import (
     Job,
     with_reference,
 )
-from .eval.journal import (
-    FILES,
-    Journal,
-)
-from .eval.rows import (
-    Rows,
-)
 from .eval.scoring import (
     evaluate,
     get_confusion,
@@ -774,7 +767,6 @@ __all__ = [
     "Ensemble",
     "ExplainedStep",
     "Explanation",
-    "FILES",
     "FastaiModel",
     "FeatureMap",
     "FieldOfView",
@@ -799,7 +791,6 @@ __all__ = [
     "JPEG",
     "Job",
     "Joint",
-    "Journal",
     "KSpaceLines",
     "KerasModel",
     "LABELS",
@@ -857,7 +848,6 @@ __all__ = [
     "Rotate",
     "Rotate3D",
     "RoundTrip",
-    "Rows",
     "SEVERITIES",
     "SNR",
     "SPREADS",
