@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/eval/12_journal.ipynb #31786246
-import errno
 import os
 import re
 import secrets
@@ -89,8 +88,8 @@ class _Own:
         "Add a line, or nothing"
         before = self.size
         try:
-            if os.write(self.descriptor, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while line:
+                line = line[os.write(self.descriptor, line) :]
         except OSError:
             os.ftruncate(self.descriptor, before)
             raise

@@ -194,7 +194,16 @@ def test_what_does_not_fit_is_not_there_at_all(tmp_path, monkeypatch):
     journal = Journal(tmp_path)
     journal.add("a", "1")
     write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:9]))
+    room = [20]
+
+    def write_what_fits(descriptor, line):
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        written = write(descriptor, line[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", write_what_fits)
     with pytest.raises(OSError, match="No space left"):
         journal.add("b", "2")
     monkeypatch.undo()
