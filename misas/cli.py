@@ -23,22 +23,26 @@ import misas.transforms
 from .commands import add_commands
 from .core.cases import Case
 from .core.checks import Domain, atomic_path, check_number, invalid
-from .core.sweeps import Series, checked_values, get_series
+from .core.sweeps import Series, checked_values, get_series, is_adaptive
 from .core.transform import Transform, known_transforms
 from .data.loading import load_case
+from .eval.adaptive import wish_of
 from .eval.files import save_scores
 from .eval.jobs import Job, store_of, with_reference
 from .eval.rows import rows_of, with_typed_columns
-from .eval.scoring import score
+from .eval.scoring import evaluate, score
 from .eval.steps import check_truth
 from .eval.store import Store, file_name, remove_unfinished
 from .eval.table import concat_scores
+from .eval.valuegrids import chosen_resolution
 from .metrics.base import as_metrics
 from .models.loading import load_model, model_specs
 from .models.sizes import size_for_network
 from .models.windows import SliceWise
 from misas.options import (
     PAPER,
+    Budget,
+    Delta,
     Files,
     Image,
     Kept,
@@ -48,6 +52,7 @@ from misas.options import (
     ModelSpec,
     Out,
     Progress,
+    Resolution,
     Rois,
     Size,
     SliceWiseFlag,
@@ -55,7 +60,9 @@ from misas.options import (
     Trust,
     Values,
     ignore_said,
+    numbers_by_name,
     one_line_errors,
+    placing_said,
     say,
     split_words,
     structures_by_name,
@@ -151,26 +158,55 @@ def _make_or_find(
             shutil.copyfile(_picture(kept, ending), part)
     return table
 
+# %% ../nbs/90_cli.ipynb #8824d3a5
+def _make_placed(
+    job: Job,
+    reference: Callable,  # gives the case with a truth
+    transform: Transform,
+    to: Path,  # where pictures go, without an ending
+    has_truth: bool,
+    placing: dict,  # of `evaluate`: resolution, budget, delta
+    folder: Path | None,  # of a store
+) -> pd.DataFrame:
+    "Score a transform at values that are placed where limits are, and draw some of them"
+    case = reference()
+    options = placing | dict(resolution=chosen_resolution(placing.get("resolution"), transform), store=folder)
+    values = {str(transform): job.chosen_values(transform)}
+    table = evaluate(job.model, case, transform, values, job.metrics, job.labels, progress=job.progress, **options)
+    # each picture is another call of the model
+    drawn = spread_values(table.value.unique().tolist(), [transform.neutral_for(case)], 20)
+    series = get_series(job.model, case, transform, drawn, progress=False)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    _draw(series, table, to, has_truth, job.labels)
+    return table
+
 # %% ../nbs/90_cli.ipynb #8c739b8f
-def _check(job: Job, case: Case):
+def _check(job: Job, case: Case, placing: dict):
     "Errors that can be found before any work"
     check_truth(case, job.labels)
     for transform in job.transforms:
-        checked_values(transform, job.chosen_values(transform), case)
+        if not is_adaptive(job.chosen_values(transform)):
+            checked_values(transform, job.chosen_values(transform), case)
+    if placing:
+        wish_of(job.transforms, job.values, job.metrics, **placing)
 
 # %% ../nbs/90_cli.ipynb #d8f2196c
 _LEFT_BEHIND = re.compile(r"\..*\.(png|gif|html|csv)\.[0-9a-f]{16}\.part\.\w+")
 
 
-def _sweeps(job: Job, case: Case, store: Store | None, out: Path) -> Iterator[pd.DataFrame]:
+def _sweeps(job: Job, case: Case, folder: Path | None, out: Path, placing: dict) -> Iterator[pd.DataFrame]:
     "The table of each transform, when its pictures are in the folder `out`"
     # one prediction for all transforms, if it is needed at all
     reference = cache(partial(with_reference, job.model, case))
+    store = store_of(folder, job)
     for transform in job.transforms:
-        if store:
+        to = out / file_name(transform.name)
+        if is_adaptive(job.chosen_values(transform)):
+            table = _make_placed(job, reference, transform, to, case.truth is not None, placing, folder)
+        elif store:
             table = _make_or_find(job, case, reference, transform, store, out)
         else:
-            table = _make(job, case, reference, transform, out / file_name(transform.name))
+            table = _make(job, case, reference, transform, to)
         say(f"  {transform.name}: {len(table.value.unique())} steps")
         yield table
 
@@ -180,15 +216,16 @@ def _with_files(
     case: Case,
     out: Path,
     folder: Path | None,  # of a store
+    placing: dict,  # of `evaluate`: resolution, budget, delta; empty where no values are adaptive
 ) -> pd.DataFrame:
     "Sweep, score and draw into the folder `out`"
     check_folder(out)
-    _check(job, case)
+    _check(job, case, placing)
     if out.exists():
         remove_unfinished(out, _LEFT_BEHIND.fullmatch, age=60)
     tables: list[pd.DataFrame] = []
     try:
-        for table in _sweeps(job, case, store_of(folder, job), out):
+        for table in _sweeps(job, case, folder, out, placing):
             tables.append(table)
             save_scores(concat_scores(tables), out / "scores.csv")
     except BaseException:
@@ -211,11 +248,11 @@ def _run(
     reference = "the truth" if case.truth is not None else "its own prediction for the unchanged image (no truth)"
     say(f"{job.model.name} on {case.name}, scored against {reference}")
     check_truth(case, job.labels)
-    scores = _with_files(job, case, out, store) if files else None
     models = {job.model.name: job.model}
     transforms = list(job.transforms)
     more = dict(progress=job.progress, announce=say)
-    conduct(make_plan(said, models, [case], transforms, job.values, job.metrics, job.labels, **more), scores)
+    plan = make_plan(said, models, [case], transforms, job.values, job.metrics, job.labels, **more)
+    conduct(plan, _with_files(job, case, out, store, plan.adaptive) if files else None)
     say(f"wrote {out / 'scores.csv'} and a report; open {out / 'report.html'} in a browser")
 
 # %% ../nbs/90_cli.ipynb #3573bd12
@@ -245,6 +282,13 @@ def _of_one_image(
         **about,
     )
 
+# %% ../nbs/90_cli.ipynb #72dcca76
+def _limits_said(resolution, budget, delta, values: dict, transforms: list, metrics: list) -> dict:
+    "Of a study: which loss is tolerated, and how values are placed where they are adaptive"
+    losses = numbers_by_name("delta", delta, metrics)
+    placing = placing_said(resolution, budget, values, transforms)
+    return placing if losses is None else placing | dict(delta=losses)
+
 # %% ../nbs/90_cli.ipynb #9a6f1bf4
 @app.command()
 @one_line_errors
@@ -252,7 +296,10 @@ def demo(
     out: Out = Path("misas-demo"),
     transforms: Transforms = PAPER,
     values: Values = None,
+    resolution: Resolution = None,
+    budget: Budget = None,
     metrics: Metrics = "dice,precision,recall",
+    delta: Delta = None,
     seed: Annotated[int, typer.Option(help="Which phantom: the same seed gives the same image.")] = 0,
     store: Kept = None,
     files: Files = False,
@@ -265,9 +312,10 @@ def demo(
     chosen = transforms_by_name(transforms)
     chosen_values = values_by_name(values or [], chosen)
     chosen_metrics = as_metrics(split_words(metrics))
+    limits = _limits_said(resolution, budget, delta, chosen_values, chosen, list(chosen_metrics))
     job = Job(load_model("demo"), tuple(chosen), chosen_values, chosen_metrics, progress=progress)
     about = dict(models=["demo"], cases="demo", title="The demo model on a phantom", seed=int(seed))
-    said = _of_one_image(job, out, store, **about)
+    said = _of_one_image(job, out, store, **about, **limits)
     _run(said, job, phantom(seed=seed), files)
 
 # %% ../nbs/90_cli.ipynb #36c6666e
@@ -283,7 +331,10 @@ def run(
     slicewise: SliceWiseFlag = False,
     transforms: Transforms = PAPER,
     values: Values = None,
+    resolution: Resolution = None,
+    budget: Budget = None,
     metrics: Metrics = "dice,precision,recall",
+    delta: Delta = None,
     labels: Labels = None,
     trust: Trust = False,
     store: Kept = None,
@@ -294,6 +345,7 @@ def run(
     chosen = transforms_by_name(transforms)
     chosen_values = values_by_name(values or [], chosen)
     chosen_metrics = as_metrics(split_words(metrics))
+    limits = _limits_said(resolution, budget, delta, chosen_values, chosen, list(chosen_metrics))
     names = None if labels is None else split_words(labels)
     loaded = load_model(model, trust, size=size_for_network(size))
     if slicewise:
@@ -302,7 +354,7 @@ def run(
     job = Job(loaded, tuple(chosen), chosen_values, chosen_metrics, names, progress=progress)
     models = {loaded.name: dict(spec=model, size=size, slicewise=slicewise, trust=trust)}
     about = dict(models=models, cases=image, masks=mask, rois=structures_by_name(rois), labels=names)
-    said = _of_one_image(job, out, store, **about)
+    said = _of_one_image(job, out, store, **about, **limits)
     _run(said, job, case, files)
 
 # %% ../nbs/90_cli.ipynb #015ec015
@@ -396,13 +448,15 @@ def study_command(
     rois: Rois = None,
     transforms: Annotated[str | None, typer.Option(help="Names separated by commas; see 'misas transforms'.")] = None,
     values: Values = None,
+    resolution: Resolution = None,
+    budget: Budget = None,
     metrics: Annotated[str | None, typer.Option(help="Names separated by commas, dice by default.")] = None,
     labels: Annotated[
         str | None, typer.Option(help="NAME,NAME,... of the labels 0, 1, 2 ..., or 1=NAME,2=NAME.")
     ] = None,
     by: Annotated[str | None, typer.Option(help="Columns of the CSV file by which results are split.")] = None,
     patient: Annotated[str | None, typer.Option(help="Column of the CSV file that names the patient.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Loss that is tolerated, 0.05 by default.")] = None,
+    delta: Delta = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -443,7 +497,6 @@ def study_command(
         labels=None if labels is None else _labels_of(labels),
         by=None if by is None else split_words(by),
         patient=patient,
-        delta=delta,
         fail_under=fail_under or None,
         title=title,
         out=None if out is None else str(out),
@@ -459,9 +512,9 @@ def study_command(
         pictures=pictures,
     )
     said = _said(file, given)
-    if values:
-        chosen = values_by_name(values, [transform_of(each) for each in said.transforms])
-        said = replace(said, values={**said.values, **chosen})
+    transforms_said = [transform_of(each) for each in said.transforms]
+    tried = {**said.values, **values_by_name(values or [], transforms_said)}
+    said = replace(said, values=tried, **_limits_said(resolution, budget, delta, tried, transforms_said, said.metrics))
     try:
         found = run_study(said, progress, announce=say)
     except KeyboardInterrupt:

@@ -18,8 +18,8 @@ from typing import Annotated
 
 import typer
 
-from misas.core.checks import check_choice, invalid
-from misas.core.sweeps import is_adaptive
+from misas.core.checks import Domain, check_choice, check_number, invalid
+from misas.core.sweeps import ADAPTIVE, chosen_values, is_adaptive
 from misas.core.transform import Transform, as_transform, known_transforms
 from misas.metrics.base import METRICS
 from misas.models.loading import model_specs
@@ -70,6 +70,47 @@ def values_by_name(
         listed = [_as_number(word, name) for word in words[len(placed) :]]
         chosen.setdefault(name, []).extend([*placed, *listed])
     return chosen
+
+# %% ../nbs/89_options.ipynb #b0bb2be7
+def numbers_by_name(
+    flag: str,  # "resolution"
+    settings: Sequence[str] | None,  # one number for all, or such as "rotation=1"
+    names: Sequence[str],  # of transforms, or of metrics
+) -> float | dict[str, float] | None:
+    "One number > 0 for all, or one for each name"
+    if not settings:
+        return None
+    found: dict[str, float] = {}
+    for setting in settings:
+        name, equals, number = setting.rpartition("=")
+        if equals:
+            check_choice(f"name in {flag}", name, dict.fromkeys(names))
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise invalid(flag, "NUMBER, or NAME=NUMBER", setting) from None
+        check_number(f"{flag} of {name}" if equals else flag, found[name], Domain(0, open=True))
+    if "" in found and len(settings) > 1:
+        raise invalid(flag, "one NUMBER for all, or NAME=NUMBER each time", " ".join(settings))
+    return found.get("", found)
+
+
+def placing_said(
+    resolution: Sequence[str] | None,
+    budget: int | None,
+    values: dict,  # {name of a transform: values}
+    transforms: Sequence[Transform],
+) -> dict:  # of `evaluate`: resolution, budget; empty where nothing is said
+    "How adaptive values are to be placed"
+    given = dict(resolution=" ".join(resolution) if resolution else None, budget=budget)
+    for flag, said in given.items():
+        if said is not None and not any(map(is_adaptive, values.values())):
+            raise invalid(flag, f"left out where no values are {ADAPTIVE!r} (--values NAME={ADAPTIVE})", said)
+    check_number("budget", budget, Domain(3, whole=True), optional=True)
+    placed = [transform for transform in transforms if is_adaptive(chosen_values(transform, values))]
+    names = [text for transform in placed for text in (transform.name, str(transform))]
+    numbers = dict(resolution=numbers_by_name("resolution", resolution, names), budget=budget)
+    return {key: number for key, number in numbers.items() if number is not None}
 
 # %% ../nbs/89_options.ipynb #06e3bfdb
 def structures_by_name(
@@ -161,8 +202,27 @@ Values = Annotated[
     list[str] | None,
     typer.Option(
         "--values",
-        help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones; NAME=adaptive in a study. "
-        "May be repeated.",
+        help="NAME=NUMBER,NUMBER,...: values of one transform instead of its default ones; NAME=adaptive, or "
+        "NAME=adaptive,LOWEST,HIGHEST, places them where limits are. May be repeated.",
+    ),
+]
+Resolution = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resolution",
+        help="NAME=NUMBER, how exactly limits of a transform are to be known where its values are adaptive, or one "
+        "NUMBER for all. May be repeated.",
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option("--budget", help="At most so many values of each transform, at least 3, where they are adaptive."),
+]
+Delta = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--delta",
+        help="Loss that is tolerated, 0.05 by default; METRIC=NUMBER for one metric, which may be repeated.",
     ),
 ]
 Metrics = Annotated[str, typer.Option(help=f"{_NAMES}: {', '.join(METRICS)}; nsd@2mm is nsd with another tolerance.")]

@@ -17,7 +17,7 @@ from misas.core.sweeps import get_series
 from misas.core.transform import known_transforms
 from misas.data.phantoms import phantom
 from misas.models.sizes import PadTo, ResizeTo, size_for_network
-from misas.options import PAPER, structures_by_name, transforms_by_name, values_by_name
+from misas.options import PAPER, numbers_by_name, structures_by_name, transforms_by_name, values_by_name
 
 BRIGHT = """
 import numpy as np
@@ -43,6 +43,23 @@ def test_values_of_transforms():
     for bad in ("rotation", "zoo=1", "zoom=a"):
         with pytest.raises(ValueError, match="values"):
             values_by_name([bad], both)
+
+
+def test_numbers_for_all_or_by_name():
+    names = ["rotation", "zoom"]
+    assert numbers_by_name("resolution", None, names) is None
+    assert numbers_by_name("resolution", ["2"], names) == 2
+    assert numbers_by_name("resolution", ["rotation=1", "zoom=0.02"], names) == {"rotation": 1, "zoom": 0.02}
+    for said, message in [
+        (["x"], "resolution must be NUMBER, or NAME=NUMBER, got 'x'"),
+        (["rotation="], "resolution must be NUMBER, or NAME=NUMBER, got 'rotation='"),
+        (["rotation=0"], "resolution of rotation must be a number > 0, got 0"),
+        (["-1"], "resolution must be a number > 0, got -1"),
+        (["rotaton=1"], "name in resolution must be one of .*did you mean 'rotation'"),
+        (["1", "zoom=2"], "resolution must be one NUMBER for all, or NAME=NUMBER each time, got '1 zoom=2'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            numbers_by_name("resolution", said, names)
 
 
 def test_size():
@@ -160,6 +177,41 @@ def test_run_in_another_size(folder):
     assert code == 0, errors
 
 
+PLACED = ["--transforms", "rotation,spike", "--values", "rotation=adaptive,-20,20", "--resolution", "rotation=2"]
+
+
+@pytest.mark.filterwarnings("ignore:model .*limits? of rotation")
+def test_run_with_adaptive_values(folder):
+    options = [*BASE, "--mask", "mask.png", *PLACED, "--budget", "8", "--delta", "0.1"]
+    code, printed, errors = invoke(*options, "--out", "mine")
+    assert code == 0, errors
+    table = pd.read_csv("mine/scores.csv")
+    tried = table[table["transform"] == "rotation"].value.unique()
+    assert len(tried) <= 8 and {-20, 0, 20} <= set(tried) and (tried % 2 == 0).all()
+    assert f"rotation: {len(tried)} steps" in printed
+    assert (folder / "mine" / "rotation.png").exists() and (folder / "mine" / "rotation.gif").exists()
+    said = misas.read_study_file("mine/study.toml")
+    assert (said.values, said.budget) == ({"rotation": ["adaptive", -20, 20]}, 8)
+    assert (said.resolution, said.delta) == ({"rotation": 2}, 0.1)
+    code, _, errors = invoke(*options, "--out", "again", "--store", "kept")
+    assert code == 0, errors
+    assert (folder / "again" / "scores.csv").read_bytes() == (folder / "mine" / "scores.csv").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:model .*limits? of rotation", "ignore:case 'image'")
+def test_study_with_adaptive_values(folder):
+    study = ["study", "--model", "mine:Bright", "--cases", "image.png", "--no-floor", "--no-pictures", "--no-progress"]
+    limits = ["--budget", "8", "--metrics", "dice,iou", "--delta", "dice=0.1", "--delta", "iou=0.2"]
+    code, _, errors = invoke(*study, *PLACED, *limits, "--out", "mine")
+    assert code == 0, errors
+    said = misas.read_study_file("mine/study.toml")
+    assert (said.resolution, said.budget, said.delta) == ({"rotation": 2}, 8, {"dice": 0.1, "iou": 0.2})
+    code, _, errors = invoke("study", "mine/study.toml", "--budget", "4", "--out", "again", "--no-progress")
+    assert code == 0, errors
+    table = pd.read_csv("again/scores.csv")
+    assert table[table["transform"] == "rotation"].value.nunique() <= 4
+
+
 def test_run_slice_by_slice(folder):
     options = ["--slicewise", "--size", "pad:8", "--out", "deep", "--no-progress"]
     sweep = ["--transforms", "brightness", "--values", "brightness=1"]
@@ -181,6 +233,13 @@ def test_run_slice_by_slice(folder):
         (["--out", "file"], "which is a file"),
         (["--out", "file/new"], "'file' is a file"),
         (["--size", "16"], "size must be pad:16"),
+        (["--resolution", "1"], "resolution must be left out where no values are 'adaptive'"),
+        (["--budget", "9"], "budget must be left out where no values are 'adaptive' (--values NAME=adaptive), got 9"),
+        (["--values", "spike=adaptive", "--budget", "2"], "budget must be an integer >= 3 or None, got 2"),
+        (["--values", "spike=adaptive", "--resolution", "zoom=1"], "name in resolution must be one of 'spike'"),
+        (["--values", "spike=adaptive,1"], "('adaptive', lowest value, highest value)"),
+        (["--delta", "0"], "delta must be a number > 0, got 0"),
+        (["--delta", "hd95=1"], "name in delta must be one of 'dice', 'precision', 'recall', got 'hd95'"),
     ],
     ids=lambda x: x[0].strip("-") if isinstance(x, list) else "",
 )

@@ -16,6 +16,7 @@ from .armtests import better_arm, chosen_test, mood_p, shapiro_of
 from .groups import shared_columns
 from .grouptest import holm
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
+from ..eval.adaptive import placed_transforms
 from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
@@ -266,6 +267,16 @@ def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names 
         cases[name] = cases.case.map(dict(zip(text_column(stated.case), stated[name])))
     return group_columns(cases, by, own)
 
+# %% ../../nbs/analysis/04_comparison.ipynb #fee1d859
+def _warn_of_placed(tables: tuple) -> None:
+    "Say which values were chosen where the scores of one of the models fall"
+    placed = dict.fromkeys(name for scores in tables for name in placed_transforms(scores))
+    if placed:
+        warn_user(
+            f"values of {', '.join(placed)} were placed where scores of these cases fall, so these places weigh most, "
+            "and chance may look like a difference: score both models at values chosen without looking at scores"
+        )
+
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
 def compare(
     scores_a: pd.DataFrame,  # score table of model A, or of the runs of an arm
@@ -302,6 +313,7 @@ def compare(
         scores_a, scores_b = _two_tables(scores_a)
     scores_a, scores_b = _as_one_model(scores_a), _as_one_model(scores_b)
     pairs = pair_scores(scores_a, scores_b, join)
+    _warn_of_placed((scores_a, scores_b))
     compared = set(pairs.metric)
     facts = {
         str(metric): own for metric, own in all_metric_facts(check_scores(scores_a)).items() if str(metric) in compared

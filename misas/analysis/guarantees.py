@@ -17,6 +17,8 @@ from .groups import Group, as_one_group, joined_groups, split_by
 from .grouptest import group_of_cases, interactions
 from .patients import losses_of, of_patients, patient_names, with_nothing_to_lose
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, warn_user
+from ..core.sweeps import ADAPTIVE
+from ..eval.adaptive import placed_transforms
 from ..eval.deltas import per_metric, starts_at_0
 from misas.eval.table import (
     all_metric_facts,
@@ -199,6 +201,7 @@ def _sentence(row: dict, group: str) -> str:
     where = f"anywhere tested between {_minus(row['low'], row['unit'])} and {_minus(row['high'], row['unit'])}"
     if pd.isna(row["low"]):
         where = f"at {row['param']} = {row['accepted']}"
+    measured += "; the values were placed by their scores" if row["values_placed"] else ""
     return f"{about}: with {_percent(row['confidence'])} confidence, {_failing_text(row)} {where} ({measured})"
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #933f3afc
@@ -233,6 +236,7 @@ _GUARANTEE = [
     "holds",
     "needed",
     "lacking",
+    "values_placed",
     "sentence",
 ]
 
@@ -292,12 +296,14 @@ def _guarantees_of(group: Group, patients: dict | None, claims: Claims, times: d
     "The guarantees of a group; `times`: statements about each model"
     transforms, metrics = all_transform_facts(group.scores), all_metric_facts(group.scores)
     table = coded_table(_claimable(group))
+    placed = placed_transforms(group.scores)
     rows = []
     for at in curve_rows(table, _KEYS):
         first = table.rows.iloc[at[0]]
         n = times[first.model] if claims.correction else 1
         facts = transforms[first["transform"]], metrics[first.metric]
         row = _row(table, at, facts, patients, claims.of(first.metric, n)) | claims.words(first.metric, n)
+        row |= dict(values_placed=ADAPTIVE if first["transform"] in placed else "")
         rows.append(row | dict(sentence=_sentence(row, group.text)))
     return pd.DataFrame(rows, columns=_GUARANTEE)
 
@@ -316,6 +322,7 @@ def guarantees(
     named = [_claimable(group)[_KEYS].drop_duplicates() for group in groups]
     times = pd.concat(named).groupby("model").size().to_dict()
     tables = [_guarantees_of(group, patients, claims, times) for group in groups]
+    _warn_of_placed(tables)
     if not groups[0].entries:
         return tables[0]
     order = sorted(range(len(groups)), key=lambda k: -_most_failing(tables[k]))
@@ -323,6 +330,18 @@ def guarantees(
     tests = interactions(groups, patients, 9999, 0)
     p = [tests.get(tuple(key), (0, {}, np.nan))[2] for key in whole[_KEYS].itertuples(index=False, name=None)]
     return whole.assign(interaction_p=p)
+
+# %% ../../nbs/analysis/24_guarantees.ipynb #21471808
+def _warn_of_placed(tables: list) -> None:
+    "Say where something is guaranteed at values that were chosen by looking at the same patients"
+    whole = pd.concat(tables)
+    placed = whole.loc[whole.holds.astype(bool) & (whole.values_placed != ""), "transform"].unique()
+    if len(placed):
+        warn_user(
+            f"values of {', '.join(placed)} were placed by looking at the scores of these patients, so the confidence "
+            "of what is guaranteed may be less than stated: for a strict statement score other patients at the same "
+            "values, evaluate(model, others, transform, sorted(scores.value.unique()))"
+        )
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #715ea96c
 def named_corrections(table: pd.DataFrame) -> dict[str, str]:  # {model: correction}

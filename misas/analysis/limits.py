@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .measures import mean_curve, tolerance_interval
+from .measures import tolerance_interval
 from .noise import FloorCurves, above_floor, floor_curves
 from ..core.cases import as_case
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, naming, warn_user
 from ..core.model import as_model
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases
-from ..eval.deltas import per_metric, starts_at_0, upright
+from ..eval.adaptive import as_placed
+from ..eval.deltas import per_metric
+from ..eval.meancurves import mean_curves, seen_of
 from ..eval.refining import Seen, brackets, first_points, next_points, suspects, widest_gap
 from ..eval.scoring import evaluate
-from ..eval.table import all_metric_facts, check_scores, concat_scores, without_facts
+from ..eval.table import all_metric_facts, check_scores, concat_scores
 from ..eval.valuegrids import Grid, grid_of
 
 # %% ../../nbs/analysis/30_limits.ipynb #8648650f
@@ -58,31 +60,12 @@ class _Asked:
 
     def seen(self) -> Seen:
         "How far above what is tolerated each label and metric is, in parts of it"
-        means = self.means()
-        margins = [(means[key] - means[key][self.start]) / self.delta_of[key[1]] + 1 for key in self.keys]
-        for k, key in enumerate(self.keys):
-            if self.nothing_to_lose(*key, means[key][self.start]):
-                margins[k] = np.full(len(self.points), np.nan)
-        return Seen(np.array(self.points), np.stack(margins, axis=1), widest_gap(len(self.grid)))
-
-    def nothing_to_lose(self, label: str, metric: str, clean: float) -> bool:
-        "Is a label hardly found in the unchanged image? Then no limit of tolerance is known"
-        about = self.facts[metric]
-        return starts_at_0(about["better"], about["unit"]) and bool(clean <= self.delta_of[metric])
+        return seen_of(self.means(), self.facts, self.delta_of, self.grid, self.points)
 
     def means(self) -> dict:  # {(label, metric): mean score at each value, more is better}
         "Mean curves over cases, as `summarise` takes them"
-        rows = pd.concat(map(without_facts, self.tables), ignore_index=True)
-        rows = rows.assign(point=rows.value.map(self.grid.points()))
-        curves = {}
-        for (label, metric), own in rows.groupby(["label", "metric"], sort=False):
-            matrix = own.pivot(index="case", columns="point", values="score").reindex(columns=self.points)
-            good = upright(matrix.to_numpy(float), self.facts[metric]["better"])
-            known = good[~np.isnan(good[:, self.start])]
-            if len(known):
-                curves[label, metric] = self.lifted(mean_curve(known, neutral=self.start), label, metric)
-        nothing = np.full(len(self.points), np.nan)
-        return {key: curves.get(key, nothing) for key in self.keys}
+        curves = mean_curves(self.tables, self.facts, self.grid, self.points)
+        return {key: self.lifted(curves[key], *key) for key in self.keys}
 
     def lifted(self, mean: np.ndarray, label: str, metric: str) -> np.ndarray:  # (V,)
         "A mean curve, more is better, in which a loss within the noise floor is none"
@@ -246,5 +229,5 @@ def tolerance(
     found = pd.concat(tables, ignore_index=True)
     if not found.resolved.all():
         warn_user(f"budget of {budget} values is used up: some limits are known less exactly (resolved=False)")
-    found.attrs["scores"] = concat_scores(scores)
+    found.attrs["scores"] = as_placed(concat_scores(scores))
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.checks import Domain, check_flag, check_number, invalid, is_several
+from ..eval.meancurves import mean_of_curves
 
 # %% ../../nbs/analysis/00_measures.ipynb #7acf0af9
 def on_log_axis(
@@ -250,29 +251,6 @@ def corruption_error(
     with np.errstate(invalid="ignore"):
         return float(errors[known].sum() / reference[known].sum())
 
-# %% ../../nbs/analysis/00_measures.ipynb #7b4eb9c2
-def _mean_of_cases(
-    matrix: np.ndarray,  # `(C, V)`
-    times: np.ndarray,  # `(..., C)`
-) -> np.ndarray:  # `(..., V)`
-    "Weighted mean over cases, at each value over those that have a score"
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = times @ np.where(np.isfinite(matrix), matrix, 0) / (times @ ~np.isnan(matrix))
-    # one infinite distance makes the mean infinite, but 0 times infinity is not a number
-    for sign in (np.inf, -np.inf):
-        mean = np.where(times @ (matrix == sign) > 0, sign, mean)
-    return mean
-
-
-def _possible_range(matrix: np.ndarray) -> tuple[float, float]:
-    "Where a mean of such scores can lie"
-    least = np.fmin.reduce(matrix, None, initial=np.inf)
-    most = np.fmax.reduce(matrix, None, initial=-np.inf)
-    low = 0 if least >= 0 else -np.inf
-    if most <= 0 and least < 0:
-        return low, 0
-    return low, 1 if 0 <= least and most <= 1 else np.inf
-
 # %% ../../nbs/analysis/00_measures.ipynb #fe7e61c8
 def checked_matrix(matrix) -> np.ndarray:  # `(C, V)`
     "Curves of cases, or an error that says what they are"
@@ -293,20 +271,7 @@ def mean_curve(
     if times.shape[-1:] != (len(matrix),):
         raise invalid("shape of times", f"(..., {len(matrix)}), a number for each case", times.shape)
     check_number("neutral", neutral, Domain(0, matrix.shape[1] - 1, whole=True), optional=True)
-    if neutral is None:
-        return _mean_of_cases(matrix, times)
-    neutral = int(neutral)
-    clean = matrix[:, [neutral]]
-    matrix = np.where(np.isnan(clean), np.nan, matrix)
-    start = np.where(np.isnan(matrix), np.nan, clean)
-    mean = _mean_of_cases(matrix, times)
-    own_start = _mean_of_cases(start, times)
-    with np.errstate(invalid="ignore"):
-        shift = own_start[..., [neutral]] - own_start
-    shifted = np.clip(mean + np.where(np.isnan(shift), 0, shift), *_possible_range(matrix))
-    # where no case is lacking, the plain mean is the same, to the last bit
-    lacking = np.isnan(matrix).sum(0) > np.isnan(clean).sum()
-    return np.where(lacking, shifted, mean)
+    return mean_of_curves(matrix, times, None if neutral is None else int(neutral))
 
 # %% ../../nbs/analysis/00_measures.ipynb #8067be98
 @lru_cache(maxsize=4)

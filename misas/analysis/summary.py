@@ -50,6 +50,7 @@ from misas.core.checks import (
     naming,
     warn_user,
 )
+from ..core.sweeps import ADAPTIVE
 from ..eval.deltas import check_metric_names, per_metric, starts_at_0, upright
 from misas.eval.table import (
     all_metric_facts,
@@ -390,9 +391,10 @@ _PROMISED = [
     "share",
     "confidence",
     "correction",
+    "values_placed",
     "guarantee",
 ]
-_TEXTS = ("failed", "passed", "unit", "metric_unit", "guaranteed_names", "correction", "guarantee")
+_TEXTS = ("failed", "passed", "unit", "metric_unit", "guaranteed_names", "correction", "values_placed", "guarantee")
 _BOUNDS = [f"{m}_{end}" for m in MEASURES for end in ("lower", "upper")]
 _SUMMARY = [
     "model",
@@ -775,6 +777,13 @@ def floor_text(
     return f"of which {what}: {with_unit(score_text(loss), row.metric_unit)}"
 
 
+def placed_words(
+    row,  # of a summary
+) -> str:
+    "That the values were placed by looking at the scores of the same patients, where they were"
+    return ", at values placed by their scores" if row.get("values_placed") == ADAPTIVE else ""
+
+
 def guarantee_text(
     row,  # of a summary
 ) -> str:
@@ -788,7 +797,7 @@ def guarantee_text(
     where = row.guaranteed_names
     if not pd.isna(row.guaranteed_low):
         where = f"{_amount_text(row.guaranteed_low, row.unit)} to {_amount_text(row.guaranteed_high, row.unit)}"
-    sure = f"{row.patients:g} patients, {100 * row.confidence:.4g} % confidence"
+    sure = f"{row.patients:g} patients, {100 * row.confidence:.4g} % confidence{placed_words(row)}"
     return f"guaranteed for {100 * (1 - row.share):.4g} % of such patients: {where} ({sure})"
 
 # %% ../../nbs/analysis/01_summary.ipynb #7b5449da

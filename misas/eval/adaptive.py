@@ -10,17 +10,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..core.checks import Domain, check_number, invalid, warn_user
 from ..core.model import case_for
 from ..core.sweeps import ADAPTIVE, chosen_values, is_adaptive
 from ..core.transform import Transform
-from .deltas import per_metric, starts_at_0, upright
+from .deltas import per_metric
 from .jobs import Job, with_reference
-from .refining import Seen, brackets, first_points, hidden_chance, next_points, suspects, widest_gap
-from .table import COLUMNS, joined_tables, nowhere_scores, with_facts, without_facts
+from .meancurves import mean_curves, seen_of
+from .refining import Seen, brackets, first_points, hidden_chance, next_points, suspects
+from misas.eval.table import (
+    COLUMNS,
+    PLACED,
+    described_transform,
+    joined_tables,
+    nowhere_scores,
+    rows_by,
+    with_facts,
+    with_recorded,
+    without_facts,
+)
 from .valuegrids import Grid, check_amounts, chosen_resolution, grid_of, range_of
 from .workers import listening, say_once
 
@@ -75,36 +85,6 @@ def wish_of(
     others = {name: own for name, own in chosen.items() if name not in ranges and own is not None}
     return Wish(ranges, resolution, budget, deltas), others
 
-# %% ../../nbs/eval/11_adaptive.ipynb #e2b37c84
-def _margins(rows: pd.DataFrame, points: list, delta: float, facts: dict) -> np.ndarray:  # `(len(points),)`
-    "How far above its limit the curve of a label and metric is, in parts of delta; `rows` of all cases"
-    by_case = rows.groupby(["case", "point"], sort=False).score.first().unstack().reindex(columns=points)
-    good = upright(by_case.to_numpy(float), facts["better"])
-    good = good[~np.isnan(good[:, points.index(0)])]
-    clean = good[:, [points.index(0)]]
-    lost = starts_at_0(facts["better"], facts["unit"]) and clean.mean() <= delta if len(clean) else True
-    if lost or np.isinf(clean).any():
-        return np.full(len(points), np.nan)
-    change = good - clean
-    known = (~np.isnan(change)).sum(0)
-    with np.errstate(invalid="ignore"):
-        return np.where(known > 0, np.nansum(change, axis=0) / np.maximum(known, 1) / delta + 1, np.nan)
-
-
-def seen_in(
-    table: pd.DataFrame,  # scores of one model and transform
-    grid: Grid,
-    deltas: dict,  # {metric: drop that is tolerated}
-) -> Seen:
-    "What the scores of some values say of the curves"
-    facts = table.attrs["metrics"]
-    rows = without_facts(table)[["case", "value", "label", "metric", "score"]]
-    rows = rows.assign(point=rows.value.map(grid.points()))
-    points = sorted(rows.point.unique().tolist())
-    curves = rows.groupby(["label", "metric"], sort=False)
-    margins = [_margins(own, points, deltas[metric], facts[metric]) for (_, metric), own in curves]
-    return Seen(np.array(points), np.stack(margins, axis=1), widest_gap(len(grid)))
-
 # %% ../../nbs/eval/11_adaptive.ipynb #45d677e4
 _FEWEST = 32  # values that a transform may have whatever its grid is like
 _DOUBT = 0.2  # chance of a nearer limit from which on a warning says so
@@ -118,6 +98,7 @@ class _Search:
     grid: Grid
     wish: Wish
     wanted: list = field(default_factory=list)  # points of the next round
+    points: list = field(default_factory=list)  # of all rounds so far
     seen: Seen | None = None
 
     def __post_init__(self):
@@ -129,14 +110,17 @@ class _Search:
 
     def left(self) -> tuple[int | None, int]:
         "How many values may still be tried, and how many beyond what the limits need"
-        tried = 0 if self.seen is None else len(self.seen.points)
+        tried = len(self.points)
         if self.wish.budget is not None:
             return self.wish.budget - tried, self.wish.budget - tried
         return None, max(_FEWEST, len(self.grid) // 6) - tried
 
     def learn(self, tables: list) -> None:
         "Look at all scores so far, and decide on the next values"
-        self.seen = seen_in(joined_tables(tables), self.grid, self.wish.deltas)
+        facts = tables[0].attrs["metrics"]
+        self.points = sorted({*self.points, *self.wanted})
+        curves = mean_curves(tables, facts, self.grid, self.points)
+        self.seen = seen_of(curves, facts, self.wish.deltas, self.grid, self.points)
         self.wanted = next_points(self.seen, *self.left(), shape=True)
 
 # %% ../../nbs/eval/11_adaptive.ipynb #247e7634
@@ -166,6 +150,21 @@ def _say_doubts(searches: Iterable[_Search], model: str) -> None:
     doubts = [doubt for search in searches for doubt in _doubts(search)]
     if doubts:
         warn_user(f"model {model!r}: {'; '.join(doubts)} (a larger budget=... looks there)")
+
+# %% ../../nbs/eval/11_adaptive.ipynb #356c9469
+def as_placed(table: pd.DataFrame) -> pd.DataFrame:
+    "A score table that knows that its values were placed by looking at its scores"
+    transforms = {name: facts | {PLACED: ADAPTIVE} for name, facts in table.attrs["transforms"].items()}
+    return with_recorded(table, transforms, table.attrs["metrics"])
+
+
+def placed_transforms(
+    scores: pd.DataFrame,  # a score table
+) -> list[str]:
+    "Transforms whose values were placed by looking at the scores"
+    recorded = scores.attrs.get("transforms", {})
+    facts = {name: described_transform(rows, name, recorded) for name, rows in rows_by(scores, "transform").items()}
+    return [name for name, known in facts.items() if known and PLACED in known]
 
 # %% ../../nbs/eval/11_adaptive.ipynb #baafb26b
 def _complete(tables: list, job: Job) -> pd.DataFrame:
@@ -265,5 +264,7 @@ def adaptive_results(
         transforms = tuple(search.transform for search in searches.values() if search.wanted)
     if None in errors:
         _say_doubts(searches.values(), job.model.name)
-    complete = [[_complete(own, job) if name in searches else own[0] for name, own in each.items()] for each in kept]
+    complete = [
+        [as_placed(_complete(own, job)) if name in searches else own[0] for name, own in each.items()] for each in kept
+    ]
     return list(zip(complete, errors))

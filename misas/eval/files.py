@@ -22,6 +22,7 @@ from ..core.checks import atomic_path, checked, invalid
 from misas.eval.table import (
     COLUMNS,
     METRIC_COLUMNS,
+    PLACED,
     TRANSFORM_COLUMNS,
     check_scores,
     described_metric,
@@ -81,6 +82,8 @@ def _with_fact_columns(scores: pd.DataFrame) -> pd.DataFrame:
         metric_unit=[metrics[name].get("unit") for name in scores.metric],
         better=[metrics[name].get("better") for name in scores.metric],
     )
+    if any(PLACED in facts for facts in transforms.values()):
+        columns[PLACED] = [transforms[name].get(PLACED) for name in scores["transform"]]
     return scores.assign(**columns)
 
 # %% ../../nbs/eval/01_files.ipynb #47a20f0e
@@ -89,7 +92,7 @@ def _without_fact_columns(table: pd.DataFrame) -> pd.DataFrame:
     transforms = {name: transform_in_columns(rows) for name, rows in table.groupby("transform", sort=False)}
     metrics = {name: metric_in_columns(rows) for name, rows in table.groupby("metric", sort=False)}
     return with_recorded(
-        table.drop(columns=_FACT_COLUMNS),
+        table.drop(columns=[*_FACT_COLUMNS, PLACED], errors="ignore"),
         {name: facts for name, facts in transforms.items() if facts is not None},
         {name: facts for name, facts in metrics.items() if facts is not None},
     )

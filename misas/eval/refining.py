@@ -215,6 +215,7 @@ def next_points(
         others = _largest(rough_gaps(seen))
     if spare is not None:
         left = spare - sum(_halvings(seen, gap) for gap in needed)
-        others = _affordable(seen, others, left, kept=most is not None)
+        # calls that are too few to halve a gap may still show that a limit is in it
+        others = _affordable(seen, others, left, kept=most is not None) or others[: max(0, min(1, left))]
     chosen = _middles(seen, [*needed, *others])
     return chosen if most is None else chosen[: max(0, most)]

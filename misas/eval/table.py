@@ -177,8 +177,10 @@ def fact_from_json(fact):
 ARM_COLUMNS = ["arm", "run"]
 # of a transform without a neutral value: the score of the unchanged image, the same in each row of a case
 UNCHANGED = "unchanged"
+# a fact of a transform whose values were placed by looking at the scores of the same cases, and its column in files
+PLACED = "values_placed"
 # what the columns of a score table are called; a case may have columns of any other name
-_TAKEN = [*COLUMNS, *ARM_COLUMNS, UNCHANGED, "unit", "neutral", "log", "categorical", "metric_unit", "better"]
+_TAKEN = [*COLUMNS, *ARM_COLUMNS, UNCHANGED, "unit", "neutral", "log", "categorical", "metric_unit", "better", PLACED]
 
 
 def case_columns(scores: pd.DataFrame) -> list[str]:
@@ -447,6 +449,7 @@ def transform_in_columns(
     facts = dict(param=first.param, unit=_text_in(first.unit))
     facts["log"] = str(first["log"]) == "True"
     facts["categorical"] = str(first.categorical) == "True"
+    facts |= {PLACED: _text_in(first[PLACED])} if PLACED in rows and _text_in(first[PLACED]) else {}
     neutral = {case: _neutral_in(cell) for case, cell in zip(rows.case, rows.neutral)}
     facts["neutral"] = next(iter(neutral.values()))
     if any(value != facts["neutral"] for value in neutral.values()):

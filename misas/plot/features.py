@@ -49,8 +49,10 @@ class _MapLook:
         if self.colour is None or self.values is None:
             return alt.value(LABEL_COLOURS[5])
         if self.is_number:
-            ends = [float(self.values.min()), float(self.values.max())]
-            ends = ends if ends[0] < ends[1] else [ends[0] - 0.5, ends[1] + 0.5]
+            low, high = float(self.values.min()), float(self.values.max())
+            # one colour for all: a score between 0 and 1 is never above 1
+            around = [0.0, 1.0] if 0 <= low <= 1 else [low - 0.5, low + 0.5]
+            ends = [low, high] if low < high else around
             scale = alt.Scale(domain=ends, scheme="viridis", nice=False)
             return alt.Color("colour:Q", title=self.colour, scale=scale, legend=alt.Legend(type="gradient"))
         names = list(dict.fromkeys(map(_name, self.values)))

@@ -20,6 +20,7 @@ from misas.analysis.summary import (
     floor_text,
     group_text,
     lost_cases_text,
+    placed_words,
     range_text,
     summary_groups,
     with_unit,
@@ -50,10 +51,12 @@ def _guarantee_words(summary: pd.DataFrame) -> list:
     first = known.iloc[0]
     few = f"{known.patients.min():g}" if known.patients.nunique() == 1 else f"{known.patients.min():g} or more"
     sure = f"{100 * first.confidence:.4g} % confidence"
+    placed = max(known.apply(placed_words, axis=1), key=len)
     if not known.guaranteed.astype(bool).any():
         needed = f"{known.patients_needed.min():g} are needed or more"
         return [f"no range is guaranteed with {sure}: {few} patients, {needed}"]
-    return [f"blue line: guaranteed for {100 * (1 - first['share']):.4g} % of such patients, {sure} ({few} patients)"]
+    share = f"{100 * (1 - first['share']):.4g} %"
+    return [f"blue line: guaranteed for {share} of such patients, {sure} ({few} patients{placed})"]
 
 
 def _records(table: pd.DataFrame, columns: list) -> "alt.InlineData":

@@ -69,6 +69,11 @@ class Figure:
     picture: ReportPicture
 
 # %% ../../nbs/report/03_blocks.ipynb #2205aa44
+def finite_number(value) -> float | None:
+    "A number by which a table can be sorted; None for what is missing or infinite"
+    return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
+
+
 @dataclass(frozen=True)
 class Cell:
     "An entry of a table"

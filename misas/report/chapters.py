@@ -14,7 +14,7 @@ import pandas as pd
 from ..analysis.groups import NOT_STATED, entry_text, is_missing
 from ..analysis.summary import check_summary, range_text, score_text, with_unit
 from ..eval.table import transform_facts, value_words
-from .blocks import MOST_ROWS, CaseRow, Cases, Cell, Code, Table, number_text, table_of
+from .blocks import MOST_ROWS, CaseRow, Cases, Cell, Code, Table, finite_number, number_text, table_of
 from .findings import Findings
 from .sections import Section
 from .worst import with_drops, worst_cases
@@ -38,18 +38,14 @@ def _case_row(findings: Findings, row: pd.Series, columns: list, groups: pd.Data
         *([Cell(str(row.model))] if len(findings.models) > 1 else []),
         Cell(where),
         Cell(str(row.label)),
-        Cell(f"{_score(row.before)} → {_score(row.score)}", _order(row.score)),
-        Cell(_score(row["drop"]), _order(row["drop"])),
+        Cell(f"{_score(row.before)} → {_score(row.score)}", finite_number(row.score)),
+        Cell(_score(row["drop"]), finite_number(row["drop"])),
     )
     return CaseRow(str(row.case), cells, tuple(pictures))
 
 
 def _score(value) -> str:
     return "unknown" if pd.isna(value) else score_text(value)
-
-
-def _order(value) -> float | None:
-    return None if pd.isna(value) else float(value)
 
 
 def _group_text(entry) -> str:

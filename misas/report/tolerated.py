@@ -21,7 +21,7 @@ from misas.analysis.summary import (
     worst_text,
 )
 from ..plot.colours import label_colour_scale
-from .blocks import Cell, Chart, Keys, Table, number_text
+from .blocks import Cell, Chart, Keys, Table, finite_number, number_text
 from .findings import Findings
 from .sections import Section
 
@@ -117,17 +117,13 @@ def _row(row, guaranteed: dict, several: bool) -> tuple:
         *([row.model] if several else []),
         row["transform"],
         row.label,
-        Cell(score_text(row.neutral_score) + _bounds(row, "neutral_score"), _number(row.neutral_score)),
-        Cell(range_text(row), _number(row.tolerance_high), mark),
-        Cell(worst_text(row), _number(row.worst_score)),
-        Cell(number_text(row["drop"]) + _bounds(row, "drop"), _number(row["drop"])),
+        Cell(score_text(row.neutral_score) + _bounds(row, "neutral_score"), finite_number(row.neutral_score)),
+        Cell(range_text(row), finite_number(row.tolerance_high), mark),
+        Cell(worst_text(row), finite_number(row.worst_score)),
+        Cell(number_text(row["drop"]) + _bounds(row, "drop"), finite_number(row["drop"])),
         *extras,
         *([guaranteed.get(_key(row), "")] if guaranteed else []),
     )
-
-
-def _number(value) -> float | None:
-    return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
 
 
 def _key(row) -> tuple:
@@ -180,7 +176,7 @@ def _not_guaranteed(findings: Findings) -> str | None:
 # %% ../../nbs/report/05_tolerated.ipynb #53f675f3
 def place_in_range(value, row) -> float | None:  # of a summary
     "Where a value is between the ends of what was tried: -1, 0 (unchanged) ... 1; None where that cannot be said"
-    value, neutral = _number(value), row.neutral
+    value, neutral = finite_number(value), row.neutral
     if value is None or row.categorical or neutral is None or isinstance(neutral, (tuple, str)) or pd.isna(neutral):
         return None
     low, high, middle = row.tried_low, row.tried_high, float(neutral)

@@ -3,15 +3,21 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from lines import line_case, marked, scored_by
 
+from misas.analysis.comparison import compare
 from misas.analysis.guarantees import guarantee
+from misas.analysis.limits import tolerance
 from misas.analysis.summary import summarise, verdicts
 from misas.core.transform import as_transform
 from misas.data.phantoms import phantom
+from misas.eval.adaptive import placed_transforms
+from misas.eval.files import read_scores, save_scores
 from misas.eval.refining import Seen, brackets, first_points, hidden_chance, next_points, suspects
 from misas.eval.scoring import evaluate
+from misas.eval.table import concat_scores
 from misas.transforms.basic import Brightness, Crop, Dihedral, Resize, Rotate, Zoom
 
 LINE = dict(labels={1: "line"}, progress=False)
@@ -90,17 +96,95 @@ def test_what_is_told_of_uneven_values():
     curve = CURVES["wave"][0]
     cases = [line_case(str(k)) for k in range(40)]
     scores = evaluate(scored_by(curve), cases, marked(), **ADAPTIVE)
-    row = summarise(scores, resamples=20).iloc[0]
+    with pytest.warns(UserWarning, match="values of tilt were placed by looking at the scores of these patients"):
+        row = summarise(scores, resamples=20).iloc[0]
     fine = np.arange(-180, 181)
     curve_mean = np.trapezoid([curve(v) for v in fine], fine) / 360 / 0.9
     assert row.area == pytest.approx(curve_mean, abs=0.01)  # weighted by the distance of the values
     plain = scores.score.mean() / 0.9
     assert abs(plain - curve_mean) > abs(row.area - curve_mean)
-    assert "tolerates −45" in verdicts(summarise(scores, resamples=0))[0]
-    found = guarantee(scores).iloc[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = verdicts(summarise(scores, resamples=0))[0]
+        found = guarantee(scores).iloc[0]
+    assert "tolerates −45" in told and told.endswith("(40 patients, 95 % confidence, at values placed by their scores)")
     tried = np.sort(scores.value.unique())
     assert found.holds and {found.low, found.high} <= set(tried)
     assert found.high == tried[tried <= limits(scores)[1]].max()
+
+
+def as_kept(scores, kind, folder):
+    path = folder / f"scores.{kind}"
+    save_scores(scores, path)
+    return read_scores(path)
+
+
+def test_that_values_were_placed_is_known_of_files_and_joined_tables(tmp_path):
+    model = scored_by(CURVES["falls"][0])
+    options = dict(resolution=1, **LINE)
+    chosen = {"tilt": "adaptive", "lean": [-10, 0, 10]}
+    both = evaluate(model, line_case(), [marked(), marked("lean")], chosen, **options)
+    others = evaluate(model, line_case("b"), marked(), [-10, 0, 10], **LINE)
+    assert placed_transforms(both) == ["tilt"] and placed_transforms(others) == []
+    assert list(both) == list(others) and "values_placed" not in both.attrs["transforms"]["lean"]
+    for kind in ("csv", "parquet"):
+        kept = as_kept(both, kind, tmp_path)
+        assert placed_transforms(kept) == ["tilt"] and kept.equals(both)
+        assert kept.attrs["transforms"]["tilt"] == both.attrs["transforms"]["tilt"]
+        assert placed_transforms(as_kept(others, kind, tmp_path)) == []
+    assert placed_transforms(pd.read_csv(tmp_path / "scores.csv")) == []
+    as_kept(both, "csv", tmp_path)
+    assert placed_transforms(pd.read_csv(tmp_path / "scores.csv")) == ["tilt"]
+    for tables in ([both, others], [others, both]):
+        assert placed_transforms(as_kept(concat_scores(tables), "csv", tmp_path)) == ["tilt"]
+    assert placed_transforms(both[both.value == 0]) == ["tilt"]
+    cases = [phantom((32, 32), seed=seed) for seed in (0, 1)]
+    options = dict(budget=4, labels={1: "LV"}, progress=False)
+    for way in (dict(store=tmp_path / "store"), dict(store=tmp_path / "store"), dict(n_jobs=2)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = evaluate(bright, cases, Brightness(), "adaptive", **options, **way)
+        assert placed_transforms(found) == ["brightness"]
+    found = tolerance(model, line_case(), marked(), labels={1: "line"})
+    assert placed_transforms(found.attrs["scores"]) == ["tilt"]
+
+
+def test_a_case_cannot_have_a_column_of_that_name():
+    with pytest.raises(ValueError, match="columns of case 'line' must have .*got 'values_placed': rename it"):
+        evaluate(bright, line_case().replace(columns={"values_placed": "x"}), marked(), [0], **LINE)
+
+
+def test_a_guarantee_says_that_its_values_were_placed_and_the_remedy_works():
+    model = scored_by(CURVES["falls"][0])
+    patients, others = ([line_case(f"{name}{k}") for k in range(40)] for name in "ab")
+    scores = evaluate(model, patients, marked(), **ADAPTIVE)
+    with pytest.warns(
+        UserWarning, match="so the confidence .* may be less than stated: .* score other patients"
+    ) as said:
+        found = guarantee(scores)
+    assert len(said) == 1 and found.sentence[0].endswith("(40 patients; the values were placed by their scores)")
+    strict = evaluate(model, others, marked(), sorted(scores.value.unique()), **LINE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = guarantee(strict)
+        assert not summarise(scores[scores.case.isin(["a0", "a1"])], resamples=0).guaranteed[
+            0
+        ]  # and nothing to warn of
+    assert (found.values_placed[0], again.values_placed[0]) == ("adaptive", "")
+    assert again.sentence[0] == found.sentence[0].replace("; the values were placed by their scores", "")
+
+
+def test_a_comparison_at_values_of_one_model_is_not_fair():
+    cases = [line_case(name) for name in "abcdef"]
+    scores = evaluate(scored_by(CURVES["falls"][0]), cases, marked(), **ADAPTIVE)
+    values = sorted(scores.value.unique())
+    other = evaluate({"other": scored_by(CURVES["wave"][0])}, cases, marked(), values, **LINE)
+    with pytest.warns(UserWarning, match="values of tilt were placed where scores of these cases fall"):
+        compare(scores, other)
+    even = evaluate(scored_by(CURVES["falls"][0]), cases, marked(), values, **LINE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compare(even, other)
 
 
 def test_budgets_are_kept_and_doubts_are_said():
@@ -282,6 +366,13 @@ def test_gaps_with_a_limit_are_halved_until_nothing_is_between():
         assert len(points) == 1
         looked |= set(points)
     assert {37, 38} <= looked and len(looked) <= 2 + 8
+
+
+def test_calls_that_are_too_few_for_halving_are_used():
+    near = Seen(np.array([0, 10, 20, 30]), np.array([[1], [0.3], [0.4], [1]], float))
+    assert next_points(near, 2, 2, shape=False) == [15]  # to halve it would take four
+    assert len(next_points(near, 9, 9, shape=False)) == 2
+    assert next_points(near, 0, 0, shape=False) == []
 
 
 def test_chances_of_what_is_hidden():

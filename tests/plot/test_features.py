@@ -113,3 +113,9 @@ def test_several_paths_and_a_group():
 def test_bad_input(bad, words):
     with pytest.raises((ValueError, TypeError), match=words):
         plot_feature_map(**(dict(table=TABLE) | bad))
+
+
+@pytest.mark.parametrize("same, ends", [(0.9, [0, 1]), (1, [0, 1]), (0, [0, 1]), (3.5, [3, 4]), (-2, [-2.5, -1.5])])
+def test_a_colour_for_equal_scores_stays_within_what_a_score_can_be(same, ends):
+    chart = plot_feature_map(map_of(dice=[same] * len(CASES)), "dice").to_dict()
+    assert chart["layer"][0]["encoding"]["color"]["scale"]["domain"] == ends
