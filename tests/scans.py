@@ -138,7 +138,7 @@ def write_enhanced(path, array, affine, order, slopes=None, **tags):
     return write_dicom(path, array[list(order)], **sequences, **tags)
 
 
-def write_rtstruct(path, rois, world=WORLD):
+def write_rtstruct(path, rois, world=WORLD, **tags):
     "`rois`: {name: list of contours `(n, 3)` in DICOM's world, or of pairs (kind, contour)}; the ROIs in no order"
     names = [item(ROINumber=10 + i, ROIName=name, ReferencedFrameOfReferenceUID=world) for i, name in enumerate(rois)]
     contours = [
@@ -146,7 +146,7 @@ def write_rtstruct(path, rois, world=WORLD):
         for i, own in reversed(list(enumerate(rois.values())))
     ]
     dataset = item(StructureSetROISequence=names, ROIContourSequence=contours)
-    return saved(dataset, path, pydicom.uid.RTStructureSetStorage, Modality="RTSTRUCT")
+    return saved(dataset, path, pydicom.uid.RTStructureSetStorage, Modality="RTSTRUCT", **tags)
 
 
 def _contour(drawn):

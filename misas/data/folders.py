@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from ..core.cases import Case, as_case
 from ..core.checks import check_flag, checked, invalid, nearest_name, user_path, warn_user
 from ..core.ignoring import checked_ignore
+from .archives import dicom_files, drawn_in, is_scan, series_below
 from .conventions import convention_file, nnunet_ignore
 from .dicom import is_dicom
 from .loading import CaseFile, file_stem
@@ -363,25 +364,10 @@ def _images_in(folder: Path) -> list:  # of paths
     "Image files, and subfolders of DICOM files"
     return sorted(path for path in folder.iterdir() if _is_image(path))
 
-# %% ../../nbs/data/07_folders.ipynb #d8168364
-_NO_IMAGES = ("RTSTRUCT", "RTPLAN", "RTDOSE", "SEG", "SR", "PR", "KO", "REG")  # modalities
 
-
-def _holds_series(folder: Path) -> bool:
-    "Are there DICOM images in a folder?"
-    from pydicom import dcmread
-
-    first = next((file for file in sorted(folder.iterdir()) if file.is_file() and is_dicom(file)), None)
-    if first is None:
-        return False
-    return str(dcmread(first, specific_tags=["Modality"]).get("Modality", "")) not in _NO_IMAGES
-
-
-def _series_below(folder: Path) -> dict[str, str]:  # {name: path}
-    "Folders of DICOM images, however deep"
-    below = sorted(Path(place) for place, _, names in os.walk(folder) if names)
-    found = [place for place in below if place != folder and _holds_series(place)]
-    return {"_".join(place.relative_to(folder).parts): str(place) for place in found}
+def _may_be_dicom(images: list) -> bool:  # paths that `_images_in` found
+    "Are headers worth a look? Where there are no images, they may lie deeper"
+    return not images or any(path.is_dir() or is_dicom(path) for path in images)
 
 # %% ../../nbs/data/07_folders.ipynb #c6dcab3d
 def _split_folder(folder: Path) -> tuple:  # two lists of paths
@@ -544,6 +530,17 @@ def _with_told_columns(folder: Path, cases: list[CaseFile]) -> list[CaseFile]:
         warn_user(f"{table.name} says nothing of {', '.join(lacking[:3])}{more}")
     return [replace(case, columns=row) if row else case for case, row in zip(cases, rows)]
 
+# %% ../../nbs/data/07_folders.ipynb #01616389
+def _with_drawn(
+    case: CaseFile,
+    drawn: Mapping,  # {name of a case: path of contours or segments}
+    rois,
+    overlapping: bool,
+) -> CaseFile:
+    "The case with what was drawn in it as its truth"
+    truth = drawn.get(case.name)
+    return case if truth is None else replace(case, truth=truth, rois=rois, overlapping=overlapping)
+
 # %% ../../nbs/data/07_folders.ipynb #2a7a51d9
 @checked
 def find_cases(
@@ -569,13 +566,17 @@ def find_cases(
         images, truths = _images_in(folder), _images_in(Path(masks))
     several = {} if truths or place is None else _structures_below(place, images)
     truths = several or _by_key(truths, _MASK_END)
-    images = _image_paths(images, truths)
-    if not images and not truths:
-        images = _series_below(folder)
+    files = {} if truths or masks is not None or not _may_be_dicom(images) else dicom_files(folder)
+    if files and not any(path.is_file() for path in images):
+        images = series_below(folder, files)
+    else:
+        images = _image_paths([path for path in images if is_scan(path, files)], truths)
     if not images:
         raise invalid("folder", f"a folder with images ({', '.join(READABLE)})", str(folder))
     if not truths:
-        return _with_told_columns(folder, [CaseFile(path, name=key) for key, path in images.items()])
+        drawn = drawn_in({key: path for key, path in images.items() if is_path(path)}, files)
+        found = [CaseFile(path, name=key) for key, path in images.items()]
+        return _with_told_columns(folder, [_with_drawn(case, drawn, rois, overlapping) for case in found])
     alone = [images[key] for key in images if key not in truths]
     alone += [truths[key] for key in truths if key not in images and not several]
     if alone:

@@ -100,7 +100,8 @@ def test_series_below_patients_and_studies(tmp_path):
         put_series(tmp_path / patient / "study1" / "CT")
         square = [[(-1, -1, 0), (1.5, -1, 0), (1.5, 1.5, 0), (-1, 1.5, 0)]]
         write_rtstruct(tmp_path / patient / "study1" / "RS" / "drawn.dcm", dict(body=square))
-    found = find_cases(tmp_path)
+    with pytest.warns(UserWarning, match=r"do not say in which series they were drawn: 'drawn.dcm', 'drawn.dcm' \(a t"):
+        found = find_cases(tmp_path)
     assert [case.name for case in found] == ["anna_study1_CT", "bert_study1_CT"]
     assert load_case(found[0]).shape == (2, 4, 4)
 
