@@ -177,7 +177,7 @@ def comparisons(folder: Path) -> dict[str, tuple[Callable, float]]:
         "summarise, against resampled means": (summary_and_means, 3.3),
         "compare, against resampled means": (comparison_and_means, 14),
         "plot_scores, against means of curves": (curves_and_means, 2.2),
-        "HD95, against scipy": (distances_and_scipy, 0.35),
+        "HD95, against scipy": (distances_and_scipy, 0.15),
         "rotation, against scipy": (partial(transform_and, rotated, ms.Rotate(), angles, flat), 0.45),
         "rotation of a volume, against scipy": (partial(transform_and, rotated, ms.Rotate(), angles, deep), 0.13),
         "spike in a volume, against numpy": (partial(transform_and, spiked, ms.Spike(), [0.5, 1], deep), 0.12),

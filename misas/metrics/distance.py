@@ -8,7 +8,6 @@ __all__ = ['Distances', 'surface_distances', 'hausdorff', 'hd95', 'assd', 'masd'
 # %% ../../nbs/metrics/04_distance.ipynb #a254b1c4
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,40 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..core.checks import Domain, check_number, checked, checked_spacing, invalid, label_values
 from .base import METRICS, Metric, register_metric, scores_of_labels
 from .counts import check_shapes
-
-# %% ../../nbs/metrics/04_distance.ipynb #567285e9
-def _edge(
-    mask: torch.Tensor,  # `(*S)`, labels
-) -> torch.Tensor:  # `(*S)`, bool
-    "Pixels on the surface of their label"
-    edge = torch.zeros_like(mask, dtype=torch.bool)
-    for axis, n in enumerate(mask.shape):
-        differs = mask.diff(dim=axis) != 0
-        # both pixels of a pair that differs, and both ends of the image
-        for start in (0, 1):
-            edge.narrow(axis, start, n - 1).logical_or_(differs)
-        for end in (0, -1):
-            edge.select(axis, end).fill_(True)
-    return edge
-
-
-def _points_of_labels(
-    mask: torch.Tensor,  # `(*S)`, labels
-    labels: list,  # the label values of interest
-) -> list[tuple]:  # one for each label: an array of indices `(N,)` for each axis
-    "Which pixels are on the surface of each label, in the order in which the image is stored"
-    on_edge = _edge(mask).flatten().nonzero()[:, 0]
-    there = mask.flatten()[on_edge].cpu().numpy()
-    wanted = np.isin(there, labels)
-    where = on_edge.cpu().numpy()[wanted]
-    there = there[wanted]
-    # numbers of 16 bits are sorted much faster
-    order = (there.astype(np.int16) if max(labels, default=0) < 1 << 15 else there).argsort(kind="stable")
-    where = where[order]
-    there = there[order]
-    first = np.searchsorted(there, labels, side="left")
-    last = np.searchsorted(there, labels, side="right")
-    return [np.unravel_index(where[i:j], mask.shape) for i, j in zip(first, last)]
+from .surfaces import Surface, points_of_labels
 
 # %% ../../nbs/metrics/04_distance.ipynb #e8e1bff7
 @dataclass(frozen=True, eq=False)
@@ -75,111 +41,6 @@ class Distances:
         "The distances of both directions"
         return np.concatenate([self.to_pred, self.to_truth])
 
-# %% ../../nbs/metrics/04_distance.ipynb #718707f1
-# what a point of either side costs a tree, in pixels of a map: measured on smooth and on fragmented masks
-_PIXELS_PER_POINT = 40
-_PIXELS_PER_OTHER = 5
-_MARGIN = 8  # pixels around points within which the nearest other is looked for first
-_LONGEST = 100  # times the smallest side of a pixel; beyond it, single precision does not do
-
-
-class _Surface:
-    "The surface of one label, and how far away it is"
-
-    def __init__(
-        self,
-        points: tuple,  # an array of indices `(N,)` for each axis
-        spacing: tuple,  # mm along each axis
-        kept: int = 0,  # the largest map, in pixels, that is kept for other points
-    ):
-        self.points = points
-        self.spacing = spacing
-        self.kept = kept
-        self.count = len(points[0])
-        self.tree: Any = None
-        self.map: Any = None  # a box, and the squared distance of each pixel in it
-
-    @property
-    def positions(self) -> np.ndarray:  # `(N, n)`, in mm
-        return np.stack(self.points, axis=1) * np.array(self.spacing)
-
-    def box_with(self, others: "_Surface") -> tuple[np.ndarray, np.ndarray]:
-        "The first pixel and the one behind the last of a box that holds both surfaces"
-        both = [*zip(self.points, others.points)]
-        low = np.array([min(a.min(), b.min()) for a, b in both])
-        return low, np.array([max(a.max(), b.max()) for a, b in both]) + 1
-
-    def distances_of(self, others: "_Surface") -> np.ndarray:  # `(M,)`
-        "Distance of each point of another surface to the nearest point of this one, in mm"
-        if not self.count or not others.count:
-            return np.full(others.count, np.inf)
-        box = self.box_with(others)
-        if self._has_map(*box) or self._map_is_cheaper(box, others):
-            return self._from_map(box, others)
-        return self._from_tree(others)
-
-    def _has_map(self, low: np.ndarray, high: np.ndarray) -> bool:
-        "Is a map at hand that covers a box?"
-        if self.map is None:
-            return False
-        start, squared = self.map
-        return bool((start <= low).all() and (start + squared.shape >= high).all())
-
-    def _map_is_cheaper(self, box: tuple, others: "_Surface") -> bool:
-        size = np.prod(box[1] - box[0])
-        suits = len(self.points) in (2, 3) and max(self.spacing) <= _LONGEST * min(self.spacing)
-        return suits and size < _PIXELS_PER_POINT * others.count + _PIXELS_PER_OTHER * self.count
-
-    def _from_tree(self, others: "_Surface") -> np.ndarray:
-        from scipy.spatial import KDTree
-
-        tree = self.tree or KDTree(self.positions, leafsize=32)
-        if self.kept:
-            self.tree = tree
-        return tree.query(others.positions)[0]
-
-    def _from_map(self, box: tuple, others: "_Surface") -> np.ndarray:
-        near = None if self.kept else self._nearby(box, others)
-        if near is not None:
-            return near
-        return self._read(self._map_of(*box), others)
-
-    def _nearby(self, box: tuple, others: "_Surface") -> np.ndarray | None:
-        "Distances within the surroundings of the other points, unless one of them may be nearer to a point elsewhere"
-        low = np.maximum([p.min() - _MARGIN for p in others.points], box[0])
-        high = np.minimum([p.max() + 1 + _MARGIN for p in others.points], box[1])
-        if np.prod(high - low) > 0.7 * np.prod(box[1] - box[0]):
-            return None
-        inside = np.logical_and.reduce([(p >= a) & (p < b) for p, a, b in zip(self.points, low, high)])
-        if not inside.any():
-            return None
-        part = _Surface(tuple(p[inside] for p in self.points), self.spacing)
-        found = self._read(part._map_of(low, high), others)
-        return found if found.max() <= _MARGIN * min(self.spacing) else None
-
-    def _read(self, found: tuple, others: "_Surface") -> np.ndarray:
-        "Distances, in mm, of what a map says of points"
-        low, squared = found
-        here = squared[tuple(p - start for p, start in zip(others.points, low))]
-        return np.sqrt(here, dtype=float) * min(self.spacing)
-
-    def _map_of(self, low: np.ndarray, high: np.ndarray) -> tuple:  # where it begins; squared distances
-        import edt
-
-        if self._has_map(low, high):
-            return self.map
-        if self.map is not None:
-            start, squared = self.map
-            low = np.minimum(low, start)
-            high = np.maximum(high, start + squared.shape)
-        elsewhere = np.ones(high - low, dtype=np.uint8)
-        elsewhere[tuple(p - start for p, start in zip(self.points, low))] = 0
-        sides = tuple(s / min(self.spacing) for s in self.spacing)
-        found = low, edt.edtsq(elsewhere, anisotropy=sides, parallel=torch.get_num_threads())
-        if elsewhere.size <= self.kept:
-            self.map = found
-        return found
-
 # %% ../../nbs/metrics/04_distance.ipynb #92c6ce82
 _KEPT = 2**26  # pixels of all maps that are kept: 256 MB
 _LAST = WeakTensorKeyDictionary()  # the truth measured last: what it was, and its surfaces; it goes with the truth
@@ -189,16 +50,18 @@ def _surfaces_of_truth(
     truth: torch.Tensor,  # `(*S)`, labels
     labels: list,  # the label values of interest
     spacing: tuple,  # mm along each axis
-) -> list[_Surface]:  # one for each label
+) -> list[Surface]:  # one for each label
     "The surfaces of a truth; those of the last one are kept, as the next prediction is often measured with the same"
     known = _LAST.get(truth)
     # a mask may have been changed in place
     if known and known[:2] == (labels, spacing) and torch.equal(known[2], truth):
         return known[3]
     kept = _KEPT // max(1, len(labels))
-    surfaces = [_Surface(points, spacing, kept) for points in _points_of_labels(truth, labels)]
-    _LAST.clear()
-    _LAST[truth] = labels, spacing, truth.clone(), surfaces
+    surfaces = [Surface(points, spacing, kept) for points in points_of_labels(truth, labels)]
+    # masks without labels are soon measured, and keep nothing of others from being kept
+    if any(surface.count for surface in surfaces):
+        _LAST.clear()
+        _LAST[truth] = labels, spacing, truth.clone(), surfaces
     return surfaces
 
 
@@ -214,7 +77,7 @@ def surface_distances(
     labels = label_values(labels)
     spacing = checked_spacing(spacing, truth.ndim)
     own = _surfaces_of_truth(truth, labels, spacing)
-    predicted = [_Surface(points, spacing) for points in _points_of_labels(pred, labels)]
+    predicted = [Surface(points, spacing) for points in points_of_labels(pred, labels)]
     return [Distances(b.distances_of(a), a.distances_of(b)) for a, b in zip(own, predicted)]
 
 # %% ../../nbs/metrics/04_distance.ipynb #65f5191c

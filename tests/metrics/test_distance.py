@@ -7,10 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
-from misas.metrics import distance
+from misas.core.packing import pack_structures
+from misas.metrics import distance, surfaces
 from misas.metrics.base import as_metrics, known_metric, measure
-from misas.metrics.distance import _edge, assd, hausdorff, hd95, masd, nsd, surface_dice, surface_distances
+from misas.metrics.distance import assd, hausdorff, hd95, masd, nsd, surface_dice, surface_distances
+from misas.metrics.surfaces import _edge
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:surface_distance", "ignore::FutureWarning:monai")
 
@@ -164,8 +167,8 @@ def test_a_surface_is_what_an_erosion_takes_away(shape, dtype):
 
 
 def test_surfaces_have_positions_in_mm():
-    (points,) = distance._points_of_labels(torch.eye(3, dtype=torch.int32)[None], [1])
-    assert distance._Surface(points, (5, 2, 0.5)).positions.tolist() == [[0, 0, 0], [0, 2, 0.5], [0, 4, 1]]
+    (points,) = surfaces.points_of_labels(torch.eye(3, dtype=torch.int32)[None], [1])
+    assert surfaces.Surface(points, (5, 2, 0.5)).positions.tolist() == [[0, 0, 0], [0, 2, 0.5], [0, 4, 1]]
 
 
 def from_trees(truth, pred, label, spacing):
@@ -191,7 +194,7 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("way", ["map", "tree", "cheaper"])
+@pytest.mark.parametrize("way", ["map", "tree", "nearby", "cheaper"])
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize(
     "shape, spacing, exact",
@@ -208,20 +211,110 @@ MASKS = {
     ids=str,
 )
 def test_maps_and_trees_say_the_same(shape, spacing, exact, kind, way, monkeypatch):
-    if way != "cheaper":
-        monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: way == "map")
+    if way in ("map", "tree"):
+        monkeypatch.setattr(surfaces, "_LOOKUPS", 0)
+        monkeypatch.setattr(surfaces.Surface, "_map_is_cheaper", lambda *_: way == "map")
+    if way == "nearby":
+        monkeypatch.setattr(surfaces, "_LOOKUPS", np.inf)
+        monkeypatch.setattr(surfaces, "_FEW", 0)
+        monkeypatch.setattr(surfaces, "_AT_ONCE", 5000)
     truth, pred = MASKS[kind](shape)
     for pair in ((truth, pred), (pred, truth), (truth, truth.clone())):
         # twice: what is kept of a truth is the same as what is found
         for _ in range(2):
             for label, found in zip((1, 2, 3), surface_distances(*pair, [1, 2, 3], spacing)):
                 for own, theirs in zip((found.to_pred, found.to_truth), from_trees(*pair, label, spacing)):
-                    rounding = 0 if way == "tree" else 1e-15 if exact else 1e-6
+                    # positions in mm, of which a tree makes differences, are rounded
+                    rounding = 1e-15 if exact else 1e-13 if way == "tree" else 1e-6
                     np.testing.assert_allclose(own, theirs, rtol=rounding, atol=0)
 
 
+def by_brute_force(truth, pred, label, spacing):
+    "Distances there and back: from every point to every other"
+    there = []
+    for mask in (truth, pred):
+        own = np.asarray(mask) == label
+        there.append(np.argwhere(own & ~binary_erosion(own)) * np.array(spacing, dtype=float))
+    if not all(map(len, there)):
+        return [np.full(len(points), np.inf) for points in there]
+    between = cdist(*there)
+    return [between.min(axis=1), between.min(axis=0)]
+
+
+SHAPES = [(13,), (17, 22), (1, 9), (40, 31), (9, 14, 11), (5, 1, 12), (13, 12, 17)]
+DTYPES = [torch.int32, torch.uint8, torch.int64, torch.int16, torch.bool]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_brute_force_says_the_same(seed):
+    "For masks of all kinds and pixels of any size"
+    rng = np.random.default_rng(seed)
+    shape = SHAPES[seed % len(SHAPES)]
+    dtype = DTYPES[seed % len(DTYPES)]
+    spacing = (1.0,) * len(shape) if seed % 3 == 0 else tuple(rng.uniform(0.3, 6, len(shape)))
+    pair = []
+    for _ in range(2):
+        width, level = rng.choice([0, 1, 3]), rng.choice([0.02, 0.3, 0.6, 1])
+        noise = gaussian_filter(rng.normal(size=(3, *shape)), (0, *(width,) * len(shape)))
+        # of some labels there is one pixel, or none
+        mask = (noise.argmax(0) + 1) * (rng.random(shape) < level)
+        mask.flat[rng.integers(mask.size)] = 4
+        pair.append(torch.from_numpy(mask).to(dtype))
+    labels = [1] if dtype == torch.bool else [1, 2, 3, 4, 5]
+    for label, found in zip(labels, surface_distances(*pair, labels, spacing)):
+        to_pred, to_truth = by_brute_force(*pair, label, spacing)
+        np.testing.assert_allclose(found.to_pred, to_pred, rtol=2e-7, atol=0)
+        np.testing.assert_allclose(found.to_truth, to_truth, rtol=2e-7, atol=0)
+        if len(to_pred) and len(to_truth):
+            expected = max(np.percentile(to_pred, 95), np.percentile(to_truth, 95))
+            assert np.isclose(hd95([found])[0], expected, rtol=2e-7, atol=0)
+
+
+def test_brute_force_says_the_same_of_what_is_annotated():
+    "Where nothing is annotated neither mask has a label, and borders next to it count"
+    spacing = (2.0, 0.7, 0.9)
+    truth, pred = MASKS["fragments"]((9, 14, 11))
+    ignored = speckle(truth.shape, 5, 0.1) > 0
+    truth = truth.masked_fill(ignored, 9)
+    got = measure(truth, pred, [1, 2, 3], "hd95", spacing=spacing, ignore=9)["hd95"]
+    for label, score in zip((1, 2, 3), got):
+        there_and_back = by_brute_force(truth, pred.masked_fill(ignored, 9), label, spacing)
+        assert np.isclose(score, max(np.percentile(d, 95) for d in there_and_back), rtol=2e-7, atol=0)
+
+
+def test_brute_force_says_the_same_of_structures_that_overlap():
+    spacing = (2.0, 0.7, 0.9)
+    several = []
+    for mask in MASKS["fragments"]((9, 14, 11)):
+        first, second = ((mask == label).numpy() for label in (1, 2))
+        several.append([first | second, second])
+    packed = [pack_structures(masks) for masks in several]
+    got = measure(*packed, [1, 2], "hd95", spacing=spacing, overlapping=True)["hd95"]
+    for own, found, score in zip(*several, got):
+        there_and_back = by_brute_force(own, found, 1, spacing)
+        assert np.isclose(score, max(np.percentile(d, 95) for d in there_and_back), rtol=2e-7, atol=0)
+
+
+def test_steps_nearby_are_all_there_are_and_begin_with_the_shortest():
+    steps, squared = surfaces._steps_nearby((1.0, 2.5))
+    assert steps[0].tolist() == [0, 0]
+    assert (np.diff(squared) >= 0).all()
+    expected = {(i, j) for i in range(-9, 10) for j in range(-9, 10) if i**2 + (2.5 * j) ** 2 <= 64}
+    assert set(map(tuple, steps.tolist())) == expected
+    assert len(steps) == len(expected)
+
+
+def test_a_mask_without_labels_leaves_what_is_kept():
+    truth, pred = MASKS["fragments"]((20, 30, 25))
+    surface_distances(truth, pred, [1])
+    kept = distance._LAST[truth]
+    surface_distances(torch.zeros(9, 9), torch.ones(9, 9), [1])
+    assert distance._LAST[truth] is kept
+
+
 def test_maps_are_those_of_scipy(monkeypatch):
-    monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: True)
+    monkeypatch.setattr(surfaces, "_LOOKUPS", 0)
+    monkeypatch.setattr(surfaces.Surface, "_map_is_cheaper", lambda *_: True)
     truth, pred = MASKS["fragments"]((30, 45, 51))
     for label, found in zip((1, 2, 3), surface_distances(truth, pred, [1, 2, 3], (2.1, 0.8, 1))):
         t, p = ((_edge(m) & (m == label)).numpy() for m in (truth, pred))
@@ -231,7 +324,8 @@ def test_maps_are_those_of_scipy(monkeypatch):
 
 @pytest.mark.parametrize("ratio", [10.3, 99.7])
 def test_long_pixels_are_right_to_one_part_in_a_million(ratio, monkeypatch):
-    monkeypatch.setattr(distance._Surface, "_map_is_cheaper", lambda *_: True)
+    monkeypatch.setattr(surfaces, "_LOOKUPS", 0)
+    monkeypatch.setattr(surfaces.Surface, "_map_is_cheaper", lambda *_: True)
     truth, pred = speckle((40, 90, 80), 1, 0.0005), speckle((40, 90, 80), 2, 0.02)
     found = surface_distances(truth, pred, [1], (ratio, 0.77, 1))[0]
     for own, theirs in zip((found.to_pred, found.to_truth), from_trees(truth, pred, 1, (ratio, 0.77, 1))):
@@ -239,10 +333,11 @@ def test_long_pixels_are_right_to_one_part_in_a_million(ratio, monkeypatch):
 
 
 def test_pixels_out_of_all_proportion_go_to_a_tree():
-    points = distance._points_of_labels(speckle((9, 9, 9), 0), [1])[0]
+    "Nor are they looked for nearby"
+    points = surfaces.points_of_labels(speckle((9, 9, 9), 0), [1])[0]
     for longest, expected in ((100, True), (101, False)):
-        surface = distance._Surface(points, (longest, 1, 1))
-        assert surface._map_is_cheaper(surface.box_with(surface), surface) == expected
+        surface = surfaces.Surface(points, (longest, 1, 1))
+        assert surface._has_grid() == expected
 
 
 def test_what_is_kept_of_a_truth_is_never_stale():
