@@ -172,7 +172,7 @@ def comparisons(folder: Path) -> dict[str, tuple[Callable, float]]:
     angles, flat, deep = [5, 25, 50, 75], (256, 256), (48, 96, 96)
     return {
         "evaluate, against the forwards": (evaluate_and_forwards, 0.7),
-        "store written, against to_parquet": (partial(store_and_parquet, folder), 1.1),
+        "store written, against to_parquet": (partial(store_and_parquet, folder), 1.2),
         "store reopened, against read_parquet": (partial(reopened_and_parquet, folder), 0.17),
         "summarise, against resampled means": (summary_and_means, 3.3),
         "compare, against resampled means": (comparison_and_means, 14),
