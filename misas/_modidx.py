@@ -1824,6 +1824,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'misas.core.wrapper._moved_names': ('core/wrapper.html#_moved_names', 'misas/core/wrapper.py')},
             'misas.data.archives': { 'misas.data.archives.DicomFile': ('data/archives.html#dicomfile', 'misas/data/archives.py'),
                                      'misas.data.archives._looked_at': ('data/archives.html#_looked_at', 'misas/data/archives.py'),
+                                     'misas.data.archives._name_of': ('data/archives.html#_name_of', 'misas/data/archives.py'),
                                      'misas.data.archives._series_drawn_in': ( 'data/archives.html#_series_drawn_in',
                                                                                'misas/data/archives.py'),
                                      'misas.data.archives._warn_of_unused': ( 'data/archives.html#_warn_of_unused',

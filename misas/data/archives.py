@@ -15,6 +15,7 @@ from ..core.checks import warn_user
 from .dicom import is_dicom
 from .files import InvalidImageError
 from .headers import read_header
+from .loading import file_stem
 
 # %% ../../nbs/data/13_archives.ipynb #5b83a57f
 _NO_IMAGES = ("RTSTRUCT", "RTPLAN", "RTDOSE", "SEG", "SR", "PR", "KO", "REG")  # modalities
@@ -84,7 +85,13 @@ def series_below(
     "Folders of DICOM images, named by the folders on the way"
     below = {path: own for path, own in files.items() if path != folder and own[0].path != path}
     places = sorted(path for path, own in below.items() if any(file.is_image for file in own))
-    return {"_".join(place.relative_to(folder).parts): str(place) for place in places}
+    return {_name_of(place, folder): str(place) for place in places}
+
+
+def _name_of(place: Path, folder: Path) -> str:
+    "The folders on the way, without unique identifiers"
+    on_the_way = [place, *place.parents][: len(place.relative_to(folder).parts)]
+    return "_".join(file_stem(path) for path in reversed(on_the_way))
 
 # %% ../../nbs/data/13_archives.ipynb #fc2bf314
 def drawn_in(

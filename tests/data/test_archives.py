@@ -120,6 +120,16 @@ def test_scores_are_those_of_the_contours(tmp_path):
     assert table.score.tolist() == [pytest.approx(2 * 2 / (4 + 4))]
 
 
+def test_identifiers_are_no_part_of_a_name(tmp_path):
+    study, series = "1.3.6.1.4.1.9590.100.1.2.22", "1.3.6.1.4.1.9590.100.1.2.23"
+    put_series(tmp_path / "anna" / study / series, "1.0")
+    put_series(tmp_path / "bert", "1.1")
+    names = [case.name for case in silently(tmp_path)]
+    assert names[1] == "bert"
+    assert names[0].startswith("anna_uid") and names[0].count("uid") == 2
+    assert study not in names[0] and series not in names[0]
+
+
 def test_plans_and_doses_are_no_images(tmp_path):
     put_series(tmp_path / "p" / "CT", "1.0")
     write_dicom(tmp_path / "p" / "dose" / "d.dcm", np.ones((4, 4)), Modality="RTDOSE")
