@@ -149,9 +149,11 @@ def _make_or_find(
     kept = store.folder / name
     is_drawn = all(_picture(kept, ending).exists() for ending in _ENDINGS)
     rows = store.read(name) if is_drawn else None
-    table = _make(job, case, reference, transform, kept) if rows is None else with_typed_columns(rows.table())
     if rows is None:
+        table = _make(job, case, reference, transform, kept)
         store.write(name, rows_of(table))
+    else:
+        table = with_typed_columns(rows.table())
     out.mkdir(parents=True, exist_ok=True)
     for ending in _ENDINGS:
         with atomic_path(_picture(out / file_name(transform.name), ending)) as part:

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/data/13_archives.ipynb #2f69ed13
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..core.checks import warn_user
 from .dicom import is_dicom
 from .files import InvalidImageError
 from .headers import read_header
-from .loading import file_stem
+from .loading import distinct_names, file_stem
 
 # %% ../../nbs/data/13_archives.ipynb #5b83a57f
 _NO_IMAGES = ("RTSTRUCT", "RTPLAN", "RTDOSE", "SEG", "SR", "PR", "KO", "REG")  # modalities
@@ -55,14 +55,26 @@ def _looked_at(path: Path) -> DicomFile:
     series = str(header.get("SeriesInstanceUID", "")) or None
     return DicomFile(path, is_image, is_drawn, series, _series_drawn_in(header) if is_drawn else frozenset())
 
+# %% ../../nbs/data/13_archives.ipynb #3028600f
+def _is_loop(place: Path) -> bool:
+    "Does a link lead back to a folder that it lies in?"
+    real = os.path.realpath(place)
+    return any(os.path.realpath(above) == real for above in place.parents)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    "Files in a folder, however deep, also behind links"
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _is_loop(Path(place, name))]
+        yield from (Path(place, name) for name in names)
+
 # %% ../../nbs/data/13_archives.ipynb #09da915d
 def dicom_files(
     folder: Path,
 ) -> dict[Path, list[DicomFile]]:  # by their paths, and by those of their folders
     "All files of DICOM in a folder, however deep"
-    paths = sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
     found: dict[Path, list[DicomFile]] = {}
-    for path in paths:
+    for path in sorted(_files_below(folder)):
         if is_dicom(path):
             file = _looked_at(path)
             found[path] = [file]
@@ -85,7 +97,8 @@ def series_below(
     "Folders of DICOM images, named by the folders on the way"
     below = {path: own for path, own in files.items() if path != folder and own[0].path != path}
     places = sorted(path for path, own in below.items() if any(file.is_image for file in own))
-    return {_name_of(place, folder): str(place) for place in places}
+    names = distinct_names([_name_of(place, folder) for place in places])
+    return dict(zip(names, map(str, places)))
 
 
 def _name_of(place: Path, folder: Path) -> str:

@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from csv import reader as csv_reader
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -25,7 +24,7 @@ from ..core.ignoring import checked_ignore
 from .archives import dicom_files, drawn_in, is_scan, series_below
 from .conventions import convention_file, nnunet_ignore
 from .dicom import is_dicom
-from .loading import CaseFile, file_stem
+from .loading import CaseFile, distinct_names, file_stem
 from .sources import READABLE, is_path
 
 # %% ../../nbs/data/07_folders.ipynb #5564e45c
@@ -566,7 +565,9 @@ def find_cases(
         images, truths = _images_in(folder), _images_in(Path(masks))
     several = {} if truths or place is None else _structures_below(place, images)
     truths = several or _by_key(truths, _MASK_END)
-    files = {} if truths or masks is not None or not _may_be_dicom(images) else dicom_files(folder)
+    files = {}
+    if masks is None and not truths and _may_be_dicom(images):
+        files = dicom_files(folder)
     if files and not any(path.is_file() for path in images):
         images = series_below(folder, files)
     else:
@@ -631,19 +632,6 @@ def _unread(
     return read(x, ignore)
 
 # %% ../../nbs/data/07_folders.ipynb #299aea8a
-def _distinct_names(names: Sequence[str]) -> list[str]:
-    "a, a, b becomes a, a-2, b, whatever else is called a-2"
-    taken = set(names)
-    distinct: dict[str, None] = {}  # in order, and quick to look up
-    for name in names:
-        free = name
-        if name in distinct:
-            free = next(f"{name}-{k}" for k in count(2) if f"{name}-{k}" not in taken)
-        taken.add(free)
-        distinct[free] = None
-    return list(distinct)
-
-
 def _renamed(case: Case | CaseFile, name: str) -> Case | CaseFile:
     "The case under a name"
     if case.name == name:
@@ -675,5 +663,5 @@ def as_cases(
     several = [_unread(case, checked_ignore(ignore), read) for case in several]
     # other processes may stand in another folder
     several = [case.resolved() if isinstance(case, CaseFile) else case for case in several]
-    names = _distinct_names([case.name for case in several])
+    names = distinct_names([case.name for case in several])
     return [_renamed(case, name) for case, name in zip(several, names)]

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,6 +70,19 @@ def file_stem(
     name = path.name or path.resolve().name
     name = re.sub(r"[0-2](\.\d+){5,}", lambda m: "uid" + hashlib.sha256(m[0].encode()).hexdigest()[:8], name)
     return name if os.path.isdir(path) else re.sub(r"\.(nii\.gz|[^.]+)$", "", name)
+
+# %% ../../nbs/data/06_loading.ipynb #b659a49f
+def distinct_names(names: Sequence[str]) -> list[str]:
+    "a, a, b becomes a, a-2, b, whatever else is called a-2"
+    taken = set(names)
+    distinct: dict[str, None] = {}  # in order, and quick to look up
+    for name in names:
+        free = name
+        if name in distinct:
+            free = next(f"{name}-{k}" for k in count(2) if f"{name}-{k}" not in taken)
+        taken.add(free)
+        distinct[free] = None
+    return list(distinct)
 
 # %% ../../nbs/data/06_loading.ipynb #6f2e77d8
 def _name_of(image) -> str:

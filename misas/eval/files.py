@@ -166,7 +166,7 @@ def _footer(data: bytes) -> int:
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
 
 
-def sealed_parquet(
+def _sealed_parquet(
     table,  # of Arrow
 ) -> bytes:
     "A Parquet file with its checksum before the last part, where readers of Parquet do not look"
@@ -179,39 +179,39 @@ def sealed_parquet(
     return data[:cut] + _MARK + sha256(data).digest() + data[cut:]
 
 
-def is_whole(data: bytes) -> bool:
+def _is_whole(data: bytes) -> bool:
     "Is a Parquet file of misas as it was written?"
     cut = _footer(data)
     content = data[: cut - _SEAL] + data[cut:]
     return data[cut - _SEAL : cut] == _MARK + sha256(content).digest()
 
 # %% ../../nbs/eval/01_files.ipynb #e40734db
-FACTS = b"PANDAS_ATTRS"  # where pandas keeps what a table knows in a Parquet file
+_FACTS = b"PANDAS_ATTRS"  # where pandas keeps what a table knows in a Parquet file
 
 
-def arrow_table(
+def _arrow_table(
     scores: pd.DataFrame,
 ):
-    "A score table with its facts as a table of Arrow, as `pandas.DataFrame.to_parquet` makes it, in half the time"
+    "A score table with its facts as a table of Arrow, as `pandas.DataFrame.to_parquet` makes it"
     from pyarrow import Table
 
     # pandas would copy the facts with each column
     table = Table.from_pandas(without_facts(scores))
-    return table.replace_schema_metadata({**table.schema.metadata, FACTS: json.dumps(scores.attrs)})
+    return table.replace_schema_metadata({**table.schema.metadata, _FACTS: json.dumps(scores.attrs)})
 
 
-def to_parquet(
+def _to_parquet(
     scores: pd.DataFrame,
 ) -> bytes:
     "A score table as a Parquet file with a checksum"
     try:
-        return sealed_parquet(arrow_table(_with_texts(scores)))
+        return _sealed_parquet(_arrow_table(_with_texts(scores)))
     except Exception as e:
         what = "columns and attrs that Parquet can hold, one kind of things in each"
         raise ValueError(f"scores must have {what}, got {type(e).__name__}: {e}") from e
 
 
-def from_parquet(
+def _from_parquet(
     data: bytes,
 ) -> pd.DataFrame:
     "The score table in a Parquet file"
@@ -225,12 +225,12 @@ def from_parquet(
 def _read_parquet(path: Path) -> pd.DataFrame:
     data = path.read_bytes()
     # files of other programs have no checksum
-    if _MARK in data and not is_whole(data):
+    if _MARK in data and not _is_whole(data):
         raise ValueError("its checksum is another one")
-    return from_parquet(data)
+    return _from_parquet(data)
 
 # %% ../../nbs/eval/01_files.ipynb #3167186d
-_WRITERS = {".csv": _to_csv, ".parquet": to_parquet}
+_WRITERS = {".csv": _to_csv, ".parquet": _to_parquet}
 _READERS = {".csv": _read_csv, ".parquet": _read_parquet}
 
 

@@ -31,8 +31,9 @@ def _seal(name: bytes, text: bytes) -> bytes:
 
 def _line(name: str, text: str) -> bytes:
     "A result as a line"
-    found = name.encode(), text.encode()
-    return b'["%s", "%s", %s]\n' % (found[0], _seal(*found), found[1])
+    label = name.encode()
+    content = text.encode()
+    return b'["%s", "%s", %s]\n' % (label, _seal(label, content), content)
 
 # %% ../../nbs/eval/12_journal.ipynb #e1f8710e
 def _content(line: bytes) -> tuple[str, bytes] | None:
@@ -232,9 +233,9 @@ class Journal:
 
     def _can_go_on(self, own: _Own) -> bool:
         "Cut off what a killed process left of a line; is the file one of misas?"
-        self._look_into(own.path)
+        self._look()
         seen = self._seen[own.path]
-        if own.size == 0 or seen.whole == 0:
+        if seen.whole == 0:
             return own.size == 0
         if own.size > seen.end:
             os.ftruncate(own.descriptor, seen.end)

@@ -89,8 +89,12 @@ def seen_of(
     "How far above what is tolerated each curve is, in parts of it"
     margins = []
     for (_, metric), mean in curves.items():
-        clean, delta = mean[points.index(0)], deltas[metric]
-        lost = starts_at_0(facts[metric]["better"], facts[metric]["unit"]) and clean <= delta
+        clean = mean[points.index(0)]
+        delta = deltas[metric]
         with np.errstate(invalid="ignore"):
-            margins.append(np.full(len(points), np.nan) if lost else (mean - clean) / delta + 1)
+            margin = (mean - clean) / delta + 1
+        if starts_at_0(facts[metric]["better"], facts[metric]["unit"]) and clean <= delta:
+            # it has nothing to lose
+            margin = np.full(len(points), np.nan)
+        margins.append(margin)
     return Seen(np.array(points), np.stack(margins, axis=1), widest_gap(len(grid)))

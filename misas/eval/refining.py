@@ -216,6 +216,7 @@ def next_points(
     if spare is not None:
         left = spare - sum(_halvings(seen, gap) for gap in needed)
         # calls that are too few to halve a gap may still show that a limit is in it
-        others = _affordable(seen, others, left, kept=most is not None) or others[: max(0, min(1, left))]
+        likeliest = others[:1] if left > 0 else []
+        others = _affordable(seen, others, left, kept=most is not None) or likeliest
     chosen = _middles(seen, [*needed, *others])
     return chosen if most is None else chosen[: max(0, most)]

@@ -97,7 +97,8 @@ def _nearby(
     steps = steps @ np.array(strides)
     found = np.full(len(at), np.inf)
     left = np.arange(len(at))
-    first, last = 0, 1
+    first = 0
+    last = 1
     while len(left) and first < len(steps):
         ring = slice(first, last)
         most -= len(left) * len(steps[ring])
@@ -109,7 +110,8 @@ def _nearby(
         if missed.mean() > 1 - _FEW:
             break
         left = left[missed]
-        first, last = last, max(7, 4 * last)
+        first = last
+        last = max(7, 4 * last)
     return found
 
 # %% ../../nbs/metrics/08_surfaces.ipynb #f4530e19

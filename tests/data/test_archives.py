@@ -1,5 +1,6 @@
 "Folders as archives hand them out: which images there are, and which contours and segments belong to which"
 
+import os
 import warnings
 from pathlib import Path
 
@@ -128,6 +129,24 @@ def test_identifiers_are_no_part_of_a_name(tmp_path):
     assert names[1] == "bert"
     assert names[0].startswith("anna_uid") and names[0].count("uid") == 2
     assert study not in names[0] and series not in names[0]
+
+
+def test_series_of_one_name_are_told_apart(tmp_path):
+    put_series(tmp_path / "a" / "b_c", "1.0")
+    put_series(tmp_path / "a_b" / "c", "1.1")
+    assert [case.name for case in silently(tmp_path)] == ["a_b_c", "a_b_c-2"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    put_series(tmp_path / "elsewhere" / "CT", "1.0")
+    (tmp_path / "study").mkdir()
+    for name in ("anna", "bert"):
+        (tmp_path / "study" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "study")
+    names = [case.name for case in silently(tmp_path / "study")]
+    assert [name for name in names if "back" not in name] == ["anna_CT", "bert_CT"]
+    assert len(names) == 2
 
 
 def test_plans_and_doses_are_no_images(tmp_path):

@@ -10,8 +10,8 @@ from PIL import Image
 from scans import WORLD, write_dicom, write_rtstruct
 
 from misas.data.files import save_mask
-from misas.data.folders import _distinct_names, as_cases, as_list, find_cases, read_cases
-from misas.data.loading import CaseFile, load_case
+from misas.data.folders import as_cases, as_list, find_cases, read_cases
+from misas.data.loading import CaseFile, distinct_names, load_case
 
 PICTURE = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -156,8 +156,8 @@ def test_structures_of_a_table_are_chosen(plans):
 
 
 def test_names_are_told_apart():
-    assert _distinct_names(["a", "a", "a-2", "b", "a"]) == ["a", "a-3", "a-2", "b", "a-4"]
-    assert _distinct_names(["a"] * 3) == ["a", "a-2", "a-3"]
+    assert distinct_names(["a", "a", "a-2", "b", "a"]) == ["a", "a-3", "a-2", "b", "a-4"]
+    assert distinct_names(["a"] * 3) == ["a", "a-2", "a-3"]
 
 
 def test_one_thing_or_several():
