@@ -373,6 +373,19 @@ class _InTime(io.RawIOBase):
         self.connection.settimeout(left)
         return self.connection.recv_into(buffer)
 
+# %% ../../nbs/models/05_remote.ipynb #4edb2832
+def _hear_out(
+    connection: socket.socket,  # its response is sent
+    seconds: float,  # at most
+):
+    "Read what a client is still sending: closing a connection with unread bytes would take the response back"
+    rest = _InTime(connection, seconds)
+    unread = bytearray(1 << 20)
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while rest.readinto(unread):
+            pass
+
 # %% ../../nbs/models/05_remote.ipynb #25ba0673
 class _Handler(BaseHTTPRequestHandler):
     "One request, and the connection is closed"
@@ -427,12 +440,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, message: str):
         self._send(status, "text/plain; charset=utf-8", without_control(message).encode("utf-8", "replace"))
-        # a client that is still sending would not see the response
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
-            self.coming.deadline = time.monotonic() + 2
-            while self.rfile.read1(1 << 20):
-                pass
+        _hear_out(self.connection, seconds=2)
 
     def _send(self, status: int, content_type: str, data: bytes):
         self.close_connection = True
@@ -472,16 +480,19 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def process_request(self, request, client_address):
-        if not self.places.acquire(blocking=False):
-            with suppress(OSError):
-                request.settimeout(1)
-                request.sendall(
-                    b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-                )
-            self.shutdown_request(request)
-            return
-        self.connections.add(request)
-        super().process_request(request, client_address)
+        if self.places.acquire(blocking=False):
+            self.connections.add(request)
+            super().process_request(request, client_address)
+        else:
+            self._turn_away(request)
+
+    def _turn_away(self, request):
+        "Tell a client that all places are taken"
+        with suppress(OSError):
+            request.settimeout(1)
+            request.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n")
+            _hear_out(request, seconds=1)
+        self.shutdown_request(request)
 
     def shutdown_request(self, request):
         if request in self.connections:
