@@ -2407,7 +2407,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'misas.eval.scoring._in_rounds': ('eval/scoring.html#_in_rounds', 'misas/eval/scoring.py'),
                                     'misas.eval.scoring._named_models': ('eval/scoring.html#_named_models', 'misas/eval/scoring.py'),
                                     'misas.eval.scoring._noted': ('eval/scoring.html#_noted', 'misas/eval/scoring.py'),
-                                    'misas.eval.scoring._numbered': ('eval/scoring.html#_numbered', 'misas/eval/scoring.py'),
                                     'misas.eval.scoring._report_failures': ('eval/scoring.html#_report_failures', 'misas/eval/scoring.py'),
                                     'misas.eval.scoring._run': ('eval/scoring.html#_run', 'misas/eval/scoring.py'),
                                     'misas.eval.scoring._run_here': ('eval/scoring.html#_run_here', 'misas/eval/scoring.py'),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +42,7 @@ from ..core.sweeps import Series, Step
 from ..core.thresholds import cases_of_threshold
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
+from ..data.loading import distinct_names
 from .adaptive import Wish, adaptive_results, wish_of
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .rows import joined_rows, make_rows, with_typed_columns
@@ -190,17 +191,9 @@ def _as_models(model) -> list[tuple[Model, dict]]:  # pairs (model, columns arm 
         return [(as_model(model), {})]
     if not model:
         raise invalid("model", "at least one model", model)
-    models: dict[str, Model] = {}
-    for each in map(as_model, model):
-        name = next(name for name in _numbered(each.name) if name not in models)
-        models[name] = as_model(each, name=name)
-    return [(each, {}) for each in models.values()]
-
-
-def _numbered(name: str) -> Iterator[str]:
-    "a, a-2, a-3 ..."
-    yield name
-    yield from (f"{name}-{k}" for k in count(2))
+    models = [as_model(each) for each in model]
+    names = distinct_names([each.name for each in models])
+    return [(as_model(each, name=name), {}) for each, name in zip(models, names)]
 
 # %% ../../nbs/eval/06_scoring.ipynb #f216b776
 def _named_models(models: dict) -> list[tuple[Model, dict]]:

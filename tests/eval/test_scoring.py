@@ -450,3 +450,8 @@ def test_confusion_of_a_step_and_of_a_series(series):
     assert np.array_equal(get_confusion(series[0]), matrices[0][:4, :4])
     with pytest.raises(ValueError, match="steps must be of a case with truth"):
         get_confusion(replace(series[0], truth=None))
+
+
+def test_models_of_one_name_are_numbered_around_the_names_of_others(case):
+    named = [as_model(threshold, name=name) for name in ("a", "a", "a-2")]
+    assert quiet(named, case, Crop()).model.unique().tolist() == ["a", "a-3", "a-2"]

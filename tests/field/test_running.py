@@ -296,10 +296,10 @@ def test_killed_runs_lose_nothing_and_leave_no_process(tmp_path):
         run.stdout.readline()
         time.sleep(chance.uniform(0.2, 4))
         run.send_signal(kind)
-        run.wait(10)
+        run.wait(60)
         assert len(parts(tmp_path / "store")) >= done
         done = len(parts(tmp_path / "store"))
-        deadline = time.time() + 10
+        deadline = time.time() + 60
         while alive(mark) and time.time() < deadline:
             time.sleep(0.2)
         assert alive(mark) == 0
