@@ -563,14 +563,12 @@ from .analysis.thresholds import (
 from .plot.animation import (
     gif_series,
 )
+from .plot.boxes import (
+    plot_boxes,
+)
 from .plot.casefigures import (
     plot_best_mask,
     plot_cases,
-)
-from .plot.cohort import (
-    plot_boxes,
-    plot_ranked,
-    plot_spread,
 )
 from .plot.colours import (
     ERROR_COLOURS,
@@ -651,10 +649,16 @@ from .plot.probability import (
     plot_prominence,
     plot_thresholds,
 )
+from .plot.ranked import (
+    plot_ranked,
+)
 from .plot.series import (
     plot_frame,
     plot_series,
     plot_transform,
+)
+from .plot.spread import (
+    plot_spread,
 )
 from .plot.summary import (
     plot_summary,

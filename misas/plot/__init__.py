@@ -22,7 +22,9 @@ from .charts import *
 from .curves import *
 from .summary import *
 from .comparison import *
-from .cohort import *
+from .spread import *
+from .boxes import *
+from .ranked import *
 from .probability import *
 from .features import *
 from .explore import *

@@ -14,12 +14,14 @@ from misas.analysis.comparison import compare
 from misas.analysis.explore import GRID_COLUMNS
 from misas.analysis.summary import summarise, verdicts
 from misas.eval.table import COLUMNS, concat_scores, plain_text, transform_facts
+from misas.plot.boxes import plot_boxes
 from misas.plot.charts import alt, harmless_text
-from misas.plot.cohort import plot_boxes, plot_ranked, plot_spread
 from misas.plot.comparison import plot_compare, plot_deltas
 from misas.plot.curves import plot_scores
 from misas.plot.explore import plot_grid, plot_sensitivity
 from misas.plot.probability import plot_calibration
+from misas.plot.ranked import plot_ranked
+from misas.plot.spread import plot_spread
 from misas.plot.summary import plot_summary
 
 NUMERIC = dict(param="x", unit="°", neutral=0.0, log=False, categorical=False)

@@ -8,7 +8,10 @@ import pytest
 
 from misas.analysis.cohort import SPREADS
 from misas.eval.table import COLUMNS
-from misas.plot.cohort import _box_stats, _box_table, _csv, _panel_rows, _short, plot_boxes, plot_ranked, plot_spread
+from misas.plot.boxes import _box_stats, _box_table, plot_boxes
+from misas.plot.cohort import csv_data, panel_rows
+from misas.plot.ranked import _short, plot_ranked
+from misas.plot.spread import plot_spread
 
 
 def table(values, **changes):
@@ -52,13 +55,13 @@ FAR = pd.concat([distances("A", (12, 24, 32)), distances("B", (40, 99, 99))])
 
 
 def test_panels_have_labels_side_by_side():
-    found = [(p["transform"].iloc[0], p.label.iloc[0]) for p in _panel_rows(SCORES)]
+    found = [(p["transform"].iloc[0], p.label.iloc[0]) for p in panel_rows(SCORES)]
     assert found[:3] == [("rotation", "core"), ("rotation", "ring"), ("brightness", "core")]
 
 
 def test_csv_names_the_kind_of_each_column():
     kinds = ["string"] * 4 + ["number", "string", "string", "number"]
-    assert _csv(SMALL)["format"]["parse"] == dict(zip(COLUMNS, kinds))
+    assert csv_data(SMALL)["format"]["parse"] == dict(zip(COLUMNS, kinds))
 
 
 def test_a_case_pointed_at_is_seen_in_all_panels():

@@ -12,10 +12,12 @@ from misas.core.cases import Case
 from misas.data.phantoms import phantom
 from misas.eval.scoring import evaluate
 from misas.models.demo import demo_model
-from misas.plot.cohort import plot_boxes, plot_ranked, plot_spread
+from misas.plot.boxes import plot_boxes
 from misas.plot.comparison import plot_compare, plot_deltas
 from misas.plot.curves import plot_scores
 from misas.plot.distributions import plot_histogram, plot_qq
+from misas.plot.ranked import plot_ranked
+from misas.plot.spread import plot_spread
 from misas.plot.summary import plot_summary
 from misas.transforms.basic import Brightness, Dihedral, Rotate
 
