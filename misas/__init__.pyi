@@ -64,6 +64,9 @@ from .core.wrapper import (
     Relabelled,
     Wrapper,
 )
+from .data.casefile import (
+    CaseFile,
+)
 from .data.files import (
     InvalidImageError,
     Raw,
@@ -75,7 +78,6 @@ from .data.folders import (
     read_cases,
 )
 from .data.loading import (
-    CaseFile,
     load_case,
     load_cine,
     slices_of,

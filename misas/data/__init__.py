@@ -5,11 +5,12 @@ from .dicom import *
 from .rtstruct import *
 from .structures import *
 from .sources import *
+from .casefile import *
 from .loading import *
 from .folders import *
 from .phantoms import *
 
-from . import dicom, files, folders, loading, phantoms, rtstruct, sources, structures
+from . import casefile, dicom, files, folders, loading, phantoms, rtstruct, sources, structures
 
 __all__ = [
     *files.__all__,
@@ -17,6 +18,7 @@ __all__ = [
     *rtstruct.__all__,
     *structures.__all__,
     *sources.__all__,
+    *casefile.__all__,
     *loading.__all__,
     *folders.__all__,
     *phantoms.__all__,

@@ -15,7 +15,7 @@ from ..core.checks import warn_user
 from .dicom import is_dicom
 from .files import InvalidImageError
 from .headers import read_header
-from .loading import distinct_names, file_stem
+from .naming import distinct_names, file_stem
 
 # %% ../../nbs/data/13_archives.ipynb #5b83a57f
 _NO_IMAGES = ("RTSTRUCT", "RTPLAN", "RTDOSE", "SEG", "SR", "PR", "KO", "REG")  # modalities

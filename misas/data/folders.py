@@ -22,9 +22,10 @@ from ..core.cases import Case, as_case
 from ..core.checks import check_flag, checked, invalid, nearest_name, user_path, warn_user
 from ..core.ignoring import checked_ignore
 from .archives import dicom_files, drawn_in, is_scan, series_below
+from .casefile import CaseFile
 from .conventions import convention_file, nnunet_ignore
 from .dicom import is_dicom
-from .loading import CaseFile, distinct_names, file_stem
+from .naming import distinct_names, file_stem
 from .sources import READABLE, is_path
 
 # %% ../../nbs/data/07_folders.ipynb #5564e45c

@@ -42,7 +42,7 @@ from ..core.sweeps import Series, Step
 from ..core.thresholds import cases_of_threshold
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
-from ..data.loading import distinct_names
+from ..data.naming import distinct_names
 from .adaptive import Wish, adaptive_results, wish_of
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .rows import joined_rows, make_rows, with_typed_columns

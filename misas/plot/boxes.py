@@ -15,12 +15,7 @@ import pandas as pd
 from ..analysis.cohort import plottable_scores, spread_scores
 from ..analysis.groups import GROUP, titled_groups
 from ..core.checks import invalid
-from misas.eval.table import (
-    finite_rows,
-    has_named_values,
-    plain_column,
-    without_facts,
-)
+from ..eval.table import finite_rows, has_named_values, plain_column, without_facts
 from misas.plot.charts import (
     MOST_SCORES,
     alt,

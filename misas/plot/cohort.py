@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.groups import GROUP
-from misas.eval.table import (
-    all_metric_facts,
-    all_transform_facts,
-    plain_column,
-    without_facts,
-)
+from ..eval.table import all_metric_facts, all_transform_facts, plain_column, without_facts
 from misas.plot.charts import (
     INFINITY_BAND,
     NOTE,

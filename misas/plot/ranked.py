@@ -15,9 +15,7 @@ import pandas as pd
 from ..analysis.cohort import plottable_scores, rank_cases, ranking_order
 from ..analysis.groups import titled_groups
 from ..core.checks import Domain, check_number
-from misas.eval.table import (
-    without_facts,
-)
+from ..eval.table import without_facts
 from misas.plot.charts import (
     MOST_PANELS,
     MOST_POINTS,

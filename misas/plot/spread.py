@@ -15,11 +15,7 @@ import pandas as pd
 from ..analysis.cohort import SPREADS, plottable_scores, scores_of_runs, spread_scores
 from ..analysis.groups import GROUP, titled_groups
 from ..core.checks import check_choice, check_flag
-from misas.eval.table import (
-    finite_rows,
-    has_named_values,
-    without_facts,
-)
+from ..eval.table import finite_rows, has_named_values, without_facts
 from misas.plot.charts import (
     MOST_SCORES,
     alt,

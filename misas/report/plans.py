@@ -16,8 +16,8 @@ from ..core.checks import Domain, as_value_list, chosen_labels, invalid, user_pa
 from ..core.model import Model, as_model
 from ..core.sweeps import chosen_values, is_adaptive
 from ..core.transform import Function, Transform
+from ..data.casefile import CaseFile
 from ..data.folders import as_cases, as_list, find_cases, read_cases
-from ..data.loading import CaseFile
 from ..data.phantoms import phantom
 from ..metrics.base import as_metrics
 from ..models.loading import load_model

@@ -16,9 +16,10 @@ from scans import rotated
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
+from misas.data.casefile import CaseFile
 from misas.data.files import save_image
 from misas.data.folders import find_cases
-from misas.data.loading import CaseFile, load_case
+from misas.data.loading import load_case
 from misas.data.structures import roi_names
 from misas.eval.scoring import evaluate
 from misas.transforms.basic import Brightness

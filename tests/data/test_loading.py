@@ -14,8 +14,9 @@ from scans import WORLD, write_dicom, write_rtstruct
 
 import misas.data.loading
 from misas.core.cases import Source
+from misas.data.casefile import CaseFile
 from misas.data.files import save_mask
-from misas.data.loading import CaseFile, load_case, load_cine, slices_of
+from misas.data.loading import load_case, load_cine, slices_of
 from misas.data.structures import roi_names
 
 GREY = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))

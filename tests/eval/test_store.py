@@ -12,7 +12,7 @@ import torch
 import misas.core.fingerprint
 from misas.core.model import Model, as_model
 from misas.core.transform import Intensity
-from misas.data.loading import CaseFile
+from misas.data.casefile import CaseFile
 from misas.data.phantoms import phantom
 from misas.eval.rows import make_rows
 from misas.eval.scoring import evaluate
