@@ -1,4 +1,5 @@
 import os
+import signal
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # no progress bars and no windows, here and in the processes that tests start
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# a shell has its background jobs ignore Ctrl-C, and the processes that tests start would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # TensorFlow and PyTorch's compiler bring an LLVM each: if TensorFlow is there first, the other one ends the process
 if find_spec("triton"):
