@@ -67,6 +67,9 @@ from .core.wrapper import (
 from .data.casefile import (
     CaseFile,
 )
+from .data.casetables import (
+    read_cases,
+)
 from .data.files import (
     InvalidImageError,
     Raw,
@@ -75,7 +78,6 @@ from .data.files import (
 )
 from .data.folders import (
     find_cases,
-    read_cases,
 )
 from .data.loading import (
     load_case,

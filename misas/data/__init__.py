@@ -7,10 +7,11 @@ from .structures import *
 from .sources import *
 from .casefile import *
 from .loading import *
+from .casetables import *
 from .folders import *
 from .phantoms import *
 
-from . import casefile, dicom, files, folders, loading, phantoms, rtstruct, sources, structures
+from . import casefile, casetables, dicom, files, folders, loading, phantoms, rtstruct, sources, structures
 
 __all__ = [
     *files.__all__,
@@ -20,6 +21,7 @@ __all__ = [
     *sources.__all__,
     *casefile.__all__,
     *loading.__all__,
+    *casetables.__all__,
     *folders.__all__,
     *phantoms.__all__,
 ]

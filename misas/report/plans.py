@@ -17,7 +17,8 @@ from ..core.model import Model, as_model
 from ..core.sweeps import chosen_values, is_adaptive
 from ..core.transform import Function, Transform
 from ..data.casefile import CaseFile
-from ..data.folders import as_cases, as_list, find_cases, read_cases
+from ..data.casetables import read_cases
+from ..data.folders import as_cases, as_list, find_cases
 from ..data.phantoms import phantom
 from ..metrics.base import as_metrics
 from ..models.loading import load_model

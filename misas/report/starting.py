@@ -18,7 +18,8 @@ import numpy as np
 from ..core.checks import atomic_path, checked, invalid, one_line, user_path
 from ..core.registry import load_providers
 from ..data.casefile import CaseFile
-from ..data.folders import CASE_TABLES, find_cases, read_cases, read_table
+from ..data.casetables import read_cases, read_table
+from ..data.folders import CASE_TABLES, find_cases
 from ..data.loading import load_case
 from ..models.loading import LOADERS
 from .parts import columns_known

@@ -10,8 +10,9 @@ from PIL import Image
 from scans import WORLD, write_dicom, write_rtstruct
 
 from misas.data.casefile import CaseFile
+from misas.data.casetables import read_cases
 from misas.data.files import save_mask
-from misas.data.folders import as_cases, as_list, find_cases, read_cases
+from misas.data.folders import as_cases, as_list, find_cases
 from misas.data.loading import load_case
 from misas.data.naming import distinct_names
 

@@ -15,8 +15,9 @@ import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from scans import rotated
 
+from misas.data.casetables import read_cases
 from misas.data.files import save_image, save_mask
-from misas.data.folders import find_cases, read_cases
+from misas.data.folders import find_cases
 from misas.data.loading import load_case, load_cine, slices_of
 from misas.eval.scoring import evaluate
 from misas.transforms.basic import Brightness

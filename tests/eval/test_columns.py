@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from misas.core.sweeps import get_series
-from misas.data.folders import read_cases
+from misas.data.casetables import read_cases
 from misas.data.phantoms import phantom
 from misas.eval.files import read_scores, save_scores
 from misas.eval.scoring import evaluate, score

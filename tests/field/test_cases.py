@@ -13,7 +13,8 @@ from PIL import Image
 from misas.compat import get_rotation_series
 from misas.core.cases import Case
 from misas.core.sweeps import get_series
-from misas.data.folders import as_cases, read_cases
+from misas.data.casetables import read_cases
+from misas.data.folders import as_cases
 from misas.data.loading import load_case
 from misas.eval.scoring import evaluate, get_confusion, score
 from misas.eval.table import concat_scores, metric_facts, transform_facts
