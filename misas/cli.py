@@ -587,12 +587,18 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 add_commands(app)
 
+# %% ../nbs/90_cli.ipynb #4f86a8a3
+@cache
+def _say_once(warning: str) -> None:
+    "A warning as one line, once, whichever parts of a command it comes from"
+    say(f"misas: warning: {warning}", err=True)
+
 
 def _say_warning(message, category, filename, lineno, file=None, line=None):
-    "A warning as one line: where it was raised says nothing to people at a command line"
-    say(f"misas: warning: {' '.join(str(message).split())}", err=True)
+    "A warning without the place where it was raised, which says nothing to people at a command line"
+    _say_once(" ".join(str(message).split()))
 
-
+# %% ../nbs/90_cli.ipynb #3e0ff3b2
 def main():
     "The console script"
     warnings.showwarning = _say_warning

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import misas
-from misas.cli import _few_steps, app
+from misas.cli import _few_steps, _say_warning, app
 from misas.core.sweeps import get_series
 from misas.core.transform import known_transforms
 from misas.data.phantoms import phantom
@@ -157,6 +157,12 @@ def test_a_warning_is_one_line(folder):
     lines = done.stderr.strip().splitlines()
     assert any(line.startswith("misas: warning: ") for line in lines), done.stderr
     assert ".py:" not in done.stderr and "sys.exit" not in done.stderr
+
+
+def test_what_two_parts_of_a_command_warn_of_is_said_once(capsys):
+    for where in ("first.py", "second.py"):
+        _say_warning(UserWarning("a table\nand its chart"), UserWarning, where, 1)
+    assert capsys.readouterr().err == "misas: warning: a table and its chart\n"
 
 
 def test_run_without_truth(folder):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .groups import FEWEST_CASES, NOT_STATED
 from ..core.checks import Domain, as_names, check_choice, checked, invalid, nearest_name, warn_user
+from ..eval.adaptive import warn_of_placed
 from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, case_columns, check_scores, with_facts, without_facts
 
@@ -119,23 +120,12 @@ def _median(scores: pd.Series) -> float:
     low, high = known[(len(known) - 1) // 2], known[len(known) // 2]
     return float(low if low == high else (low + high) / 2)
 
-# %% ../../nbs/analysis/10_arms.ipynb #2635b4e4
-@checked
-def replicate_medians(
-    scores: pd.DataFrame,  # a score table, with the columns arm and run where models are runs of an arm
-    join: str = "strict",  # "strict": all arms must have the same images; "inner": those that all have, with a warning
-) -> pd.DataFrame:  # arm, case, transform, param, value, label, metric, score, runs, scored, columns of the cases
-    """The median over the runs of each arm, for each image
-
-    `runs` says how many rows there were, `scored` how many of them had a score.
-
-    >>> import misas as ms
-    >>> runs = {f"{t}": (lambda image, t=t: image > t) for t in (0.3, 0.4, 0.45)}
-    >>> scores = ms.evaluate({"fixed": list(runs.values())}, ms.phantom((32, 32)), labels={1: "LV"}, progress=False)
-    >>> medians = ms.replicate_medians(scores)
-    >>> medians.runs[0], medians.score[0] == scores.score.median()
-    (np.int64(3), np.True_)
-    """
+# %% ../../nbs/analysis/10_arms.ipynb #f3cc855f
+def medians_of_runs(
+    scores: pd.DataFrame,  # as for `replicate_medians`
+    join: str = "strict",  # likewise
+) -> pd.DataFrame:  # likewise
+    "As `replicate_medians`, without a word on values that were placed where scores fall"
     check_choice("join", join, ("strict", "inner"))
     known = _check_same_images(without_facts(_with_known_arms(scores)), join)
     twice = known.duplicated(["arm", "run", "case", *KEYS])
@@ -153,6 +143,27 @@ def replicate_medians(
     medians = medians.reset_index()
     _warn_of_lacking_runs(medians[medians.scored > 0], known)
     return with_facts(medians, scores)
+
+# %% ../../nbs/analysis/10_arms.ipynb #2635b4e4
+@checked
+def replicate_medians(
+    scores: pd.DataFrame,  # a score table, with the columns arm and run where models are runs of an arm
+    join: str = "strict",  # "strict": all arms must have the same images; "inner": those that all have, with a warning
+) -> pd.DataFrame:  # arm, case, transform, param, value, label, metric, score, runs, scored, columns of the cases
+    """The median over the runs of each arm, for each image
+
+    `runs` says how many rows there were, `scored` how many of them had a score.
+
+    >>> import misas as ms
+    >>> runs = {f"{t}": (lambda image, t=t: image > t) for t in (0.3, 0.4, 0.45)}
+    >>> scores = ms.evaluate({"fixed": list(runs.values())}, ms.phantom((32, 32)), labels={1: "LV"}, progress=False)
+    >>> medians = ms.replicate_medians(scores)
+    >>> medians.runs[0], medians.score[0] == scores.score.median()
+    (np.int64(3), np.True_)
+    """
+    medians = medians_of_runs(scores, join)
+    warn_of_placed([scores], "medians there may be low, or differ between arms, by chance")
+    return medians
 
 # %% ../../nbs/analysis/10_arms.ipynb #2233f1d6
 _SPLITTING = ("transform", "label", "metric")  # what every table can be split by

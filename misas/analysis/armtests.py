@@ -6,45 +6,16 @@
 __all__ = ['compare_arms']
 
 # %% ../../nbs/analysis/11_armtests.ipynb #34c6bfd9
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from .arms import KEYS, group_columns, replicate_medians, with_other_keys, worst_groups_first
+from .normality import shapiro_of, yeo_johnson_power
 from ..core.checks import Domain, check_choice, check_number, checked, invalid, is_several, nearest_name
 from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, check_scores, without_facts
-
-# %% ../../nbs/analysis/11_armtests.ipynb #bd13a189
-def shapiro_p(
-    scores: np.ndarray,  # `(N,)`
-) -> float:  # NaN where there are fewer than 3, or all are equal, or some infinite
-    "p of Shapiro and Wilk's test, by scipy"
-    from scipy import stats
-
-    if len(scores) < 3 or not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        return np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # p values of more than 5000 scores are approximate
-        return float(stats.shapiro(scores).pvalue)
-
-
-def shapiro_of(
-    scores: np.ndarray,  # `(N,)`
-) -> dict:  # shapiro_p, yeo_johnson_lambda, shapiro_p_transformed; NaN where there is no test
-    "Shapiro and Wilk's test of scores, and of their Yeo–Johnson transform, by scipy"
-    from scipy import stats
-
-    scores = np.asarray(scores, float)
-    before = shapiro_p(scores)
-    if np.isnan(before):
-        return dict(shapiro_p=np.nan, yeo_johnson_lambda=np.nan, shapiro_p_transformed=np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where no power makes them normal, scipy says so; the test does, too
-        transformed, power = stats.yeojohnson(scores)
-    return dict(shapiro_p=before, yeo_johnson_lambda=float(power), shapiro_p_transformed=shapiro_p(transformed))
 
 # %% ../../nbs/analysis/11_armtests.ipynb #03782e0a
 def mood_p(
@@ -67,7 +38,7 @@ def _welch(a: np.ndarray, b: np.ndarray, transformed: bool) -> float:
     from scipy import stats
 
     if transformed:
-        power = stats.yeojohnson_normmax(np.concatenate([a, b]))
+        power = yeo_johnson_power(np.concatenate([a, b]))
         a, b = stats.yeojohnson(a, power), stats.yeojohnson(b, power)
     return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
 

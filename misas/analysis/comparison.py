@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .arms import good_limits, group_columns, replicate_medians, with_other_keys, worst_groups_first
-from .armtests import better_arm, chosen_test, mood_p, shapiro_of
+from .arms import good_limits, group_columns, medians_of_runs, with_other_keys, worst_groups_first
+from .armtests import better_arm, chosen_test
 from .groups import shared_columns
 from .grouptest import holm
+from .normality import shapiro_of
 from ..core.checks import Domain, as_names, check_choice, check_number, naming, warn_user
-from ..eval.adaptive import placed_transforms
+from ..eval.adaptive import warn_of_placed
 from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, case_columns, check_scores, text_column, without_facts
 
@@ -196,18 +197,13 @@ def _normality(
     return {f"delta_{name}": number for name, number in shapiro_of(delta.to_numpy(float)).items()}
 
 # %% ../../nbs/analysis/04_comparison.ipynb #5c6d8170
-def _mood(a: pd.Series, b: pd.Series) -> dict:
-    "Mood's median test, by scipy, and how many scores of each model are above the grand median"
-    middle = pd.concat([a, b]).median()
-    above = dict(above_a=int((a > middle).sum()), above_b=int((b > middle).sum()))
-    return above | dict(mood_p=mood_p(a, b))
-
-
-def _wilcoxon(delta: pd.Series) -> dict:
-    "Wilcoxon signed-rank test, by scipy"
+def _wilcoxon(delta: pd.Series) -> float:  # NaN without differences, 1 where all are 0
+    "p of Wilcoxon's signed-rank test, by scipy"
     from scipy import stats
 
-    return dict(wilcoxon_p=float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.0)
+    if not len(delta):
+        return np.nan
+    return float(stats.wilcoxon(delta).pvalue) if delta.any() else 1.0
 
 # %% ../../nbs/analysis/04_comparison.ipynb #53b61fd5
 def _verdict(
@@ -225,14 +221,13 @@ def _verdict(
     apart = float(_difference(pd.Series(medians[:1]), pd.Series(medians[1:]))[0])
     row |= dict(median_difference=apart, dagger=better_arm(medians, better, difference, False))
     row |= chosen_test(cases.a.to_numpy(float), cases.b.to_numpy(float), alpha) | _normality(cases.delta)
-    if not len(cases):
-        return row | dict(above_a=0, above_b=0, mood_p=np.nan, wilcoxon_p=np.nan)
-    return row | _mood(cases.a, cases.b) | _wilcoxon(cases.delta)
+    above = {f"above_{name}": int((cases[name] > row["grand_median"]).sum()) for name in ("a", "b")}
+    return row | above | dict(wilcoxon_p=_wilcoxon(cases.delta))
 
 # %% ../../nbs/analysis/04_comparison.ipynb #cb90a76c
 def _of_arm(scores: pd.DataFrame) -> pd.DataFrame:
     "The runs of an arm as one model: the median over them"
-    medians = replicate_medians(scores)
+    medians = medians_of_runs(scores)
     return medians.assign(model=medians.arm).drop(columns=["arm", "runs", "scored"])
 
 
@@ -266,16 +261,6 @@ def _with_groups(cases: pd.DataFrame, tables: tuple, by) -> list[str]:  # names 
         stated = pd.concat([without_facts(table)[["case", name]] for table in tables]).drop_duplicates("case")
         cases[name] = cases.case.map(dict(zip(text_column(stated.case), stated[name])))
     return group_columns(cases, by, own)
-
-# %% ../../nbs/analysis/04_comparison.ipynb #fee1d859
-def _warn_of_placed(tables: tuple) -> None:
-    "Say which values were chosen where the scores of one of the models fall"
-    placed = dict.fromkeys(name for scores in tables for name in placed_transforms(scores))
-    if placed:
-        warn_user(
-            f"values of {', '.join(placed)} were placed where scores of these cases fall, so these places weigh most, "
-            "and chance may look like a difference: score both models at values chosen without looking at scores"
-        )
 
 # %% ../../nbs/analysis/04_comparison.ipynb #f156f47d
 def compare(
@@ -313,7 +298,7 @@ def compare(
         scores_a, scores_b = _two_tables(scores_a)
     scores_a, scores_b = _as_one_model(scores_a), _as_one_model(scores_b)
     pairs = pair_scores(scores_a, scores_b, join)
-    _warn_of_placed((scores_a, scores_b))
+    warn_of_placed((scores_a, scores_b))
     compared = set(pairs.metric)
     facts = {
         str(metric): own for metric, own in all_metric_facts(check_scores(scores_a)).items() if str(metric) in compared

@@ -34,7 +34,7 @@ from ..core.reference import unchanged_prediction
 from ..core.sweeps import chosen_values
 from ..core.transform import Transform, as_transform
 from ..data.folders import as_cases, as_list
-from ..eval.steps import labels_present
+from ..eval.steps import labels_present, labels_to_score
 from ..eval.table import value_column
 from ..metrics.base import measure
 from ..metrics.fusion import majority
@@ -180,11 +180,12 @@ def confidence_table(
         raise invalid("small", "a pair (transform, values)", small)
     judge = _Judge(members, method, (as_transform(small[0]), list(small[1])), float(temperature))
     several = [] if transforms is None else as_list(transforms, (str, Transform))
-    chosen = chosen_labels(labels)
+    chosen_labels(labels)
     name = members[0].name if method != "ensemble" else getattr(model, "name", "+".join(m.name for m in members))
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = as_case(case).replace(name=case.name)
+        chosen = labels_to_score(case, labels)
         for transform, param, value, changed in changed_cases(case, [as_transform(t) for t in several], values):
             for _, label, confidence, score in _judged_rows(judge, changed, chosen):
                 rows.append((name, case.name, transform, param, value, label, confidence, score))

@@ -335,12 +335,13 @@ def guarantees(
 def _warn_of_placed(tables: list) -> None:
     "Say where something is guaranteed at values that were chosen by looking at the same patients"
     whole = pd.concat(tables)
-    placed = whole.loc[whole.holds.astype(bool) & (whole.values_placed != ""), "transform"].unique()
-    if len(placed):
+    placed = whole[whole.values_placed != ""]
+    if placed.holds.any():
+        names = ", ".join(placed["transform"].unique())
         warn_user(
-            f"values of {', '.join(placed)} were placed by looking at the scores of these patients, so the confidence "
-            "of what is guaranteed may be less than stated: for a strict statement score other patients at the same "
-            "values, evaluate(model, others, transform, sorted(scores.value.unique()))"
+            f"values of {names} were placed by looking at the scores of these patients, so the confidence of what is "
+            "guaranteed may be less than stated: for a strict statement score other patients at the same values, "
+            "evaluate(model, others, transform, sorted(scores.value.unique()))"
         )
 
 # %% ../../nbs/analysis/24_guarantees.ipynb #715ea96c

@@ -34,7 +34,7 @@ from misas.core.checks import (
 from ..core.model import Model, as_model
 from ..core.transform import Transform
 from ..data.folders import as_cases
-from ..eval.steps import labels_present
+from ..eval.steps import labels_present, labels_to_score
 from ..metrics.base import as_metrics
 from ..transforms.basic import Dihedral, Resize, on_grid
 from ..transforms.grids import AXIS_CODES, Reorient, Respace, axis_codes
@@ -188,7 +188,7 @@ def _labels_to_score(
 ) -> list:
     "Label values: those that are named, or all of the truths but the background"
     if labels is not None:
-        return list(chosen_labels(labels) or ())
+        return list(dict.fromkeys(label for case in cases for label in labels_to_score(case, labels) or ()))
     found = set()
     for case in cases:
         found |= labels_present(case.truth, case.ignore, case.overlapping)

@@ -36,7 +36,7 @@ from ..core.thresholds import structure_probabilities
 from ..core.transform import Transform
 from ..data.folders import as_cases
 from ..eval.rows import make_rows, with_typed_columns
-from ..eval.steps import check_truth
+from ..eval.steps import labels_to_score
 from ..eval.table import ARM_COLUMNS, case_columns, check_case_columns, concat_scores
 from ..metrics.base import as_metrics, custom_metric, known_metric
 from ..metrics.counts import Counts, label_counts
@@ -98,8 +98,7 @@ def _named_maps(
     k: int,  # maps
 ) -> dict:  # {value: name}
     "The labels to look at, each of which has a map"
-    check_truth(case, labels)
-    named = chosen_labels(labels)
+    named = labels_to_score(case, labels)
     if named is None:
         names = model.labels or case.labels or ()
         named = {l: str(names[l]) if l < len(names) else str(l) for l in range(k)}

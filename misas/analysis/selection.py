@@ -31,7 +31,7 @@ from ..core.model import as_model, case_for
 from ..core.packing import check_not_overlapping
 from ..core.sweeps import Step
 from ..data.folders import as_cases
-from ..eval.steps import unchanged_step
+from ..eval.steps import labels_to_score, unchanged_step
 from ..eval.table import plain_text
 from ..models.ensemble import VOTES, Ensemble
 
@@ -265,8 +265,7 @@ def best_masks(
     "Algorithm 1 for many cases: a row for each case and label"
     check_flag("progress", progress)
     check_number("good", good, Domain(0, 1))
-    chosen = chosen_labels(labels)
-    chosen = chosen and {value: name for value, name in chosen.items() if value}
+    chosen_labels(labels)
     with naming("model_a"):
         a = _final_model(model_a, method)
     with naming("model_b"):
@@ -275,6 +274,8 @@ def best_masks(
     for case in progress_bar(as_cases(cases), progress, desc="cases"):
         case = case_for(a, case).replace(name=case.name)
         _check_columns(case)
+        chosen = labels_to_score(case, labels)
+        chosen = chosen and {value: name for value, name in chosen.items() if value}
         rows += _rows_of(case, [unchanged_step(model, case).cpu() for model in (a, b)], chosen, good)
     if not rows:
         raise invalid("cases", "at least one case with a label", "none")

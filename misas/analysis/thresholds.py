@@ -34,7 +34,7 @@ from misas.core.checks import (
 from ..core.model import as_model
 from ..core.thresholds import Thresholds
 from ..data.folders import as_cases
-from ..eval.steps import check_truth, labels_present
+from ..eval.steps import labels_present, labels_to_score
 
 # %% ../../nbs/analysis/23_thresholds.ipynb #7adbf6b7
 def _threshold_or_half(
@@ -124,23 +124,23 @@ def prominence_table(
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns case, label, size, contrast, prominence; a label that a case does not have has no row
     "How much each structure of each case stands out; the background has no row"
-    named = chosen_labels(labels)
+    chosen_labels(labels)
     cases = as_cases(cases)
     if not cases:
         raise invalid("cases", "at least one case with truth", cases)
     rows = []
     for case in progress_bar(cases, progress and len(cases) > 1, desc="cases"):
-        rows += _prominence_rows(as_case(case).replace(name=case.name), labels, named)
+        rows += _prominence_rows(as_case(case).replace(name=case.name), labels)
     if not rows:
         raise ValueError(f"cases must have a label other than the background, got {len(cases)} without")
     return pd.DataFrame(rows)
 
 
-def _prominence_rows(case, labels, named: dict | None) -> list:
+def _prominence_rows(case, labels) -> list:
     "A row for each label of a case"
     if case.truth is None:
         raise ValueError(f"case {case.name!r} must have a truth, got none: prominence is that of its structures")
-    check_truth(case, labels)
+    named = labels_to_score(case, labels)
     there = sorted(labels_present(case.truth, case.ignore) - {0})
     wanted = {label: label_text(label, case.labels) for label in there} if named is None else named
     rows = [dict(case=case.name, label=wanted[l]) | prominence(case, l) for l in there if l in wanted]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .cases import Case, Source, as_case, to_source
-from .checks import Domain, check_takes, checked, invalid, nearest_name, same_value, short_repr
+from .checks import Domain, as_names, check_takes, checked, invalid, nearest_name, same_value, short_repr
 from .model import own_name
 from .prompts import carrying_prompt
 from .registry import load_providers
@@ -44,10 +44,12 @@ class Transform:
     categorical: ClassVar[bool] = False  # are the values names rather than amounts?
     needs_model: ClassVar[bool] = False  # is it for certain models only? A sweep tells it which, by `for_model`
     keeps_prompt: ClassVar[bool] = False  # does `apply` itself see to a prompt that a case brings?
+    needs_columns: ClassVar[tuple] = ()  # names of `case.columns` that the change depends on: a store goes by them
     has_own_name: ClassVar[bool]  # others are found by their class only
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        cls.needs_columns = tuple(as_names(cls.needs_columns, f"needs_columns of {cls.__name__}"))
         cls.has_own_name = "name" in cls.__dict__
         if not cls.has_own_name:
             cls.name = cls.__name__.lower()
@@ -132,18 +134,25 @@ class Intensity(Transform):
         return case.replace(image=self.change(case.image, value, case))
 
 # %% ../../nbs/core/06_transform.ipynb #b4e8c867
+def _families(cls: type[Transform] = Transform) -> list[type[Transform]]:
+    "A class and all below it"
+    return [cls, *(family for child in cls.__subclasses__() for family in _families(child))]
+
+
 def known_transforms() -> dict[str, type[Transform]]:  # by their names
     "Every transform that is found by its name"
-
-    def below(cls) -> list[type[Transform]]:
-        return [cls, *(c for child in cls.__subclasses__() for c in below(child))]
-
     load_providers("transforms")
     load_providers("models")  # attacks
-    named = [c for c in below(Transform) if c is not Transform and c.has_own_name and not issubclass(c, Function)]
+    named = [c for c in _families() if c is not Transform and c.has_own_name and not issubclass(c, Function)]
     # of two with one name, that of the user counts, whichever was defined first
     named.sort(key=lambda c: not c.__module__.startswith("misas."))
     return {c.name: c for c in named}
+
+# %% ../../nbs/core/06_transform.ipynb #78ba967e
+def needed_columns() -> list[str]:
+    "Columns of cases that the change of some transform depends on"
+    load_providers("transforms")
+    return sorted({name for family in _families() for name in family.needs_columns})
 
 # %% ../../nbs/core/06_transform.ipynb #b07a9568
 @dataclass(frozen=True)

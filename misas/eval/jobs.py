@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.cases import Case
-from ..core.checks import chosen_labels, invalid, warn_user
+from ..core.checks import invalid, warn_user
 from ..core.memory import reused_memory
 from ..core.model import Model, as_model, case_for
 from ..core.reference import with_own_reference
 from ..core.sweeps import checked_values, chosen_values, of_one_kind, sweep
 from ..core.transform import Transform
 from .rows import Rows, make_rows
-from .steps import check_truth, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
+from .steps import labels_to_score, score_step, unchanged_step, warn_of_nothing_found, warn_of_other_names
 from .store import Store, open_store
 from .table import can_be_kept, score_columns
 
@@ -112,9 +112,8 @@ def _case_rows(
     stored: bool = False,  # will the rows be kept?
 ) -> Iterator[tuple[Transform, Rows]]:
     "Sweep the transforms over the case, one after the other"
-    check_truth(case, job.labels)
+    labels = labels_to_score(case, job.labels)
     warn_of_other_names(job.model, case)
-    labels = chosen_labels(job.labels)
     # a bad value is reported before any work
     values = [_values_to_try(job, transform, case) for transform in transforms]
     if stored:

@@ -46,7 +46,7 @@ from ..data.naming import distinct_names
 from .adaptive import Wish, adaptive_results, wish_of
 from .jobs import Job, check_can_be_kept, evaluate_case, store_of
 from .rows import joined_rows, make_rows, with_typed_columns
-from .steps import Pixels, check_absent, check_truth, ignoring, score_step, with_reference_as_truth
+from .steps import Pixels, check_absent, ignoring, labels_to_score, score_step, with_reference_as_truth
 from misas.eval.table import (
     check_case_columns,
     joined_tables,
@@ -87,9 +87,8 @@ def score(
     check_type("series", series, Series, "a series of steps, as get_series makes it")
     check_absent(absent)
     metrics = with_empty_truth(as_metrics(metrics), empty_truth)
-    wanted = chosen_labels(labels)
     series = ignoring(series, ignore)
-    check_truth(series.case, labels)
+    wanted = labels_to_score(series.case, labels)
     check_case_columns([series.case])
     scored = [(step.value, score_step(step, metrics, wanted, absent)) for step in with_reference_as_truth(series)]
     columns = score_columns(scored, metrics, wanted, series.labels, absent, series.case.ndim)

@@ -14,7 +14,7 @@ from typing import cast
 import torch
 
 from ..core.cases import Case, with_ignore
-from ..core.checks import checked, invalid, warn_user
+from ..core.checks import checked, chosen_labels, invalid, warn_user
 from ..core.model import Model
 from ..core.packing import structures_present
 from ..core.reference import unchanged_prediction
@@ -74,18 +74,33 @@ def check_truth(
     case: Case,
     labels,  # as the user gave them
 ) -> None:
-    "An error unless a list of names has one for each label of the truth"
+    "An error unless a list of names has one for each label of the truth; of a dict that asks for what is ignored"
     if labels is None or case.truth is None:
         return
-    if case.ignore is not None and case.ignore in (labels if isinstance(labels, dict) else range(len(labels))):
-        allowed = f"labels other than {case.ignore}, which is ignored in the truth of case {case.name!r}"
-        raise invalid("labels", f"{allowed} (ignore=False counts it)", labels)
     if isinstance(labels, dict):
+        if case.ignore in labels:
+            allowed = f"labels other than {case.ignore}, which is ignored in the truth of case {case.name!r}"
+            raise invalid("labels", f"{allowed} (ignore=False counts it)", labels)
         return
     highest = max(labels_present(case.truth, case.ignore, case.overlapping), default=0)
     if highest >= len(labels):
         allowed = f"a name for each label up to {highest}, as in the truth of case {case.name!r}"
         raise invalid("labels", f"{allowed}, or a dict {{value: name}} for some of them", labels)
+
+# %% ../../nbs/eval/03_steps.ipynb #67ae83fe
+def labels_to_score(
+    case: Case,
+    labels,  # as the user gave them
+) -> dict | None:  # {value: name}; None: all that occur
+    "Which labels of a case to score, checked: a list names them all, also the one that is ignored and has no score"
+    named = chosen_labels(labels)
+    check_truth(case, labels)
+    if named is None or isinstance(labels, dict) or case.ignore not in named:
+        return named
+    counted = {value: name for value, name in named.items() if value != case.ignore}
+    if not counted:
+        raise invalid("labels", f"more than the label that is ignored in the truth of case {case.name!r}", labels)
+    return counted
 
 # %% ../../nbs/eval/03_steps.ipynb #1fdcebdf
 def check_absent(

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 
-from ..core.cases import FIELD_STRENGTH, Case
+from ..core.cases import Case
 from ..core.checks import atomic_path, invalid
 from ..core.fingerprint import checksum
-from ..core.transform import Transform
+from ..core.transform import Transform, needed_columns
 from .journal import FILES, Journal
 from .rows import Rows, rows_from_text, rows_to_text
 
@@ -45,7 +45,7 @@ def _content(path: Path) -> str | None:
 
 # %% ../../nbs/eval/02_store.ipynb #3685f376
 _PLACES = ("image", "truth", "name")  # of a case in files: where they are
-_SAID = ("columns",)  # of a case, that no score depends on, but for the field strength, by which `FieldStrength` goes
+_SAID = ("columns",)  # of a case, that no score depends on, but for those that a transform needs
 
 
 def case_key(
@@ -55,8 +55,8 @@ def case_key(
     names = [known.name for known in fields(case) if known.name not in (*_PLACES, *_SAID)]
     settings = {name: getattr(case, name) for name in names}
     columns = dict(case.columns or {})
-    if FIELD_STRENGTH in columns:
-        settings[FIELD_STRENGTH] = str(columns[FIELD_STRENGTH])
+    needed = {name: str(columns[name]) for name in needed_columns() if name in columns} if columns else {}
+    settings |= dict(columns=needed) if needed else {}
     if isinstance(case, Case):
         return checksum(settings, case.image, case.truth)
     # the ending of a file says how it is read, and the names of those in a folder may say in which order

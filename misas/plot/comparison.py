@@ -15,6 +15,7 @@ import pandas as pd
 from ..analysis.comparison import KEY_COLUMNS, keyed_scores, pair_scores, scores_per_case
 from ..analysis.groups import GROUP, shared_columns, titled_groups
 from ..core.checks import Domain, check_number, naming
+from ..eval.adaptive import warn_of_placed
 from ..eval.deltas import per_metric
 from ..eval.table import all_metric_facts, check_scores, with_facts, without_facts
 from misas.plot.charts import (
@@ -235,6 +236,7 @@ def plot_deltas(
         scores_a, scores_b = shared_columns(check_scores(scores_a), check_scores(scores_b), by)
     table_a, table_b = _told_apart(scores_a, scores_b)
     pairs = pair_scores(table_a, table_b, join)
+    warn_of_placed((scores_a, scores_b))
     if by is None:
         cases = scores_per_case(pairs, "mean").dropna(subset="delta")
     else:

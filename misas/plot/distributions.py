@@ -6,16 +6,15 @@
 __all__ = ['plot_histogram', 'plot_qq']
 
 # %% ../../nbs/plot/19_distributions.ipynb #a53163ae
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ..analysis.armtests import shapiro_p
 from ..analysis.cohort import plottable_scores
 from ..analysis.groups import GROUP, titled_groups
+from ..analysis.normality import shapiro_p, yeo_johnson_power
 from ..core.checks import Domain, check_flag, check_number, invalid, is_several
 from ..eval.table import all_metric_facts, without_facts
 from misas.plot.charts import (
@@ -65,13 +64,12 @@ def _bent(
 
     if not _is_testable(x):
         return x, np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where nothing makes them normal, scipy says so; the test does, too
-        bent, power = stats.yeojohnson(x)
+    power = yeo_johnson_power(x)
+    bent = stats.yeojohnson(x, power)
     # with an extreme λ all scores become the same number, but for rounding
     if not np.isfinite(bent).all() or np.ptp(bent) <= 1e-9 * np.abs(bent).max():
         return x, np.nan
-    return (bent - bent.mean()) / bent.std(ddof=1), float(power)
+    return (bent - bent.mean()) / bent.std(ddof=1), power
 
 
 def _p_text(x: np.ndarray) -> str:

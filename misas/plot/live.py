@@ -16,14 +16,14 @@ import pandas as pd
 
 from misas.analysis.explore import one_parameter
 from misas.core.cases import Case
-from misas.core.checks import chosen_labels, invalid, is_several, label_text, one_line, same_value
+from misas.core.checks import invalid, is_several, label_text, one_line, same_value
 from misas.core.model import Model, as_model, case_for
 from misas.core.sweeps import Series, Step, checked_values, chosen_values, sweep
 from misas.core.transform import Transform
 from misas.data.folders import as_cases
 from misas.eval.jobs import with_reference
 from misas.eval.rows import make_rows
-from misas.eval.steps import check_truth, score_step, unchanged_step
+from misas.eval.steps import labels_to_score, score_step, unchanged_step
 from misas.eval.table import nowhere_scores, score_columns
 from misas.metrics.base import as_metrics
 from misas.plot.figures import legend_entries, mask_styles
@@ -184,9 +184,8 @@ class Live:
         **look,  # window, colours, alpha, channel: as in `series_view`
     ):
         self.model: Model = as_model(model)
-        self.chosen = chosen_labels(labels)
         given = case_for(self.model, case)
-        check_truth(given, labels)
+        self.chosen = labels_to_score(given, labels)
         self.has_truth = given.truth is not None
         self.case = with_reference(self.model, given)
         self.knobs = _checked_knobs(transforms, self.case, values)

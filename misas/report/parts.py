@@ -140,12 +140,14 @@ class Missing(ValueError):
 
 @contextmanager
 def _listening(heard: list) -> Iterator[None]:
-    "While it lasts, warnings are shown and remembered"
+    "While it lasts, warnings are shown and remembered; what several parts say is shown once"
     before = warnings.showwarning
 
     def show(message, category, *where, **options):
+        if str(message) in heard:
+            return
         if issubclass(category, UserWarning):
-            heard.append(without_paths(str(message)))
+            heard.append(str(message))
         before(message, category, *where, **options)
 
     warnings.showwarning = show
@@ -307,5 +309,5 @@ def facts_of(plan: Plan, scores: pd.DataFrame) -> dict[str, Any]:
         counts=dict(models=len(plan.models), cases=len(plan.cases), transforms=len(plan.transforms), rows=len(scores)),
         without_truth=[case.name for case in plan.cases if case.truth is None],
         left_out=dict(plan.left_out),
-        warnings=list(dict.fromkeys(plan.heard)),
+        warnings=list(dict.fromkeys(map(without_paths, plan.heard))),
     )

@@ -142,6 +142,7 @@ class FieldStrength(_NoisierScan):
     # field strength of the scan in T; None: as the table of cases says, else its DICOM header, else 3 T, and a warning
     own: float | None = None
     name, param, unit, domain = "field-strength", "tesla", "T", Domain(0, open=True)
+    needs_columns = (FIELD_STRENGTH,)
 
     def __post_init__(self):
         super().__post_init__()

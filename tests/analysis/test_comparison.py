@@ -9,9 +9,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
+from misas.analysis.armtests import mood_p
 from misas.analysis.comparison import (
     _describe,
-    _mood,
     _normality,
     _value_key,
     _wilcoxon,
@@ -164,25 +164,26 @@ LOW, HIGH = pd.Series([1.0, 2, 3, 4]), pd.Series([5.0, 6, 7, 8])
 
 
 def test_median_test_by_hand():
-    found = _mood(LOW, HIGH)
-    assert (found["above_a"], found["above_b"]) == (0, 4)
-    assert np.isclose(found["mood_p"], stats.chi2.sf(4.5, 1), rtol=1e-9)
+    row = compare(table("A", LOW), table("B", HIGH), difference=1).iloc[0]
+    assert (row.above_a, row.above_b) == (0, 4)
+    assert np.isclose(row.mood_p, stats.chi2.sf(4.5, 1), rtol=1e-9) and row.mood_p == mood_p(LOW, HIGH)
 
 
 def test_median_test_where_nothing_can_be_told_apart():
-    assert _mood(LOW, LOW)["mood_p"] == 1
-    assert _mood(pd.Series([1.0, 1]), pd.Series([1.0, 1])) == dict(above_a=0, above_b=0, mood_p=1)
+    assert mood_p(LOW, LOW) == 1
+    row = compare(table("A", [1.0, 1]), table("B", [1.0, 1])).iloc[0]
+    assert (row.above_a, row.above_b, row.mood_p) == (0, 0, 1)
 
 
 def test_ranks_need_no_finite_numbers():
-    assert _mood(LOW, HIGH.replace(8, np.inf)) == _mood(LOW, HIGH)
-    assert np.isclose(_wilcoxon(pd.Series([0.1, np.inf, 0.3, np.inf, 0.5]))["wilcoxon_p"], 2 / 2**5)
+    assert mood_p(LOW, HIGH.replace(8, np.inf)) == mood_p(LOW, HIGH)
+    assert np.isclose(_wilcoxon(pd.Series([0.1, np.inf, 0.3, np.inf, 0.5])), 2 / 2**5)
 
 
 def test_signed_rank_test_by_hand():
-    assert np.isclose(_wilcoxon(pd.Series([0.1, 0.2, 0.3, 0.4, 0.5]))["wilcoxon_p"], 2 / 2**5)
-    assert _wilcoxon(pd.Series([0.0, 0, 0]))["wilcoxon_p"] == 1
-    assert _wilcoxon(pd.Series([0.1]))["wilcoxon_p"] == 1
+    assert np.isclose(_wilcoxon(pd.Series([0.1, 0.2, 0.3, 0.4, 0.5])), 2 / 2**5)
+    assert _wilcoxon(pd.Series([0.0, 0, 0])) == 1
+    assert _wilcoxon(pd.Series([0.1])) == 1
 
 
 def test_verdicts_find_the_transform_at_which_models_differ():

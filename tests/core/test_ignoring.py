@@ -1,6 +1,7 @@
 "Conventions that say which pixels of a truth are not annotated"
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -115,3 +116,70 @@ def test_unknown_names(bad, kind):
 def test_structures_that_overlap_take_a_value_only():
     with pytest.raises(TypeError, match="ignore must be the value of pixels"):
         ms.Case(IMAGE, np.zeros((2, *IMAGE.shape), bool), overlapping=True, ignore="cityscapes")
+
+
+def shaped(array, ndim):
+    "A picture, or the same in a volume of two slices"
+    return array if ndim == 2 else np.stack([array, array])
+
+
+ORDERS = {"last": ["Sky", "Car", "Void"], "first": ["Void", "Sky", "Car"], "between": ["Sky", "Void", "Car"]}
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_list_names_the_void_and_a_dict_leaves_it_out(ndim, order, by_name):
+    codes = ORDERS[order]
+    sky, car, void = map(codes.index, ("Sky", "Car", "Void"))
+    truth = np.where(IMAGE > 0.5, car, sky)
+    truth[:, ::3] = void
+    image = IMAGE if ndim == 2 else shaped(IMAGE, 3)[None]
+    ignore = "fastai" if by_name else void
+    case = ms.Case(image, shaped(truth, ndim), "c", spacing=(1,) * ndim, labels=codes, scale=(0, 1), ignore=ignore)
+
+    def model(image):
+        return np.where(np.asarray(image) > 0.6, car, sky).reshape(case.shape)
+
+    options = dict(progress=False, values=[1, 1.3])
+    some = {sky: "Sky", car: "Car"}
+    expected = ms.evaluate(model, case, ms.Brightness(), labels=some, **options)
+    assert set(expected.label) == {"Sky", "Car"} and (expected.score > 0.5).any()
+    by_list = ms.evaluate(model, case, ms.Brightness(), labels=codes, **options)
+    pd.testing.assert_frame_equal(by_list, expected)
+    series = ms.get_series(model, case, ms.Brightness(), [1, 1.3], progress=False)
+    assert ms.score(series, labels=codes).score.tolist() == expected.score.tolist()
+    plain = case.replace(ignore=None)
+    assert ms.evaluate(model, plain, ms.Brightness(), labels=codes, ignore=ignore, **options).equals(expected)
+    assert "Void" in set(ms.evaluate(model, case, ms.Brightness(), labels=codes, ignore=False, **options).label)
+
+
+def test_a_dict_that_asks_for_the_void_is_told_a_remedy_that_works():
+    truth = np.where(IMAGE > 0.5, 1, 0)
+    truth[:, ::3] = 2
+    case = ms.Case(IMAGE, truth, "c", spacing=(1, 1), scale=(0, 1), ignore=2)
+    options = dict(labels={0: "Sky", 1: "Car", 2: "Void"}, progress=False)
+    with pytest.raises(ValueError, match="labels other than 2, which is ignored .*case 'c' .ignore=False counts it"):
+        ms.evaluate(sky, case, **options)
+    assert set(ms.evaluate(sky, case, ignore=False, **options).label) == {"Sky", "Car", "Void"}
+    with pytest.raises(ValueError, match="labels must be more than the label that is ignored in the truth of case 'c'"):
+        ms.evaluate(
+            sky, case.replace(truth=torch.zeros(6, 8, dtype=torch.int32), ignore=0), labels=["Void"], progress=False
+        )
+
+
+def best_masks_of_one(model, case, **options):
+    return ms.best_masks(case, model, model, **options)
+
+
+@pytest.mark.parametrize("function", [ms.threshold_scores, ms.confidence_table, best_masks_of_one])
+def test_other_functions_of_labels_leave_the_void_out(function):
+    net, case = ms.demo_model(), ms.phantom((64, 64), seed=0)
+    truth = case.truth.clone()
+    truth[:, ::3] = 3
+    case = case.replace(truth=truth, ignore=3, labels=None)
+    codes = ["none", "LV", "MY", "Void"]
+    found = function(net, case, labels=codes, progress=False)
+    assert found.equals(function(net, case, labels=dict(enumerate(codes[:3])), progress=False))
+    assert "LV" in set(found.label) and "Void" not in set(found.label)
+    assert set(ms.prominence_table(case, labels=codes, progress=False).label) == {"LV", "MY"}

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from lines import line_case, marked, scored_by
 
+from misas.analysis.arms import describe_arms, replicate_medians
+from misas.analysis.armtests import compare_arms
 from misas.analysis.comparison import compare
 from misas.analysis.guarantees import guarantee
 from misas.analysis.limits import tolerance
+from misas.analysis.papertables import arm_table, difference_table
 from misas.analysis.summary import summarise, verdicts
 from misas.core.transform import as_transform
 from misas.data.phantoms import phantom
@@ -18,6 +21,7 @@ from misas.eval.files import read_scores, save_scores
 from misas.eval.refining import Seen, brackets, first_points, hidden_chance, next_points, suspects
 from misas.eval.scoring import evaluate
 from misas.eval.table import concat_scores
+from misas.plot.comparison import plot_compare, plot_deltas
 from misas.transforms.basic import Brightness, Crop, Dihedral, Resize, Rotate, Zoom
 
 LINE = dict(labels={1: "line"}, progress=False)
@@ -185,6 +189,61 @@ def test_a_comparison_at_values_of_one_model_is_not_fair():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compare(even, other)
+
+
+def of_arms(placed):
+    "Scores of an arm of two runs and of one of a single run, at the same values: placed for the first, or listed"
+    cases = [line_case(name) for name in "abcdef"]
+    model = scored_by(CURVES["falls"][0])
+    first = evaluate(model, cases, marked(), **ADAPTIVE)
+    values = sorted(first.value.unique())
+    if not placed:
+        first = evaluate(model, cases, marked(), values, **LINE)
+    again = [first.assign(model=f"run {k}", arm="falls", run=k) for k in (1, 2)]
+    other = evaluate({"other": scored_by(CURVES["wave"][0])}, cases, marked(), values, **LINE)
+    return concat_scores([*again, other.assign(arm="wave", run=1)])
+
+
+OF_ARMS = [replicate_medians, describe_arms, compare_arms, arm_table, difference_table, compare]
+
+
+@pytest.mark.parametrize("function", OF_ARMS, ids=lambda function: function.__name__)
+def test_arms_say_once_that_values_were_placed_and_the_remedy_works(function):
+    scores = of_arms(placed=True)
+    with pytest.warns(UserWarning, match="values of tilt were placed where scores of these cases fall, so") as said:
+        found = function(scores)
+    assert len(said) == 1 and "score all models at values chosen without looking at scores" in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = function(of_arms(placed=False))
+    pd.testing.assert_frame_equal(found, again, check_exact=True)
+
+
+def test_differences_in_the_mean_over_placed_values_are_said_to_be_so():
+    scores = of_arms(placed=True)
+    a, b = scores[scores.model == "run 1"], scores[scores.model == "other"]
+    with pytest.warns(UserWarning, match="so these places weigh most, and chance may look like a difference") as said:
+        plot_deltas(a, b)
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_compare(a, b)  # each value on its own
+
+
+def test_a_guarantee_names_all_values_that_were_placed():
+    falls, never = CURVES["falls"][0], lambda v: 0.9 - 0.8 * (v != 0)
+    patients = [line_case(f"a{k}") for k in range(50)]
+    parts = [
+        evaluate(scored_by(curve), patients, marked(name), **ADAPTIVE)
+        for curve, name in ((falls, "tilt"), (never, "lean"))
+    ]
+    both = concat_scores([part.assign(model="m") for part in parts])
+    with pytest.warns(UserWarning, match="values of tilt, lean were placed by looking at the scores of these patients"):
+        found = guarantee(both)
+    assert found.holds.tolist().count(True) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not guarantee(parts[1]).holds.any()  # and nothing to warn of
 
 
 def test_budgets_are_kept_and_doubts_are_said():

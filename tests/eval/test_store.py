@@ -99,11 +99,49 @@ def test_each_setting_has_its_own_name(store, case, tmp_path):
     assert names[0].startswith("phantom-0.rotation.")
 
 
+def test_a_column_that_a_transform_needs_is_part_of_the_name_and_others_are_not(store, case):
+    @dataclass(frozen=True)
+    class Dosed(Intensity):
+        name, param, neutral, values, needs_columns = "dosed", "x", 0, (0, 1), ("dose", "scale")
+
+        def change(self, image, value, case):
+            return image * (1 - float(case.columns["dose"]) * value / 2)
+
+    dosed = [case.replace(columns=dict(dose=dose, scanner="A")) for dose in ("0", "1")]
+    assert case_key(dosed[0]) != case_key(dosed[1]) == case_key(dosed[1].replace(columns=dict(dose="1", scanner="B")))
+    assert case_key(case) == case_key(case.replace(columns=dict(scanner="A"))) == case_key(case.replace(columns={}))
+    tesla = [case.replace(columns=dict(MagneticFieldStrength=tesla)) for tesla in ("1.5", "3", 3)]
+    assert case_key(tesla[0]) != case_key(tesla[1]) == case_key(tesla[2]) != case_key(case)
+    # a column does not hide what a case has of the same name
+    scaled = [case.replace(scale=scale, columns=dict(scale="x")) for scale in ((0, 1), (0, 2))]
+    assert case_key(scaled[0]) != case_key(scaled[1])
+    options = dict(labels={1: "LV"}, progress=False)
+    kept = [evaluate(bright, one, Dosed(), store=store.folder, **options).score.tolist() for one in (*dosed, dosed[0])]
+    assert kept == [evaluate(bright, one, Dosed(), **options).score.tolist() for one in (*dosed, dosed[0])]
+    assert kept[0] == kept[2] != kept[1]
+
+
+def test_needs_columns_of_another_kind():
+    with pytest.raises(TypeError, match="needs_columns of Wrong must be the name of a column, or a list of names, got"):
+
+        class Wrong(Intensity):
+            needs_columns = (1,)
+
+    class One(Intensity):
+        needs_columns = "dose"
+
+    assert One.needs_columns == ("dose",)
+
+
 def test_another_version_of_misas_finds_no_old_results(store, case, tmp_path, monkeypatch):
     before = name_of(store, case)
     monkeypatch.setattr(misas.core.fingerprint, "__version__", "99.0")
     assert name_of(store, case) != before
     assert open_store(tmp_path / "results", "threshold", 1).settings != store.settings
+
+
+def bright(image):
+    return image > 0.4
 
 
 def own_transform(code):

@@ -442,3 +442,17 @@ def test_adaptive_values_reach_every_part(tmp_path):
         ms.study(
             model, cases, "brightness", out=tmp_path, fail_under="brightness loses ≤ 0.1 dice", **adaptive, **chosen
         )
+
+
+def test_what_several_parts_say_of_placed_values_is_said_once(tmp_path):
+    cases = [ms.phantom((32, 32), seed=seed).replace(columns=dict(scanner="AB"[seed % 2])) for seed in range(80)]
+    models = {f"{share}": lambda image, share=share: image > share * image.max() for share in (0.5, 0.52, 0.55)}
+    chosen = dict(values="adaptive", budget=4, labels={1: "LV"}, delta=0.5, by="scanner", out=tmp_path)
+    off = dict(preparation=False, augmentation=False, pictures=False, floor=False, progress=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = ms.study(models, cases, "brightness", **chosen, **off)
+    told = [str(warning.message) for warning in said if "were placed" in str(warning.message)]
+    # of the summary, of each group and of the guarantees; of three comparisons
+    assert len(told) == 2 and "the confidence of what is guaranteed" in told[0] and "look like a difference" in told[1]
+    assert [text for text in found.facts["warnings"] if "were placed" in text] == told
