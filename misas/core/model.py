@@ -56,6 +56,7 @@ class Model:
     packs: bool = False  # are its masks of structures that keep their overlap, as `pack_structures` makes them?
     prompt_kinds: tuple = ()  # of the prompts that it takes: "box", "click"
     slice_axis: int | None = None  # of a volume: slices along it have prompts of their own; None: the volume has them
+    cases_wanted: int = 0  # that it must see before it is decided what runs, see `calibrate`
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -103,6 +104,25 @@ class Model:
         "While it lasts, the model may keep what makes it faster, such as a prepared copy; afterwards nothing is kept"
         # sessions may be nested, and several threads may each open one
         yield self
+
+    @contextmanager
+    def looking(self) -> Iterator["Model"]:
+        "While it lasts, the model only looks at what it runs on"
+        yield self
+
+    def calibrate(
+        self,
+        cases,  # one or a list of what `load_case` takes; the first eight count
+    ) -> "Model":  # the same
+        "Show a network in 8 bits the images that its ranges are found on; without, the first ones that it runs on"
+        if not self.cases_wanted:
+            allowed = "a model in 8 bits that has not run yet, as as_model(net, engine='onnx-int8') makes it"
+            raise ValueError(f"model {self.name!r} must be {allowed}, to be calibrated")
+        several = cases if isinstance(cases, list) else [cases]
+        if not several:
+            raise ValueError("cases must be at least one, got none")
+        settle(self, several, skip=False)
+        return self
 
     def fingerprint(self) -> tuple:
         "What the predictions depend on: weights, settings, functions"
@@ -478,6 +498,39 @@ def _brought_together(model: PlainModel, case: Case, truth) -> Case:
     sizes = f"image {case.shape} and truth {mask.shape}"
     warn_user(f"case {case.name!r}: prepareSize brings {sizes} to {ready.shape} before anything is changed")
     return ready.replace(truth=moved)
+
+# %% ../../nbs/core/05_model.ipynb #d24b24d3
+def _run_on(model: Model, case: Case):
+    "The model's prediction for a case as it is"
+    ready = model.prepare(case).to(model.device)
+    return model(ready.image[None], ready)
+
+
+def settle(
+    model: Model,
+    cases,  # a sequence of what `as_case` takes
+    skip: bool = True,  # leave out what the model fails on?
+):
+    "Let a model whose predictions depend on the images that it sees first see those, in their order"
+    wanted = model.cases_wanted
+    if not wanted:
+        return
+    seen: list[Case] = []
+    with model.session():
+        for item in cases:
+            if len(seen) == wanted:
+                break
+            try:
+                case = case_for(model, item)
+                with model.looking():
+                    _run_on(model, case)
+            except Exception:
+                if not skip:
+                    raise
+                continue  # it is said where it is scored
+            seen.append(case)
+        if seen:
+            _run_on(model, seen[0])
 
 # %% ../../nbs/core/05_model.ipynb #3c35a1eb
 ADAPTERS: list[tuple[Callable, Callable]] = []  # pairs (recognises, make), in the order in which they are tried

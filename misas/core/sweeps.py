@@ -14,7 +14,7 @@ import torch
 
 from .cases import Case, known_part, labels_text
 from .checks import Domain, as_value_list, check_number, checked, invalid, one_line, progress_bar
-from .model import Model, as_model, case_for
+from .model import Model, as_model, case_for, settle
 from .reference import AlignmentError, with_own_reference
 from .transform import Transform, as_transform
 
@@ -160,6 +160,7 @@ def of_one_kind(model: Model, case: Case) -> Case:
 def _steps(model: Model, case: Case, transform: Transform, values: list, size: int) -> Iterator[Step]:
     "The steps of a sweep, in a session of the model"
     case = of_one_kind(model, case)
+    settle(model, [case])
     with model.session():
         for batch in _batches(_changed(model, case, transform, values), size):
             yield from _predicted(model, batch, transform)
@@ -253,6 +254,7 @@ def get_series(
     case = case_for(model, case)
     case = of_one_kind(model, case)
     transform = as_transform(transform)
+    settle(model, [case])
     with model.session():
         known = _with_reference(model, case)
         steps = tuple(step.cpu() for step in sweep(model, known, transform, values, batch_size, progress))

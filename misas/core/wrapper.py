@@ -56,6 +56,10 @@ class Wrapper(Model):
     def slice_axis(self) -> int | None:  # type: ignore[override]
         return self.model.slice_axis
 
+    @property
+    def cases_wanted(self) -> int:  # type: ignore[override]
+        return self.model.cases_wanted
+
     def prompt_for(self, case: Case):
         return self.model.prompt_for(case)
 
@@ -72,6 +76,11 @@ class Wrapper(Model):
     @contextmanager
     def session(self) -> Iterator["Wrapper"]:
         with self.model.session():
+            yield self
+
+    @contextmanager
+    def looking(self) -> Iterator["Wrapper"]:
+        with self.model.looking():
             yield self
 
     def prepare(self, case: Case) -> Case:

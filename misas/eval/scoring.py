@@ -36,7 +36,7 @@ from misas.core.checks import (
     user_path,
     warn_user,
 )
-from ..core.model import Model, as_model, case_for
+from ..core.model import Model, as_model, case_for, settle
 from ..core.packing import check_not_overlapping
 from ..core.sweeps import Series, Step
 from ..core.thresholds import cases_of_threshold
@@ -416,6 +416,8 @@ def evaluate(
         show_each,
         keep_memory,
     )
+    for each, _ in models:
+        settle(each, cases)  # here, so that all processes have the same
     jobs = [Job(each, *settings, columns) for each, columns in models]
     runs = [(job, case) for job in jobs for case in cases]
     _check_chosen_values(jobs[0], store is not None)

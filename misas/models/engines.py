@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,6 +24,7 @@ import torch
 
 from ..core.checks import import_optional, plain_message
 from ..core.fingerprint import checksum
+from .bits import MOST_CASES, Calibration, Cost, has_contrast, to_int8
 
 # %% ../../nbs/models/30_engines.ipynb #aa27209f
 class _ScoresOnly(torch.nn.Module):
@@ -78,13 +79,17 @@ def _open_onnx(content: bytes, threads: int) -> Callable:  # `(B, C, *S)` -> `(B
     return lambda images: session.run(None, {name: images})[0]
 
 
-def _open_openvino(content: bytes, threads: int) -> Callable:  # `(B, C, *S)` -> `(B, K, *S)`, arrays
+def _open_openvino(
+    content: bytes,
+    threads: int,
+    precision: str = "f32",  # or "bf16"
+) -> Callable:  # `(B, C, *S)` -> `(B, K, *S)`, arrays
     "A network in OpenVINO"
     openvino = import_optional("openvino", "openvino")
     settings = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "EXECUTION_MODE_HINT": "ACCURACY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
         "PERFORMANCE_HINT": "LATENCY",
     }
     core = openvino.Core()
@@ -99,15 +104,30 @@ def _open_openvino(content: bytes, threads: int) -> Callable:  # `(B, C, *S)` ->
     return run
 
 # %% ../../nbs/models/30_engines.ipynb #692a765b
-OPENERS = {"openvino": _open_openvino, "onnx": _open_onnx}
+OPENERS: dict[str, Callable] = {
+    "openvino": _open_openvino,
+    "onnx": _open_onnx,
+    "openvino-bf16": partial(_open_openvino, precision="bf16"),
+    "openvino-int8": _open_openvino,
+    "onnx-int8": _open_onnx,
+}
 ENGINES = ("torch", *OPENERS, "auto")
+INEXACT = tuple(name for name in OPENERS if "-" in name)  # in fewer bits: only by name
 _NEEDED = {"openvino": ("openvino", "onnx", "onnxscript"), "onnx": ("onnxruntime", "onnx", "onnxscript")}
+
+
+def is_int8(engine: str) -> bool:
+    "Does it need images to find ranges on?"
+    return engine.endswith("-int8")
 
 
 def check_engine_is_there(engine: str):
     "An error if what an engine needs is not installed"
-    for package in _NEEDED.get(engine, ()):
-        import_optional(package, engine)
+    extra = engine.partition("-")[0]
+    for package in _NEEDED.get(extra, ()):
+        import_optional(package, extra)
+    if is_int8(engine):
+        import_optional("onnxruntime", "onnx")  # which finds the ranges for both
 
 
 def candidates(
@@ -142,6 +162,15 @@ def disagreement(
     labels = labels_of(scores)
     differ = int((labels_of(found) != labels).sum())
     return f"{differ} of {labels.numel()} labels differ from torch's on the first image" if differ else ""
+
+
+def unusable(found: torch.Tensor, scores: torch.Tensor) -> str:  # nothing where it is usable
+    "Why scores of an engine in fewer bits are none"
+    if found.shape != scores.shape:
+        return f"its scores have the shape {tuple(found.shape)}, and torch's {tuple(scores.shape)}"
+    if scores.isfinite().all() and not found.isfinite().all():
+        return "its scores are not all finite"
+    return ""
 
 # %% ../../nbs/models/30_engines.ipynb #e3ef7c31
 _SECONDS_TO_TRY = 3.6  # that one export and its packages take
@@ -196,6 +225,7 @@ class Choice:
     name: str = "torch"
     run: Callable | None = None  # images -> scores, tensors; None: torch runs
     why: str = ""  # it is not the engine that was asked for
+    network: str = ""  # a hash of what was exported
 
 
 @dataclass
@@ -226,10 +256,40 @@ class Engines:
         engine: str,  # one of `ENGINES`
     ):
         self.engine = engine
+        self.calibration = Calibration()
+        self.fell_back = ""  # why torch runs in place of an engine in fewer bits
+        self.costs: dict[str, Cost | None] = {}  # of fewer bits, by a hash of the network; None: not to be known
+        self._int8: dict[tuple, bytes] = {}  # networks in 8 bits, by their hash and the shape of images
         self._open: dict[tuple, Callable] = {}
         self._failed: dict[tuple, str] = {}  # why there is none
         self._clocks: dict[tuple, Clock] = {}
         self._decided: dict[tuple, str] = {}  # which one "auto" takes
+
+    def sent(self) -> "Engines":
+        "What goes to other processes: all that predictions depend on, and what has been said"
+        other = Engines(self.engine)
+        other.calibration, other.fell_back = self.calibration, self.fell_back
+        other.costs, other._int8 = dict(self.costs), dict(self._int8)
+        return other
+
+    @property
+    def cases_wanted(self) -> int:
+        "How many cases are wanted before it is decided what runs"
+        if self.engine not in INEXACT or self.costs or self.fell_back:
+            return 0
+        return MOST_CASES if is_int8(self.engine) and not self.calibration.is_done else 1
+
+    def look_at(self, images: torch.Tensor) -> bool:
+        "Are they only to be looked at? Then they are kept to find ranges on"
+        if self.calibration.is_looking and is_int8(self.engine) and not self.calibration.is_done:
+            self.calibration.add(images)
+        return self.calibration.is_looking
+
+    def identity(self) -> tuple:
+        "What predictions depend on, besides the network: nothing where they are torch's"
+        if self.engine not in INEXACT or self.fell_back:
+            return ()
+        return (self.engine, self.calibration.images)
 
     def clock(self, images: torch.Tensor) -> Clock:
         "What torch has taken for images of this shape"
@@ -237,7 +297,10 @@ class Engines:
 
     def is_due(self, images: torch.Tensor) -> bool:
         "Is it time to try an engine?"
-        return self.engine != "auto" or self.clock(images).pays()
+        if self.engine == "auto":
+            return self.clock(images).pays()
+        # ranges cannot be found on an image that is the same everywhere
+        return not is_int8(self.engine) or bool(self.calibration.images) or has_contrast(images)
 
     def choice(
         self,
@@ -254,7 +317,9 @@ class Engines:
             runs = {name: choice.run for name, choice in found.items() if choice.run}
             self._decided[key] = fastest(dict(torch=first.in_torch, **runs), first.images) if runs else "torch"
             return found.get(self._decided[key], Choice())
-        return next(iter(found.values()), Choice(why=tried[0].why if tried else ""))
+        best = next(iter(found.values()), Choice(why=tried[0].why if tried else ""))
+        best.network = key[0]
+        return best
 
     def _tried(self, name: str, key: tuple, first: First) -> Choice:
         "An engine that agrees with torch, or why there is none"
@@ -262,7 +327,9 @@ class Engines:
             return Choice(why=self._failed[name, *key])
         try:
             run = self._opened(name, key, first)
-            problem = disagreement(run(first.images), first.scores, first.labels_of)
+            made = run(first.images)
+            exact = name not in INEXACT
+            problem = disagreement(made, first.scores, first.labels_of) if exact else unusable(made, first.scores)
         except Exception as e:
             problem = f"{type(e).__name__}: {plain_message(e)}"
         if problem:
@@ -276,6 +343,20 @@ class Engines:
         if (name, *key) not in self._open:
             kept = [(k, run) for k, run in self._open.items() if k[1] == key[0]]
             self._open = dict(kept[1 - _MOST :])
-            self._open[name, *key] = OPENERS[name](first.onnx, key[-1])
+            content = self._in_int8(key, first) if is_int8(name) else first.onnx
+            self._open[name, *key] = OPENERS[name](content, key[-1])
         run = self._open[name, *key]
         return lambda images: torch.from_numpy(np.array(run(images.contiguous().numpy())))
+
+    def _in_int8(self, key: tuple, first: First) -> bytes:
+        "The network in 8 bits, for images of this shape"
+        known = key[:2]
+        if known not in self._int8:
+            if not self.calibration.images:
+                self.calibration.add(first.images)
+            self.calibration.is_done = True
+            with _in_silence():
+                made = to_int8(first.onnx, self.calibration.batches(first.images))
+            kept = [(k, content) for k, content in self._int8.items() if k[0] == known[0]]
+            self._int8 = dict(kept[1 - _MOST :]) | {known: made}
+        return self._int8[known]

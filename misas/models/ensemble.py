@@ -130,6 +130,17 @@ class Ensemble(Model):
     def batch_size(self) -> int:  # type: ignore[override]
         return min(m.batch_size for m in self.models)
 
+    @property
+    def cases_wanted(self) -> int:  # type: ignore[override]
+        return max(m.cases_wanted for m in self.models)
+
+    @contextmanager
+    def looking(self) -> Iterator["Ensemble"]:
+        with ExitStack() as members:
+            for member in self.models:
+                members.enter_context(member.looking())
+            yield self
+
     @contextmanager
     def session(self) -> Iterator["Ensemble"]:
         with ExitStack() as sessions:

@@ -314,6 +314,11 @@ class Sessions:
         self._open = set()
         self._shared = None
 
+    @property
+    def are_open(self) -> bool:
+        "Is there any?"
+        return bool(self._open)
+
     @contextmanager
     def open(self, net: torch.nn.Module) -> Iterator[None]:
         "While it lasts, a copy of `net` is shared"

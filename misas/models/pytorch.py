@@ -32,7 +32,8 @@ from misas.core.checks import (
 from ..core.model import Model, adapter
 from ..core.packing import packed_bits
 from ..core.thresholds import checked_threshold, labels_above, threshold_key, thresholds_of_labels
-from .engines import ENGINES, Choice, Engines, First, check_engine_is_there
+from .bits import Cost, measured_cost
+from .engines import ENGINES, INEXACT, Choice, Engines, First, check_engine_is_there
 from misas.models.fast import (
     Sessions,
     evaluation_mode,
@@ -226,6 +227,11 @@ RANDOM = (
     "each batch, from the state of torch's generator, which torch.manual_seed sets"
 )
 IN_TORCH = "engine={engine!r} is not used, and torch runs: {why}"
+COSTS = (
+    "{what} changes predictions: {cost}. That is one image; evaluate([as_model(net, name='exact'), model], cases) "
+    "compares both on many"
+)
+NO_COST = "{what} changes predictions, and what it costs in Dice cannot be shown: {why}"
 HIDDEN = (
     "channel {k} is there, and wholly covered by later channels, so label {label} does not appear; where structures "
     "overlap, the later channel counts: as_model(..., select=lambda y: y[:, [1, 0]]) changes their order"
@@ -241,7 +247,7 @@ class TorchModel(Model):
     _said: set  # what the user was warned of
     _sessions: Sessions
     _engines: Engines
-    engine_used: str  # what ran last: "torch", "onnx" or "openvino"
+    engine_used: str  # what ran last: "torch" or the name of another engine
     _was_run: bool
     _is_random: bool  # does it draw random numbers?
     _is_restless: bool  # does it put parts of itself into training mode?
@@ -258,7 +264,7 @@ class TorchModel(Model):
         preprocess: Callable | None = None,  # of a framework, or a function on images `(B, C, *S)`, see preprocessing
         prepare: Callable | None = None,  # function `Case -> Case`, e.g. `lambda case: Resize()(case, 256)`
         fast: bool = True,  # sweep with a copy that gives the same output, up to rounding, in less time?
-        autocast: torch.dtype | None = None,  # e.g. torch.bfloat16, where torch thinks it safe; changes predictions
+        autocast: torch.dtype | None = None,  # e.g. torch.bfloat16: fewer bits, other predictions, whose cost is said
         output: str | None = None,  # "logits", "probabilities", "labels", or "multilabel" where each channel is a
         # structure of its own; None: as the last step of the network says
         channels: int | None = None,  # how many the network takes; None: as its first convolution says
@@ -269,7 +275,10 @@ class TorchModel(Model):
         # or one for each label, as in `as_model`; None: the highest of several classes, else 0.5
         batch_size: int | None = None,  # exactly so many images go through the network at once; None: as is best
         overlapping: bool = False,  # keep structures apart that overlap? Each channel is one, with a sigmoid of its own
-        engine: str = "torch",  # or "onnx", "openvino": runs sweeps on a CPU, with the same labels; "auto": the fastest
+        # "onnx", "openvino": runs sweeps on a CPU, with the same labels; "auto": the fastest of these; "openvino-bf16",
+        # "openvino-int8", "onnx-int8": fewer bits, other predictions, whose cost in Dice is said; the last is slower
+        # than torch for volumes (1.7 times the time)
+        engine: str = "torch",
     ):
         check_choice("output", output, (None, *OUTPUTS, "multilabel"))
         check_number("channels", channels, Domain(1, whole=True), optional=True)
@@ -337,12 +346,19 @@ class TorchModel(Model):
     def with_threshold(self, threshold) -> "TorchModel":
         model = copy(self)
         model.threshold = checked_threshold(threshold)
-        model._thresholds = {}
+        model._engines = self._engines.sent()
+        model._engines.costs = {}  # other masks, and so another Dice
         return model
 
     # the copy stays at home, and a model that was used is the same as one that was not
     def __getstate__(self) -> dict:
-        return vars(self) | self._fresh()
+        return vars(self) | self._fresh() | dict(_engines=self._engines.sent())
+
+    # under another name, it has the same engines
+    def __copy__(self) -> "TorchModel":
+        other = object.__new__(type(self))
+        vars(other).update(self.__getstate__(), _engines=self._engines)
+        return other
 
     def _say(self, message: str):
         "Warn, once for each message"
@@ -370,7 +386,22 @@ class TorchModel(Model):
         threshold = threshold_key(self.threshold)
         settings: tuple = (self.autocast, self.output, self._given_channels, self.select, threshold, self._group_size)
         settings += (self.packs,) if self.packs else ()
+        settings += self._engines.identity()
         return (self.name, self.preprocess, self._prepare, *settings, self.net)
+
+    @property
+    def cases_wanted(self) -> int:  # type: ignore[override]
+        return self._engines.cases_wanted or int(self._must_show_autocast())
+
+    @property
+    def engine_cost(self) -> Cost | None:
+        "What an engine in fewer bits, or `autocast`, changed on the first image; None where nothing was changed yet"
+        return next((cost for cost in reversed(self._engines.costs.values()) if cost), None)
+
+    @contextmanager
+    def looking(self) -> Iterator["TorchModel"]:
+        with self._engines.calibration.looking():
+            yield self
 
     def likely_sizes(self, ndim: int) -> list:
         return likely_sizes(self.net, ndim)
@@ -537,22 +568,35 @@ class TorchModel(Model):
 
     def _run_group(self, net, runner, images):
         "Scores for as many images as the network takes"
-        choice = runner.choices.get(tuple(images.shape), Choice())
-        if choice.run is not None and runner.kind is not None:
-            try:
-                scores = choice.run(images)
-                self.engine_used = choice.name
-                return scores
-            except Exception as e:
-                runner.choices[tuple(images.shape)] = Choice()
-                self._say(IN_TORCH.format(engine=choice.name, why=f"{type(e).__name__}: {plain_message(e)}"))
+        scores = self._by_engine(runner, images)
+        if scores is not None:
+            return scores
         self.engine_used = "torch"
         if self.engine == "torch" or tuple(images.shape) in runner.choices:
+            return self._in_torch(net, runner, images)
+        if self._engines.look_at(images):
             return self._in_torch(net, runner, images)
         given = images.clone()  # a network may work in place
         scores = self._engines.clock(images).timed(partial(self._in_torch, net, runner), images)
         if self._engines.is_due(images):
             self._choose(net, runner, given, scores)
+            if self.engine in INEXACT:  # all images run in it, the first one too
+                found = self._by_engine(runner, given)
+                return scores if found is None else found
+        return scores
+
+    def _by_engine(self, runner, images) -> torch.Tensor | None:
+        "Scores of the engine that was chosen for images of this shape; None where torch runs"
+        choice = runner.choices.get(tuple(images.shape), Choice())
+        if choice.run is None or runner.kind is None:
+            return None
+        try:
+            scores = choice.run(images)
+        except Exception as e:
+            runner.choices[tuple(images.shape)] = Choice()
+            self._say(IN_TORCH.format(engine=choice.name, why=f"{type(e).__name__}: {plain_message(e)}"))
+            return None
+        self.engine_used = choice.name
         return scores
 
     def _in_torch(self, net, runner, images):
@@ -575,7 +619,7 @@ class TorchModel(Model):
         "Find what runs for images of this shape until the session ends"
         if runner.settings is None:
             return  # outside of a session the network itself runs
-        why = self._why_in_torch(net, runner)
+        why = self._engines.fell_back or self._why_in_torch(net, runner)
         choice = Choice(why=why)
         if not why:
             self._kind = runner.kind
@@ -583,8 +627,40 @@ class TorchModel(Model):
             in_torch = partial(self._in_torch, net, runner)
             choice = self._engines.choice(self.net, First(net, in_torch, read, self.labels_of, images, scores))
         runner.choices[tuple(images.shape)] = choice
-        if choice.why and self.engine != "auto":
+        if choice.run is not None and self.engine in INEXACT:
+            self._show_cost(choice.network, choice.run, partial(self._in_torch, net, runner), images)
+        if choice.why and self.engine != "auto" and choice.why != self._engines.fell_back:
             self._say(IN_TORCH.format(engine=self.engine, why=choice.why))
+            if self.engine in INEXACT and not self._engines.costs:
+                self._engines.fell_back = choice.why
+
+    def _show_cost(self, key: str, run, exact, images):
+        "Say once what fewer bits change"
+        if key in self._engines.costs:
+            return
+        what = f"engine={self.engine!r}" if self.engine in INEXACT else f"autocast={self.autocast}"
+        self._kind = self._kind or self._given_kind
+        seen = len(self._engines.calibration.images)
+        facts = (self.labels_of, self.probabilities_of, self.labels, self.packs, seen)
+        try:
+            cost = self._engines.costs[key] = measured_cost(run, exact, images, *facts)
+            self._say(COSTS.format(what=what, cost=cost))
+        except Exception as e:  # such as too little memory for 32 bits
+            self._engines.costs[key] = None
+            self._say(NO_COST.format(what=what, why=f"{type(e).__name__}: {plain_message(e)}"))
+
+    def _must_show_autocast(self) -> bool:
+        return self.autocast not in (None, torch.float32) and not self._engines.costs
+
+    def _show_cost_of_autocast(self, net, runner, images):
+        "Say once what fewer bits in torch change; its cost is that of the network as it is now"
+
+        def run(images, enabled=True):
+            # the same random numbers for both sides
+            with self._same_dice(False), torch.autocast(self.device.type, self.autocast, enabled=enabled):
+                return self._in_groups(net, runner, images)
+
+        self._show_cost("autocast", run, partial(run, enabled=False), images)
 
     def _why_in_torch(self, net, runner) -> str:
         "Why no other engine can run the network; nothing if one may"
@@ -608,9 +684,13 @@ class TorchModel(Model):
         # not in inference mode, whose tensors could not be changed or trained with later
         with torch.no_grad(), precision, self._same_dice(not self._was_run), self._running(runner) as net:
             was_alone = self._is_alone
+            given = images.clone() if self._must_show_autocast() else None  # a network may work in place
             scores = self._in_groups(net, runner, images)
             if self._is_alone != was_alone:
                 scores = self._in_groups(net, runner, images)
+            if given is not None:
+                self._kind = runner.kind
+                self._show_cost_of_autocast(net, runner, given)
         if self._is_alone and len(images) > 1:
             self._say(DEPENDS)
         self._kind = runner.kind
@@ -625,8 +705,10 @@ class TorchModel(Model):
 
     def _run(self, images):
         "Scores for a batch; a batch that is too large is halved"
+        is_lasting = self.engine in INEXACT and not self._sessions.are_open
         try:
-            return self._run_batch(images)
+            with self.session() if is_lasting else nullcontext():
+                return self._run_batch(images)
         except torch.OutOfMemoryError:
             if len(images) == 1:
                 raise
