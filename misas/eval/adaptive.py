@@ -23,6 +23,7 @@ from .refining import Seen, brackets, first_points, hidden_chance, next_points, 
 from misas.eval.table import (
     COLUMNS,
     PLACED,
+    check_scores,
     described_transform,
     joined_tables,
     nowhere_scores,
@@ -162,6 +163,7 @@ def placed_transforms(
     scores: pd.DataFrame,  # a score table
 ) -> list[str]:
     "Transforms whose values were placed by looking at the scores"
+    scores = check_scores(scores, ["transform"])
     recorded = scores.attrs.get("transforms", {})
     facts = {name: described_transform(rows, name, recorded) for name, rows in rows_by(scores, "transform").items()}
     return [name for name, known in facts.items() if known and PLACED in known]

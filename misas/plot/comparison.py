@@ -236,7 +236,7 @@ def plot_deltas(
         scores_a, scores_b = shared_columns(check_scores(scores_a), check_scores(scores_b), by)
     table_a, table_b = _told_apart(scores_a, scores_b)
     pairs = pair_scores(table_a, table_b, join)
-    warn_of_placed((scores_a, scores_b))
+    warn_of_placed((table_a, table_b))
     if by is None:
         cases = scores_per_case(pairs, "mean").dropna(subset="delta")
     else:

@@ -452,3 +452,17 @@ def test_chances_of_what_is_hidden():
 def test_missing_scores_are_failures():
     seen = Seen(np.array([-8, 0, 8]), np.array([[-np.inf], [1], [np.nan]]))
     assert seen.stretch(seen.margins[:, 0]) == (1, 1) and brackets(seen) == {0, 1}
+
+
+@pytest.mark.parametrize("values", [[-20, 0, 20], "adaptive"])
+def test_half_a_character_in_a_name_does_not_hide_what_was_placed(values):
+    options = dict(values=values, progress=False)
+    if values == "adaptive":
+        options |= dict(resolution=10, budget=12, delta=0.1)
+    scores = evaluate(lambda image: image > 0.35, phantom((32, 32)), Rotate(), labels={1: "LV"}, **options)
+    (facts,) = scores.attrs["transforms"].values()
+    scores["transform"] = pd.Series(["\ud800x"] * len(scores), dtype=object)
+    scores.attrs["transforms"] = {"\ud800x": facts}
+    placed = placed_transforms(scores)
+    assert len(placed) == (values == "adaptive")
+    assert all(name.isprintable() for name in placed)
