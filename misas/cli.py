@@ -588,15 +588,15 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 add_commands(app)
 
 # %% ../nbs/90_cli.ipynb #4f86a8a3
-@cache
-def _say_once(warning: str) -> None:
-    "A warning as one line, once, whichever parts of a command it comes from"
-    say(f"misas: warning: {warning}", err=True)
+_SAID: set[str] = set()  # warnings of this process
 
 
 def _say_warning(message, category, filename, lineno, file=None, line=None):
-    "A warning without the place where it was raised, which says nothing to people at a command line"
-    _say_once(" ".join(str(message).split()))
+    "A warning as one line, once, without the place where it was raised, which says nothing at a command line"
+    warning = " ".join(str(message).split())
+    if warning not in _SAID:
+        _SAID.add(warning)
+        say(f"misas: warning: {warning}", err=True)
 
 # %% ../nbs/90_cli.ipynb #3e0ff3b2
 def main():

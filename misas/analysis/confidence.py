@@ -180,7 +180,7 @@ def confidence_table(
         raise invalid("small", "a pair (transform, values)", small)
     judge = _Judge(members, method, (as_transform(small[0]), list(small[1])), float(temperature))
     several = [] if transforms is None else as_list(transforms, (str, Transform))
-    chosen_labels(labels)
+    chosen_labels(labels)  # an error before anything runs
     name = members[0].name if method != "ensemble" else getattr(model, "name", "+".join(m.name for m in members))
     rows = []
     for case in progress_bar(as_cases(cases), progress, desc="cases"):

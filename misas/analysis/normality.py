@@ -27,7 +27,8 @@ def _unlikelihood(
     logs = np.log1p(np.abs(scores))
     total = np.sum(np.sign(scores) * logs)
     negative = scores < 0
-    below, above = logs[negative], logs[~negative]
+    below = logs[negative]
+    above = logs[~negative]
     bent = np.empty(len(scores))
 
     def unlikelihood(power: float) -> float:

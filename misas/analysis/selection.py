@@ -265,7 +265,7 @@ def best_masks(
     "Algorithm 1 for many cases: a row for each case and label"
     check_flag("progress", progress)
     check_number("good", good, Domain(0, 1))
-    chosen_labels(labels)
+    chosen_labels(labels)  # an error before anything runs
     with naming("model_a"):
         a = _final_model(model_a, method)
     with naming("model_b"):

@@ -124,7 +124,7 @@ def prominence_table(
     progress: bool = True,  # show a progress bar?
 ) -> pd.DataFrame:  # columns case, label, size, contrast, prominence; a label that a case does not have has no row
     "How much each structure of each case stands out; the background has no row"
-    chosen_labels(labels)
+    chosen_labels(labels)  # an error before anything runs
     cases = as_cases(cases)
     if not cases:
         raise invalid("cases", "at least one case with truth", cases)

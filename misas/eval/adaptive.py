@@ -171,14 +171,14 @@ def placed_transforms(
 # %% ../../nbs/eval/11_adaptive.ipynb #396b5d2d
 def warn_of_placed(
     tables: Iterable[pd.DataFrame],  # score tables
-    so: str = "these places weigh most, and chance may look like a difference",
+    consequence: str = "these places weigh most, and chance may look like a difference",
 ) -> None:
     "Say which values were chosen where the scores fall, and what may follow from it"
     placed = dict.fromkeys(name for scores in tables for name in placed_transforms(scores))
     if placed:
         warn_user(
-            f"values of {', '.join(placed)} were placed where scores of these cases fall, so {so}: score all models at "
-            "values chosen without looking at scores"
+            f"values of {', '.join(placed)} were placed where scores of these cases fall, so {consequence}: score all "
+            "models at values chosen without looking at scores"
         )
 
 # %% ../../nbs/eval/11_adaptive.ipynb #baafb26b

@@ -63,27 +63,31 @@ class Calibration:
     @contextmanager
     def looking(self) -> Iterator[None]:
         "While it lasts, images are kept and torch runs; of what fails nothing is kept"
-        before = (list(self.images), self._count, self._stride)
+        images = list(self.images)
+        count = self._count
+        stride = self._stride
         self.is_looking = True
         try:
             yield
         except BaseException:
-            self.images, self._count, self._stride = before
+            self.images = images
+            self._count = count
+            self._stride = stride
             raise
         finally:
             self.is_looking = False
 
     def batches(
         self,
-        like: torch.Tensor,  # `(B, C, *S)`
+        batch: torch.Tensor,  # `(B, C, *S)`, of that shape
     ) -> list[np.ndarray]:
         "The images in the shape that a network was exported for"
-        fitting = [image for image in self.images if image.ndim == like.ndim and image.shape[1] == like.shape[1]]
+        fitting = [image for image in self.images if image.ndim == batch.ndim and image.shape[1] == batch.shape[1]]
         if not fitting:
-            raise ValueError(f"it is calibrated on images of another kind than {tuple(like.shape[1:])}")
-        shape = tuple(like.shape[2:])
+            raise ValueError(f"it is calibrated on images of another kind than {tuple(batch.shape[1:])}")
+        shape = tuple(batch.shape[2:])
         sized = [image if image.shape[2:] == shape else interpolate_scores(image, shape) for image in fitting]
-        return [image.expand(like.shape).contiguous().numpy() for image in sized]
+        return [image.expand(batch.shape).contiguous().numpy() for image in sized]
 
 # %% ../../nbs/models/29_bits.ipynb #5f0fc536
 def to_int8(
@@ -96,14 +100,20 @@ def to_int8(
     shapes = import_optional("onnxruntime.quantization.shape_inference", "onnx")
     name = onnx.load_from_string(content).graph.input[0].name
     images = iter([{name: batch} for batch in batches])
-    kinds = dict(activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8)
+    settings = dict(
+        quant_format=tools.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=tools.QuantType.QUInt8,
+        weight_type=tools.QuantType.QInt8,
+    )
     with TemporaryDirectory() as folder:
-        given, ready, made = (Path(folder) / f"{step}.onnx" for step in ("given", "ready", "made"))
+        given = Path(folder) / "given.onnx"
+        ready = Path(folder) / "ready.onnx"
+        made = Path(folder) / "made.onnx"
         given.write_bytes(content)
         shapes.quant_pre_process(str(given), str(ready), skip_symbolic_shape=True)
         reader = SimpleNamespace(get_next=lambda: next(images, None))
-        kinds["quant_format"] = tools.QuantFormat.QDQ
-        tools.quantize_static(str(ready), str(made), reader, per_channel=True, **kinds)
+        tools.quantize_static(str(ready), str(made), reader, **settings)
         return made.read_bytes()
 
 # %% ../../nbs/models/29_bits.ipynb #6cbdee97
@@ -168,7 +178,8 @@ def _dice_of_labels(
     return scores
 
 # %% ../../nbs/models/29_bits.ipynb #f256fef9
-_MOST_TURNS, _PATIENCE = 15, 0.5  # to measure times in, seconds
+_MOST_TURNS = 15  # to measure times in
+_PATIENCE = 0.5  # seconds of that
 
 
 def _timed(run: Callable, images: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -178,6 +189,13 @@ def _timed(run: Callable, images: torch.Tensor) -> tuple[torch.Tensor, float]:
     if made.is_cuda:
         torch.cuda.synchronize(made.device)
     return made, time.perf_counter() - start
+
+
+def _largest_gap(probabilities: torch.Tensor | None, exact: torch.Tensor | None) -> float | None:
+    "The largest difference; None where there are no probabilities"
+    if probabilities is None or exact is None:
+        return None
+    return float((probabilities.float() - exact.float()).abs().max())
 
 
 def measured_cost(
@@ -191,14 +209,15 @@ def measured_cost(
     calibrated_on: int = 0,  # images
 ) -> Cost:
     "What fewer bits change and save; both take turns"
-    (expected, seconds), (found, less) = _timed(exact, images), _timed(run, images)
-    ratios = [seconds / less]
+    expected, exact_seconds = _timed(exact, images)
+    found, own_seconds = _timed(run, images)
+    ratios = [exact_seconds / own_seconds]
     start = time.perf_counter()
     while len(ratios) < _MOST_TURNS and time.perf_counter() - start < _PATIENCE:
         ratios.append(_timed(exact, images)[1] / _timed(run, images)[1])
-    labels = [labels_of(scores) for scores in (found, expected)]
-    maps = [probabilities_of(scores) for scores in (found, expected)]
-    gap = None if maps[0] is None else float((maps[0].float() - maps[1].float()).abs().max())
-    differing = float((labels[0] != labels[1]).float().mean())
-    scores = _dice_of_labels(labels[0], labels[1], names, packs)
+    labels = labels_of(found)
+    exact_labels = labels_of(expected)
+    differing = float((labels != exact_labels).float().mean())
+    scores = _dice_of_labels(labels, exact_labels, names, packs)
+    gap = _largest_gap(probabilities_of(found), probabilities_of(expected))
     return Cost(scores, differing, gap, median(ratios), calibrated_on)

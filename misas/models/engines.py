@@ -268,8 +268,10 @@ class Engines:
     def sent(self) -> "Engines":
         "What goes to other processes: all that predictions depend on, and what has been said"
         other = Engines(self.engine)
-        other.calibration, other.fell_back = self.calibration, self.fell_back
-        other.costs, other._int8 = dict(self.costs), dict(self._int8)
+        other.calibration = self.calibration
+        other.fell_back = self.fell_back
+        other.costs = dict(self.costs)
+        other._int8 = dict(self._int8)
         return other
 
     @property

@@ -7,7 +7,7 @@ __all__ = ['VOTES', 'Ensemble']
 
 # %% ../../nbs/models/06_ensemble.ipynb #449c2183
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -89,6 +89,17 @@ def _check_member_output(
     except ValueError as e:
         raise ValueError(f"in the ensemble, model {member.name!r}: {e}") from e
 
+# %% ../../nbs/models/06_ensemble.ipynb #67b97e57
+@contextmanager
+def _all_of(
+    contexts: Iterable,  # context managers
+) -> Iterator[None]:
+    "While it lasts, all of them do"
+    with ExitStack() as entered:
+        for context in contexts:
+            entered.enter_context(context)
+        yield
+
 # %% ../../nbs/models/06_ensemble.ipynb #5af8bc2f
 @adapter(lambda obj: isinstance(obj, (list, tuple)) and len(obj) > 0)
 class Ensemble(Model):
@@ -136,16 +147,12 @@ class Ensemble(Model):
 
     @contextmanager
     def looking(self) -> Iterator["Ensemble"]:
-        with ExitStack() as members:
-            for member in self.models:
-                members.enter_context(member.looking())
+        with _all_of(member.looking() for member in self.models):
             yield self
 
     @contextmanager
     def session(self) -> Iterator["Ensemble"]:
-        with ExitStack() as sessions:
-            for member in self.models:
-                sessions.enter_context(member.session())
+        with _all_of(member.session() for member in self.models):
             yield self
 
     def fingerprint(self) -> tuple:
